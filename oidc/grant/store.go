@@ -1,0 +1,117 @@
+package grant
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+var (
+	// ErrNotFound: no such row (or one that the caller may not see).
+	ErrNotFound = errors.New("not found")
+	// ErrGone: a conditional write hit no row: what the read before it saw no longer holds.
+	ErrGone = errors.New("no longer holds")
+)
+
+// Request is everything that deciding an authorization request needs of the database.
+type Request struct {
+	BrowserID string
+	Logins    []Login // live ones of the browser, newest authentication first
+}
+
+// Issuance is everything that one authorization response leaves behind, written at once.
+type Issuance struct {
+	Grant       Grant
+	Code        *Code    // nil: the response type has none
+	Token       *Token   // nil: none from the authorization endpoint
+	Consent     *Consent // nil: nothing new to remember
+	Interaction []byte   // hash of the interaction to drop; nil: there was none. It must hit exactly one row.
+}
+
+// CodeRead is a code with what redeeming it needs.
+type CodeRead struct {
+	Code   Code
+	Grant  Grant
+	Person Person
+}
+
+// Redemption is everything that a code's redemption leaves behind.
+type Redemption struct {
+	Sig              []byte // of the code; must be unused
+	GrantID          string // must be live
+	ClientID         string // must be enabled
+	At               time.Time
+	Token            *Token    // nil: the access token is a JWT
+	Refresh          bool      // sets refresh_generation to 1
+	RefreshExpiresAt time.Time // only with Refresh
+}
+
+// Rotation is everything that a refresh leaves behind.
+type Rotation struct {
+	GrantID          string
+	ClientID         string
+	From             int64 // the generation presented; the row must still have it
+	At               time.Time
+	RefreshExpiresAt time.Time
+	Token            *Token // nil: JWT
+}
+
+// TokenRead is an access token with what honouring it needs. Grant and Person are nil for client_credentials.
+type TokenRead struct {
+	Token  Token
+	Grant  *Grant
+	Person *Person
+}
+
+// GrantRead is a grant with its person.
+type GrantRead struct {
+	Grant  Grant
+	Person Person
+}
+
+// Store persists flows. Expired rows may be returned: the caller judges every expiry by its own clock.
+// Each method is one autocommitted statement on PostgreSQL and one transaction on SQLite, unless it says otherwise.
+type Store interface {
+	// ReadRequest reads who is signed in in the browser whose session cookie hashes to session (nil or
+	// unknown: an empty Request), each with the consent that the account gave clientID.
+	ReadRequest(ctx context.Context, session []byte, clientID string) (Request, error)
+
+	// SaveInteraction inserts it.
+	SaveInteraction(ctx context.Context, i Interaction) error
+	// ReadInteraction: ErrNotFound when there is none.
+	ReadInteraction(ctx context.Context, hash []byte) (Interaction, error)
+	// BindInteraction binds an unbound one to a browser, once: ErrGone when it was bound already.
+	BindInteraction(ctx context.Context, hash, binding []byte) error
+	// ChooseLogin records the account chosen in an interaction.
+	ChooseLogin(ctx context.Context, hash []byte, loginID string) error
+	// DropInteraction: ErrGone unless it hit exactly one row.
+	DropInteraction(ctx context.Context, hash []byte) error
+
+	// Issue writes the grant, the rest of the issuance and the login_client row; ErrGone, and nothing is
+	// written, unless the login is live, the person allowed, the client enabled and the interaction there.
+	Issue(ctx context.Context, is Issuance) error
+
+	// ReadCode: ErrNotFound when no code has this signature. A used one is returned with UsedAt.
+	ReadCode(ctx context.Context, sig []byte) (CodeRead, error)
+	// SpendCode marks it used (wrong verifier or redirect_uri from the code's own client).
+	SpendCode(ctx context.Context, sig []byte, at time.Time) error
+	// Redeem spends the code and writes the tokens; ErrGone, and nothing is written, unless the code was
+	// unused, the grant live, the client enabled and the person allowed.
+	Redeem(ctx context.Context, r Redemption) error
+
+	// ReadGrant: ErrNotFound when there is none.
+	ReadGrant(ctx context.Context, id string) (GrantRead, error)
+	// Rotate steps the refresh generation and writes the access token; ErrGone, and nothing is written,
+	// unless the grant is live at generation From, the client enabled and the person allowed.
+	Rotate(ctx context.Context, r Rotation) error
+
+	// InsertToken writes an access token of client_credentials, or one more for a live grant (the grace of
+	// a refresh): ErrGone when the client is disabled, the grant revoked or its person not allowed.
+	InsertToken(ctx context.Context, t Token) error
+	// ReadToken: ErrNotFound when there is none. Revoked tokens and grants are returned as such.
+	ReadToken(ctx context.Context, sig []byte) (TokenRead, error)
+	// RevokeToken ends one access token of the client. No row is no error (RFC 7009 §2.2).
+	RevokeToken(ctx context.Context, sig []byte, clientID string, at time.Time) error
+	// RevokeGrant ends a grant and, through it, all its tokens. No row is no error.
+	RevokeGrant(ctx context.Context, id string, at time.Time) error
+}
