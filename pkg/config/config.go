@@ -1,0 +1,76 @@
+package config
+
+import (
+	"log/slog"
+	"net/netip"
+	"reflect"
+	"strings"
+	"time"
+)
+
+// Config is everything that an operator can set. The tag of a field is its place in the reference:
+// key is its name in a YAML file; PASSPORT_ and the name in capitals is its name in the environment.
+// A field with secret:"yes" can also be given as the name of a file that holds it (key + "_file").
+type Config struct {
+	Issuer    string `key:"issuer" doc:"The URL of this server as browsers and sites see it: scheme, host and port, nothing behind. https, or http on loopback. Required without --dev."`
+	Addr      string `key:"addr" default:"127.0.0.1:8080" doc:"Where the server listens."`
+	AdminAddr string `key:"admin_addr" default:"127.0.0.1:9090" doc:"Where /livez, /readyz and /metrics listen: never to be reached by the public. \"off\": nowhere."`
+	Data      string `key:"data" default:"passport-data" doc:"The folder of the SQLite file and, with --dev, of the secret."`
+	Database  string `key:"database" secret:"yes" doc:"sqlite:FILE or postgres://USER:PASSWORD@HOST/NAME. Default: sqlite: with passport.db in the data folder."`
+
+	Secret         string   `key:"secret" secret:"yes" doc:"At least 32 random bytes, for example of \"openssl rand -base64 32\". It seals the keys in the database: keep a copy beside your backups. Required without --dev."`
+	SecretPrevious []string `key:"secret_previous" secret:"yes" doc:"Earlier secrets, while \"passport keys reseal\" has not yet run."`
+
+	SMTPURL    string `key:"smtp_url" secret:"yes" doc:"smtp://USER:PASSWORD@HOST:587 (STARTTLS is demanded) or smtps://USER:PASSWORD@HOST:465. Required without --dev, where mail goes to /dev/inbox."`
+	SMTPCAFile string `key:"smtp_ca_file" doc:"Certificates (PEM) that the mail server's is checked against, in place of the system's."`
+	MailFrom   string `key:"mail_from" doc:"The sender of our mail. Default: no-reply at the issuer's host."`
+	Brand      string `key:"brand" default:"Passport" doc:"The name that pages and mails bear."`
+
+	TLSCertFile    string         `key:"tls_cert_file" doc:"Certificate chain (PEM): the server then speaks TLS itself. SIGHUP reads it again."`
+	TLSKeyFile     string         `key:"tls_key_file" doc:"The private key (PEM) of that certificate."`
+	TrustedProxies []netip.Prefix `key:"trusted_proxies" doc:"Networks (CIDR) of the proxies in front, whose X-Forwarded-For is believed."`
+
+	OutboundAllow  []string       `key:"outbound_allow" doc:"Hosts and networks (CIDR) inside your own network that the server may fetch from, over plain http too."`
+	OutboundCAFile string         `key:"outbound_ca_file" doc:"Certificates (PEM) that servers we fetch from are checked against, beside the system's."`
+	LimitExempt    []netip.Prefix `key:"limit_exempt" doc:"Networks (CIDR) that the limits by network do not count."`
+
+	SessionLifetime time.Duration `key:"session_lifetime" default:"720h" doc:"How long a browser stays signed in without being used."`
+	KeySetMaxAge    time.Duration `key:"keyset_max_age" default:"5m" doc:"How long others may cache the key set; a new key is published that long before it signs."`
+	RefreshGrace    time.Duration `key:"refresh_grace" default:"10s" doc:"How long a refresh token that was just exchanged is answered with the same successor again. 0s: not at all."`
+	ShutdownDelay   time.Duration `key:"shutdown_delay" default:"5s" doc:"From SIGTERM on, how long requests are still taken while /readyz says no: twice the load balancer's interval and one second. With --dev: 0s."`
+	ShutdownLimit   time.Duration `key:"shutdown_limit" default:"20s" doc:"How long requests that run may take to end after that."`
+	LogLevel        slog.Level    `key:"log_level" default:"info" doc:"debug, info, warn or error."`
+
+	Dev bool // of the flag --dev alone
+}
+
+// EnvPrefix begins the name of every environment variable that is ours.
+const EnvPrefix = "PASSPORT_"
+
+// Key describes one key: a line of the reference.
+type Key struct {
+	Name    string // in a YAML file
+	Default string
+	Doc     string
+	Secret  bool
+	field   int
+}
+
+// Env is the key's name in the environment.
+func (k Key) Env() string { return EnvPrefix + strings.ToUpper(k.Name) }
+
+// Keys lists every key in the order of the reference.
+func Keys() []Key {
+	t := reflect.TypeFor[Config]()
+	var keys []Key
+	for i := range t.NumField() {
+		tag := t.Field(i).Tag
+		if name := tag.Get("key"); name != "" {
+			keys = append(keys, Key{
+				Name: name, Default: tag.Get("default"), Doc: tag.Get("doc"),
+				Secret: tag.Get("secret") != "", field: i,
+			})
+		}
+	}
+	return keys
+}
