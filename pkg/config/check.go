@@ -1,0 +1,268 @@
+package config
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/mail"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/knadh/koanf/v2"
+)
+
+// fill sets every field from its text, and tells which texts are none of the field's kind.
+func (c *Config) fill(keys map[string]Key, k *koanf.Koanf) (faults []string) {
+	v := reflect.ValueOf(c).Elem()
+	for _, key := range Keys() {
+		var words []string
+		switch k.Get(key.Name).(type) {
+		case nil:
+			continue
+		case []any, []string:
+			words = k.Strings(key.Name)
+		default:
+			words = []string{strings.TrimSpace(k.String(key.Name))}
+		}
+		if why := set(v.Field(key.field).Addr().Interface(), words); why != "" {
+			faults = append(faults, key.Name+": "+why)
+		}
+	}
+	return faults
+}
+
+// set parses words into field; a list may come as one text with commas. It returns why it cannot.
+func set(field any, words []string) string {
+	switch f := field.(type) {
+	case *[]string:
+		*f = split(words)
+		return ""
+	case *[]netip.Prefix:
+		for _, w := range split(words) {
+			p, err := prefix(w)
+			if err != nil {
+				return "not a network (CIDR) or address: " + w
+			}
+			*f = append(*f, p)
+		}
+		return ""
+	}
+	if len(words) != 1 {
+		return "one value, not a list"
+	}
+	switch f := field.(type) {
+	case *string:
+		*f = words[0]
+	case *time.Duration:
+		d, err := time.ParseDuration(words[0])
+		if err != nil || d < 0 {
+			return "not a length of time such as 10s, 5m or 24h"
+		}
+		*f = d
+	case *slog.Level:
+		if f.UnmarshalText([]byte(words[0])) != nil {
+			return "must be debug, info, warn or error"
+		}
+	default:
+		return fmt.Sprintf("has a field of an unknown kind, %T", field)
+	}
+	return ""
+}
+
+func split(words []string) (list []string) {
+	for _, w := range words {
+		for part := range strings.SplitSeq(w, ",") {
+			if part = strings.TrimSpace(part); part != "" {
+				list = append(list, part)
+			}
+		}
+	}
+	return list
+}
+
+func prefix(s string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(s); err == nil {
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(s)
+	return p.Masked(), err
+}
+
+// complete derives what was left out, and tells everything that cannot be so.
+func (c *Config) complete() (faults []string) {
+	add := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
+	_, port, err := net.SplitHostPort(c.Addr)
+	if err != nil {
+		add("addr: not HOST:PORT")
+	}
+	if _, _, err := net.SplitHostPort(c.AdminAddr); err != nil && c.AdminAddr != "off" {
+		add("admin_addr: not HOST:PORT, nor off")
+	}
+	if c.Dev && c.Issuer == "" {
+		c.Issuer = "http://localhost:" + port
+	}
+	host, why := checkIssuer(c.Issuer)
+	if why != "" {
+		add("issuer: %s", why)
+	}
+	if c.Database == "" {
+		c.Database = "sqlite:" + filepath.Join(c.Data, "passport.db")
+	}
+	if why := checkDatabase(c.Database); why != "" {
+		add("database: %s", why)
+	}
+	faults = append(faults, c.checkSecrets()...)
+	faults = append(faults, c.checkMail(host)...)
+	if (c.TLSCertFile == "") != (c.TLSKeyFile == "") {
+		add("tls_cert_file and tls_key_file: both or none")
+	}
+	for _, pem := range [][2]string{
+		{"tls_cert_file", c.TLSCertFile}, {"tls_key_file", c.TLSKeyFile},
+		{"smtp_ca_file", c.SMTPCAFile}, {"outbound_ca_file", c.OutboundCAFile},
+	} {
+		if why := checkPEM(pem[1]); why != "" {
+			add("%s: %s", pem[0], why)
+		}
+	}
+	if c.KeySetMaxAge < time.Second || c.KeySetMaxAge > 24*time.Hour {
+		add("keyset_max_age: must be from 1s to 24h")
+	}
+	if c.RefreshGrace > time.Minute {
+		add("refresh_grace: at most 1m")
+	}
+	if c.SessionLifetime < time.Minute {
+		add("session_lifetime: at least 1m")
+	}
+	if strings.TrimSpace(c.Brand) == "" || len(c.Brand) > 64 {
+		add("brand: 1 to 64 bytes")
+	}
+	return faults
+}
+
+func checkPEM(file string) string {
+	if file == "" {
+		return ""
+	}
+	held, err := os.ReadFile(file)
+	if err != nil {
+		return reason(err)
+	}
+	if !bytes.Contains(held, []byte("-----BEGIN ")) {
+		return "holds no PEM"
+	}
+	return ""
+}
+
+// checkIssuer: a root URL, because __Host- cookies, FedCM and RFC 8414 want it so; and what stands in it is
+// compared byte by byte by every site, so only its plainest spelling will do.
+func checkIssuer(issuer string) (host, why string) {
+	if issuer == "" {
+		return "", "is missing"
+	}
+	u, err := url.Parse(issuer)
+	switch {
+	case err != nil || u.Host == "" || u.Hostname() == "" || u.Opaque != "":
+		return "", "is not a URL"
+	case u.Scheme != "https" && u.Scheme != "http":
+		return "", "must be https"
+	case u.User != nil:
+		return "", "must not have a user"
+	case u.Path != "" || u.RawPath != "":
+		return "", "must have no path, not even a / at its end"
+	case u.RawQuery != "" || u.ForceQuery || strings.Contains(issuer, "#"):
+		return "", "must have no query and no fragment"
+	case u.Scheme == "http" && !loopback(u.Hostname()):
+		return "", "must be https: plain http is for loopback alone"
+	case issuer != strings.ToLower(issuer):
+		return "", "must be in small letters"
+	case u.Port() == map[string]string{"https": "443", "http": "80"}[u.Scheme], strings.HasSuffix(u.Host, ":"):
+		return "", "must not name its scheme's own port"
+	}
+	return u.Hostname(), ""
+}
+
+func loopback(host string) bool {
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}
+
+func checkDatabase(name string) string {
+	if file, ok := strings.CutPrefix(name, "sqlite:"); ok {
+		if file == "" || strings.ContainsAny(file, "?#") {
+			return "sqlite: needs the name of a file, without ? and #"
+		}
+		return ""
+	}
+	if !strings.HasPrefix(name, "postgres://") && !strings.HasPrefix(name, "postgresql://") {
+		return "must be sqlite:FILE or postgres://…"
+	}
+	if u, err := url.Parse(name); err != nil || u.Host == "" && u.Query().Get("host") == "" {
+		return "is not a PostgreSQL URL"
+	}
+	return ""
+}
+
+// MinSecret is the least length of a secret in bytes.
+const MinSecret = 32
+
+func (c *Config) checkSecrets() (faults []string) {
+	if c.Secret == "" {
+		if !c.Dev { // with --dev one is made in the data folder
+			faults = append(faults, "secret: is missing")
+		}
+	} else if why := weak(c.Secret); why != "" {
+		faults = append(faults, "secret: "+why)
+	}
+	for _, s := range c.SecretPrevious {
+		if why := weak(s); why != "" {
+			faults = append(faults, "secret_previous: "+why)
+		}
+	}
+	return faults
+}
+
+// weak refuses what is short, and what is long but surely not random.
+func weak(secret string) string {
+	if len(secret) < MinSecret {
+		return fmt.Sprintf("is shorter than %d bytes", MinSecret)
+	}
+	seen := map[byte]bool{}
+	for i := range len(secret) {
+		seen[secret[i]] = true
+	}
+	if len(seen) < 10 {
+		return "is not random"
+	}
+	return ""
+}
+
+func (c *Config) checkMail(issuerHost string) (faults []string) {
+	switch {
+	case c.SMTPURL != "":
+		u, err := url.Parse(c.SMTPURL)
+		if err != nil || u.Hostname() == "" || u.Scheme != "smtp" && u.Scheme != "smtps" {
+			faults = append(faults, "smtp_url: must be smtp://… or smtps://…")
+		}
+	case !c.Dev:
+		faults = append(faults, "smtp_url: is missing (without mail nobody can confirm an address)")
+	}
+	if c.MailFrom == "" && issuerHost != "" {
+		if _, err := netip.ParseAddr(issuerHost); err == nil {
+			issuerHost = "[" + issuerHost + "]"
+		}
+		c.MailFrom = "no-reply@" + issuerHost
+	}
+	if _, err := mail.ParseAddress(c.MailFrom); err != nil && c.MailFrom != "" {
+		faults = append(faults, "mail_from: is not a mail address")
+	}
+	return faults
+}

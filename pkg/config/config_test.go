@@ -1,0 +1,226 @@
+package config
+
+import (
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+)
+
+const secret = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+// good is a configuration without a fault, as an environment.
+func good(more ...string) []string {
+	return append([]string{
+		"PASSPORT_ISSUER=https://passport.test", "PASSPORT_SECRET=" + secret,
+		"PASSPORT_SMTP_URL=smtp://u:hunter2@mail.test:587", "HOME=/nowhere",
+	}, more...)
+}
+
+func write(t *testing.T, name, text string) string {
+	t.Helper()
+	name = filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+func TestLaterWins(t *testing.T) {
+	file := write(t, "c.yaml", "addr: 127.0.0.1:1\nbrand: File\nlog_level: debug\nlimit_exempt: [10.0.0.0/8, 127.0.0.1]\nkeyset_max_age: 90s\n")
+	set := pflag.NewFlagSet("", pflag.ContinueOnError)
+	set.String("addr", "unused", "")
+	set.String("data", "unused", "")
+	if err := set.Parse([]string{"--addr", "127.0.0.1:3"}); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load(Sources{File: file, Environ: good("PASSPORT_ADDR=127.0.0.1:2", "PASSPORT_BRAND=Env", "PASSPORT_OUTBOUND_ALLOW=a.test, 10.0.0.0/8", "PASSPORT_MAIL_FROM="), Flags: set})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Addr != "127.0.0.1:3" || c.Brand != "Env" || c.LogLevel.String() != "DEBUG" || c.Data != "passport-data" {
+		t.Errorf("flag, environment, file, default: %q %q %q %q", c.Addr, c.Brand, c.LogLevel, c.Data)
+	}
+	if len(c.LimitExempt) != 2 || c.LimitExempt[1].String() != "127.0.0.1/32" || len(c.OutboundAllow) != 2 || c.OutboundAllow[0] != "a.test" {
+		t.Errorf("lists: %v %v", c.LimitExempt, c.OutboundAllow)
+	}
+	if c.KeySetMaxAge != 90*time.Second || c.RefreshGrace != 10*time.Second || c.ShutdownDelay != 5*time.Second {
+		t.Errorf("times: %v %v %v", c.KeySetMaxAge, c.RefreshGrace, c.ShutdownDelay)
+	}
+	if c.Database != "sqlite:"+filepath.Join("passport-data", "passport.db") || c.MailFrom != "no-reply@passport.test" {
+		t.Errorf("derived: %q %q", c.Database, c.MailFrom)
+	}
+}
+
+func TestConfigFileFromEnvironment(t *testing.T) {
+	file := write(t, "c.yaml", "brand: File\n")
+	c, err := Load(Sources{Environ: good("PASSPORT_CONFIG=" + file)})
+	if err != nil || c.Brand != "File" {
+		t.Fatalf("%v %v", c, err)
+	}
+}
+
+func TestDevNeedsNothing(t *testing.T) {
+	c, err := Load(Sources{Dev: true, Environ: []string{"PASSPORT_ADDR=127.0.0.1:9999"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Issuer != "http://localhost:9999" || c.ShutdownDelay != 0 || c.Secret != "" {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestSecretFiles(t *testing.T) {
+	held := write(t, "secret", secret+"-of-the-file\n")
+	yaml := write(t, "c.yaml", "secret: "+secret+"-of-the-yaml\n")
+	for _, k := range Keys() {
+		if !k.Secret {
+			continue
+		}
+		value := map[string]string{
+			"database": "postgres://u:p@db.test/x", "smtp_url": "smtps://u:p@mail.test",
+		}[k.Name]
+		if value == "" {
+			value = secret + "-" + k.Name
+		}
+		env := []string{k.Env() + "_FILE=" + write(t, "held", value+"\n")}
+		for _, e := range good() {
+			if !strings.HasPrefix(e, k.Env()+"=") {
+				env = append(env, e)
+			}
+		}
+		c, err := Load(Sources{Environ: env})
+		if err != nil {
+			t.Errorf("%s_FILE: %v", k.Env(), err)
+			continue
+		}
+		for _, v := range c.Values() {
+			if v.Key == k.Name && v.Value != hidden {
+				t.Errorf("%s: printed as %v", k.Name, v.Value)
+			}
+		}
+	}
+	env := []string{"PASSPORT_ISSUER=https://passport.test", "PASSPORT_SMTP_URL=smtp://mail.test", "PASSPORT_SECRET_FILE=" + held}
+	c, err := Load(Sources{File: yaml, Environ: env})
+	if err != nil || c.Secret != secret+"-of-the-file" {
+		t.Errorf("the environment's file must win over the YAML file's secret: %v", err)
+	}
+	_, err = Load(Sources{Environ: good("PASSPORT_SECRET_FILE=" + held)})
+	if err == nil || !strings.Contains(err.Error(), "both secret and secret_file") {
+		t.Errorf("both in one layer: %v", err)
+	}
+}
+
+func TestAllFaultsAtOnce(t *testing.T) {
+	file := write(t, "c.yaml", "isuer: x\nsmtp:\n  url: y\nkeyset_max_age: soon\n")
+	_, err := Load(Sources{File: file, Environ: []string{
+		"PASSPORT_ISSUER=http://passport.test/path?q", "PASSPORT_SECRET=short", "PASSPORT_COLOUR=red",
+		"PASSPORT_TRUSTED_PROXIES=10.0.0.0/8,nonsense", "PASSPORT_DATABASE=mysql://x", "PASSPORT_LOG_LEVEL=loud",
+		"PASSPORT_TLS_CERT_FILE=/nowhere/cert.pem", "PASSPORT_ADDR=8080", "PASSPORT_SMTP_URL_FILE=/nowhere/url",
+		"PASSPORT_SECRET_PREVIOUS=" + strings.Repeat("a", 40),
+	}})
+	var faults Faults
+	if !errors.As(err, &faults) {
+		t.Fatalf("not Faults: %v", err)
+	}
+	for _, want := range []string{
+		"unknown key isuer", "unknown key smtp.url", "keyset_max_age: not a length", "issuer: must have no path",
+		"secret: is shorter than 32", "environment: unknown key colour", "trusted_proxies: not a network (CIDR) or address: nonsense",
+		"database: must be", "log_level: must be", "tls_cert_file: no such file", "tls_cert_file and tls_key_file",
+		"addr: not HOST:PORT", "smtp_url_file: no such file", "secret_previous: is not random", "smtp_url: is missing",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("no %q in: %v", want, err)
+		}
+	}
+	if _, err := Load(Sources{}); err == nil || !strings.Contains(err.Error(), "secret: is missing") || !strings.Contains(err.Error(), "issuer: is missing") {
+		t.Errorf("nothing given: %v", err)
+	}
+}
+
+func TestErrorsHoldNoSecret(t *testing.T) {
+	for _, yaml := range []string{"secret: [hunter2-hunter2", "secret: hunter2\n\t- x", "secret: {a: hunter2}", "smtp_url: [hunter2, b]", "database: hunter2"} {
+		_, err := Load(Sources{File: write(t, "c.yaml", yaml), Environ: nil})
+		if err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%q: %v", yaml, err)
+		}
+	}
+}
+
+func TestIssuer(t *testing.T) {
+	for issuer, ok := range map[string]bool{
+		"https://passport.test": true, "https://passport.test:8443": true, "http://localhost:8080": true,
+		"http://127.0.0.1:1": true, "http://[::1]:8080": true, "http://passport.localhost": true,
+		"": false, "passport.test": false, "https://": false, "https://passport.test/": false,
+		"https://passport.test/oidc": false, "https://passport.test?x": false, "https://passport.test?": false,
+		"https://passport.test#x": false, "https://passport.test#": false, "http://passport.test": false,
+		"http://localhost.test": false, "ftp://localhost": false, "https://u@passport.test": false,
+		"https://Passport.test": false, "https://passport.test:443": false, "http://localhost:80": false,
+		"http://10.0.0.1": false, "https:passport.test": false, "https://:8080": false, "https://passport.test:": false,
+	} {
+		if _, why := checkIssuer(issuer); (why == "") != ok {
+			t.Errorf("%q: %q", issuer, why)
+		}
+	}
+}
+
+// Kubernetes sets such variables in every pod when a service is called passport, or passport-something.
+func TestKubernetesVariablesAreIgnored(t *testing.T) {
+	injected := []string{
+		"PASSPORT_PORT=tcp://10.0.0.1:8080", "PASSPORT_PORT_8080_TCP=tcp://10.0.0.1:8080", "PASSPORT_PORT_8080_TCP_ADDR=10.0.0.1",
+		"PASSPORT_PORT_8080_TCP_PORT=8080", "PASSPORT_PORT_8080_TCP_PROTO=tcp", "PASSPORT_SERVICE_HOST=10.0.0.1",
+		"PASSPORT_SERVICE_PORT=8080", "PASSPORT_SERVICE_PORT_HTTP=8080",
+		"PASSPORT_ADMIN_PORT=tcp://10.0.0.1:9090", "PASSPORT_ADMIN_SERVICE_HOST=10.0.0.1", "PASSPORT_ADMIN_PORT_9090_TCP_ADDR=10.0.0.1",
+	}
+	if _, err := Load(Sources{Environ: good(injected...)}); err != nil {
+		t.Error(err)
+	}
+	if _, err := Load(Sources{Environ: good("PASSPORT_PORTS=1")}); err == nil {
+		t.Error("PASSPORT_PORTS is none of theirs and none of ours")
+	}
+	for _, k := range Keys() {
+		for _, name := range []string{k.Env(), k.Env() + "_FILE"} {
+			if notOurs.MatchString(name) {
+				t.Errorf("Kubernetes could set %s", name)
+			}
+		}
+	}
+}
+
+var update = flag.Bool("update", false, "write deploy/configuration.md")
+
+// The reference is held against the struct.
+func TestReference(t *testing.T) {
+	name := filepath.Join("..", "..", "deploy", "configuration.md")
+	if *update {
+		if err := os.WriteFile(name, []byte(Reference()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	held, err := os.ReadFile(name)
+	if err != nil || string(held) != Reference() {
+		t.Errorf("deploy/configuration.md is not what the keys are (%v): go test ./pkg/config -update", err)
+	}
+	for _, k := range Keys() {
+		if k.Doc == "" || strings.Contains(k.Doc, "|") {
+			t.Errorf("%s: no meaning, or one that breaks the table", k.Name)
+		}
+	}
+}
+
+func TestPrintHidesSecrets(t *testing.T) {
+	c, err := Load(Sources{Environ: good("PASSPORT_DATABASE=postgres://u:hunter2@db.test/x?password=hunter2")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range c.Values() {
+		if s, _ := v.Value.(string); strings.Contains(s, "hunter2") || strings.Contains(s, secret) {
+			t.Errorf("%s is shown", v.Key)
+		}
+	}
+}
