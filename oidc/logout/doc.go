@@ -1,0 +1,5 @@
+// Package logout ends sessions on a site's request: OpenID Connect RP-Initiated Logout 1.0 at /end_session.
+//
+// It owns whether a request to sign out is proven, the confirmation that an unproven one needs, and where
+// the browser goes afterwards. What ending means (the login's row, its grants) is pkg/session's.
+package logout

@@ -1,0 +1,78 @@
+package logout
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/passport-network/passport/oidc/client"
+	"github.com/passport-network/passport/pkg/audit"
+	"github.com/passport-network/passport/pkg/keys"
+	"github.com/passport-network/passport/pkg/session"
+)
+
+// Config is what a Logout is made of.
+type Config struct {
+	Issuer   string
+	Clients  *client.Registry
+	Keys     *keys.Ring
+	Sessions *session.Manager
+	Now      func() time.Time
+	Audit    audit.Log // nil: nothing is recorded
+	Pages    Pages
+}
+
+// Pages are what signing out has to show; pkg/web fills them.
+type Pages struct {
+	// Error shows a page with this status; key is the message's key in the catalogue.
+	Error func(w http.ResponseWriter, r *http.Request, status int, key string)
+	// Confirm asks whether to sign out: a form that posts v.I as "i" to /logout.
+	Confirm func(w http.ResponseWriter, r *http.Request, v View)
+	// LoggedOut says that it is done.
+	LoggedOut func(w http.ResponseWriter, r *http.Request, v View)
+}
+
+// View is what the two pages may show.
+type View struct {
+	I          string // Confirm: goes into the form, back to (*Logout).Confirm
+	ClientName string // the site that asked; empty: none is known
+	ClientHost string
+	UILocales  string
+	AccountID  string // Confirm: the one account that signs out; empty: all of this browser
+}
+
+// Route is one endpoint of this room. Pages with forms: they carry no form-action (they may end in a redirect).
+type Route struct {
+	Path    string
+	Methods []string
+	Name    string
+	Handler func(w http.ResponseWriter, r *http.Request) error
+}
+
+// Logout answers /end_session.
+type Logout struct{ cfg Config }
+
+// New refuses a Config that lacks a part.
+func New(cfg Config) (*Logout, error) {
+	switch {
+	case cfg.Issuer == "", cfg.Clients == nil, cfg.Keys == nil, cfg.Sessions == nil, cfg.Now == nil:
+		return nil, errors.New("logout: Issuer, Clients, Keys, Sessions and Now are needed")
+	case cfg.Pages.Error == nil, cfg.Pages.Confirm == nil, cfg.Pages.LoggedOut == nil:
+		return nil, errors.New("logout: all Pages are needed")
+	}
+	return &Logout{cfg: cfg}, nil
+}
+
+// Routes lists the endpoints of this room.
+func (l *Logout) Routes() []Route {
+	return []Route{{Path: "/end_session", Methods: []string{http.MethodGet, http.MethodPost},
+		Name: "end_session", Handler: l.endSession}}
+}
+
+// Ask shows the confirmation for a person who wants to sign out here (the page GET /logout).
+func (l *Logout) Ask(w http.ResponseWriter, r *http.Request) error { return nil }
+
+// Confirm is the yes of the confirmation page (POST /logout): it signs out and answers.
+func (l *Logout) Confirm(w http.ResponseWriter, r *http.Request, i string) error { return nil }
+
+func (l *Logout) endSession(w http.ResponseWriter, r *http.Request) error { return nil }
