@@ -1,0 +1,10 @@
+// Package keys holds what the server signs and seals with.
+//
+// The Sealer encrypts what must not stand readable in the database, under PASSPORT_SECRET. The Ring holds
+// the signing keys (one active an algorithm, the next one already published, the retired ones still
+// published) and the random secrets that tokens, session ids and subjects are made with. Those are rows,
+// sealed by PASSPORT_SECRET and never derived from it: the secret can change and every sub and token stays.
+//
+// It refuses to know what is signed. Several servers share one database: whoever changes keys raises a
+// revision there, and the others notice within two seconds.
+package keys

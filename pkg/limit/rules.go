@@ -1,0 +1,40 @@
+package limit
+
+import "time"
+
+// The rules. "IP" counts /32 and /64, "Net" /24 and /48 (see Limiter.Network); the comment names the other
+// parts of the key. All are reserved before the check; those about failures are refunded when it succeeds.
+var (
+	// Sign-in, counted when it fails.
+	LoginIP  = Rule{"login-ip", 20, 30 * time.Second}
+	LoginNet = Rule{"login-net", 200, 3 * time.Second}
+	// LoginAccount: the resolved account (unknown: its canonical address) from browsers it does not know.
+	LoginAccount = Rule{"login-account", 10, 6 * time.Minute}
+	// LoginDevice: account and known device; a stranger who fills LoginAccount does not touch it.
+	LoginDevice = Rule{"login-device", 10, time.Minute}
+
+	// Registration, each counted.
+	RegisterIP  = Rule{"register-ip", 5, 10 * time.Minute}
+	RegisterNet = Rule{"register-net", 50, time.Minute}
+	// RegisterAll: all replicas together, a flood of pending accounts.
+	RegisterAll = Rule{"register-all", 100, 600 * time.Millisecond}
+
+	// Mail that a stranger can cause: per canonical address, and per sender's network. Burst and period are
+	// such that no hour sees more than 3 mails to one address, and no 24 hours more than 10 (5 at once and
+	// 5 at one in 4 hours): a burst of 10 with 10 a day would allow 19 in the first.
+	MailAddressHour = Rule{"mail-address-hour", 3, time.Hour}
+	MailAddressDay  = Rule{"mail-address-day", 5, 4 * time.Hour}
+	MailIP          = Rule{"mail-ip", 5, 10 * time.Minute}
+	MailNet         = Rule{"mail-net", 50, time.Minute}
+
+	// Client authentication, counted when it fails.
+	ClientAuthIP  = Rule{"client-auth-ip", 30, 10 * time.Second}
+	ClientAuthNet = Rule{"client-auth-net", 300, time.Second}
+	// ClientAuth: client and network, never the client alone: one stranger must not stop a client.
+	ClientAuth = Rule{"client-auth", 50, time.Minute}
+
+	// In the process, before anything is asked or written.
+	Authorize = Rule{"authorize", 120, 500 * time.Millisecond} // network; an interaction row may follow
+	Endpoint  = Rule{"endpoint", 600, 20 * time.Millisecond}   // network; token, userinfo, introspection
+	Page      = Rule{"page", 240, 250 * time.Millisecond}      // network; pages and forms
+)

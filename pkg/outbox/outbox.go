@@ -1,0 +1,247 @@
+package outbox
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/passport-network/passport/pkg/fault"
+)
+
+// A lease is longer than the time a handler gets, so that no handler works at a job that it has lost.
+const (
+	leaseFor   = 60 * time.Second
+	handlerFor = 50 * time.Second
+	graceFor   = 5 * time.Second // for running handlers, when the server stops
+)
+
+// backoff is the wait after each failed attempt; the last one repeats.
+var backoff = []time.Duration{5 * time.Second, 15 * time.Second, time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour}
+
+// DefaultLifetime is how long a job is tried when it does not say.
+const DefaultLifetime = 24 * time.Hour
+
+// Job is something to be done later.
+type Job struct {
+	ID       string // made by Put when empty; the same at every attempt
+	Kind     string
+	Body     []byte    // sealed at rest
+	Due      time.Time // zero: now
+	Expires  time.Time // given up then; zero: after DefaultLifetime
+	Attempts int       // including this one
+}
+
+// Handler does a job of its kind. It must bear being called twice for one job. Its context ends before the
+// lease does. An error puts the job off, one made by Permanent ends it.
+type Handler func(ctx context.Context, job Job) error
+
+// Outcome is what became of an attempt.
+type Outcome string
+
+// The outcomes.
+const (
+	Done   Outcome = "done"
+	Again  Outcome = "retry"
+	Failed Outcome = "failed"
+	Lost   Outcome = "lost"
+)
+
+// Sealer encrypts bodies at rest; *keys.Sealer is one.
+type Sealer interface {
+	Seal(table, column, row string, plain []byte) ([]byte, error)
+	Open(table, column, row string, sealed []byte) ([]byte, error)
+}
+
+// Config is what a Queue needs.
+type Config struct {
+	Store       Store
+	Sealer      Sealer
+	Now         func() time.Time
+	Handlers    map[string]func(ctx context.Context, job Job) error // more by Handle
+	Logger      *slog.Logger                                        // nil: none
+	Concurrency int                                                 // jobs of one kind at once; 0: 4
+	Count       func(kind string, outcome Outcome)                  // a metric; nil: none
+}
+
+// Queue puts jobs and works at them.
+type Queue struct {
+	store    Store
+	sealer   Sealer
+	now      func() time.Time
+	log      *slog.Logger
+	count    func(kind string, outcome Outcome)
+	parallel int
+	wake     chan struct{}
+
+	mu       sync.Mutex
+	handlers map[string]Handler
+}
+
+// New makes a Queue. One without store, sealer or clock refuses every Put and lease.
+func New(c Config) *Queue {
+	q := &Queue{
+		store: c.Store, sealer: c.Sealer, now: c.Now, log: c.Logger, count: c.Count,
+		parallel: cmp.Or(c.Concurrency, 4), wake: make(chan struct{}, 1), handlers: map[string]Handler{},
+	}
+	if q.log == nil {
+		q.log = slog.New(slog.DiscardHandler)
+	}
+	if q.count == nil {
+		q.count = func(string, Outcome) {}
+	}
+	for kind, fn := range c.Handlers {
+		q.handlers[kind] = fn
+	}
+	return q
+}
+
+// errUnwired is a Queue that New was not given everything for.
+var errUnwired = errors.New("the outbox has no store, sealer or clock")
+
+func (q *Queue) wired() bool { return q.store != nil && q.sealer != nil && q.now != nil }
+
+// Handle sets the handler of a kind. To be called before Run.
+func (q *Queue) Handle(kind string, fn func(ctx context.Context, job Job) error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.handlers[kind] = fn
+}
+
+// Put adds a job, in the transaction that ctx carries: it is done if and only if that commits.
+func (q *Queue) Put(ctx context.Context, j Job) error {
+	switch {
+	case !q.wired():
+		return errUnwired
+	case j.Kind == "":
+		return errors.New("a job without a kind")
+	}
+	now := q.now()
+	if j.ID == "" {
+		id, err := uuid.NewV7()
+		if err != nil {
+			return fmt.Errorf("make a job's id: %w", err)
+		}
+		j.ID = id.String()
+	}
+	if j.Due.IsZero() {
+		j.Due = now
+	}
+	if j.Expires.IsZero() {
+		j.Expires = now.Add(DefaultLifetime)
+	}
+	sealed, err := q.sealer.Seal("outbox", "sealed", j.ID, j.Body)
+	if err != nil {
+		return fmt.Errorf("seal a job: %w", err)
+	}
+	r := Row{ID: j.ID, Kind: j.Kind, Sealed: sealed, Due: j.Due, Expires: j.Expires, Created: now}
+	if err := q.store.PutJob(ctx, r); err != nil {
+		return fmt.Errorf("put a job of kind %s: %w", j.Kind, err)
+	}
+	// The transaction may not have committed yet: then the poll of the next second finds the job.
+	q.Wake()
+	return nil
+}
+
+// Wake makes Run look at once. It never waits.
+func (q *Queue) Wake() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// kinds are those that have a handler here. A job of a kind that only newer servers know is left to them.
+func (q *Queue) kinds() []string {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return slices.Sorted(maps.Keys(q.handlers))
+}
+
+func (q *Queue) handler(kind string) Handler {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.handlers[kind]
+}
+
+// lease takes due jobs. The lease has a name of its own each time, so that a worker that was too slow cannot
+// take its later self for the holder.
+func (q *Queue) lease(ctx context.Context, kinds []string, n int) ([]Row, string, error) {
+	if !q.wired() {
+		return nil, "", errUnwired
+	}
+	name := uuid.NewString()
+	now := q.now()
+	rows, err := q.store.LeaseJobs(ctx, kinds, name, n, now, now.Add(leaseFor))
+	if err != nil {
+		return nil, "", fmt.Errorf("lease jobs: %w", err)
+	}
+	if len(rows) > 0 {
+		fault.Point("outbox.leased")
+	}
+	return rows, name, nil
+}
+
+// work does one leased job and writes what became of it.
+func (q *Queue) work(ctx context.Context, r Row, lease string) error {
+	failure := q.attempt(ctx, r)
+	now := q.now()
+	outcome, reason := Done, ""
+	var err error
+	switch wait := backoff[min(max(r.Attempts, 1), len(backoff))-1]; {
+	case failure == nil:
+		fault.Point("outbox.sent")
+		err = q.store.DropJob(ctx, r.ID, lease)
+	case isPermanent(failure) || !now.Add(wait).Before(r.Expires):
+		outcome, reason = Failed, kindOf(failure)
+		err = q.store.FailJob(ctx, r.ID, lease, now, reason)
+	default:
+		outcome, reason = Again, kindOf(failure)
+		err = q.store.RetryJob(ctx, r.ID, lease, now.Add(wait), reason)
+	}
+	if errors.Is(err, ErrLost) {
+		outcome, err = Lost, nil
+	}
+	q.count(r.Kind, outcome)
+	level := slog.LevelInfo
+	if outcome != Done {
+		level = slog.LevelWarn
+	}
+	// The error's text stays out of the log: a mail server's answer names the address.
+	q.log.Log(ctx, level, "job", "kind", r.Kind, "job", r.ID, "outcome", string(outcome), "attempt", r.Attempts, "reason", reason)
+	if err != nil {
+		return fmt.Errorf("record a job as %s: %w", outcome, err)
+	}
+	return nil
+}
+
+func (q *Queue) attempt(ctx context.Context, r Row) (err error) {
+	if !q.now().Before(r.Expires) {
+		return Permanent(Failure("expired", errors.New("the job came too late")))
+	}
+	body, err := q.sealer.Open("outbox", "sealed", r.ID, r.Sealed)
+	if err != nil {
+		// Not for good: in the middle of a change of PASSPORT_SECRET another server can open it.
+		return Failure("sealed", err)
+	}
+	fn := q.handler(r.Kind)
+	if fn == nil {
+		return Failure("no-handler", errors.New("no handler for this kind"))
+	}
+	defer func() {
+		// One bad job must not end the server, and with it every other job.
+		if p := recover(); p != nil {
+			err = Failure("panic", fmt.Errorf("the handler panicked: %v", p))
+		}
+	}()
+	ctx, cancel := context.WithTimeout(ctx, handlerFor)
+	defer cancel()
+	return fn(ctx, Job{ID: r.ID, Kind: r.Kind, Body: body, Due: r.Due, Expires: r.Expires, Attempts: r.Attempts})
+}
