@@ -1,0 +1,104 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// ErrUnknown refuses an event or an actor kind that is not in the lists below.
+var ErrUnknown = errors.New("unknown audit event or actor kind")
+
+// Who acted.
+const (
+	ActorAccount   = "account"   // a person; ActorID is the account's id
+	ActorClient    = "client"    // a site; ActorID is its client_id
+	ActorOperator  = "operator"  // the command line
+	ActorSystem    = "system"    // the server by itself
+	ActorAnonymous = "anonymous" // nobody known, as at a failed sign-in
+)
+
+// Event names.
+const (
+	AccountRegistered      = "account.registered"
+	AccountConfirmed       = "account.confirmed"
+	AccountCancelled       = "account.cancelled"
+	AccountCreated         = "account.created"
+	AccountChanged         = "account.changed"
+	AccountDisabled        = "account.disabled"
+	AccountEnabled         = "account.enabled"
+	AccountDeleted         = "account.deleted"
+	AccountPasswordChanged = "account.password_changed"
+
+	LoginSucceeded = "login.succeeded"
+	LoginFailed    = "login.failed"
+	LoginEnded     = "login.ended"
+
+	ConsentGranted = "consent.granted"
+	ConsentDenied  = "consent.denied"
+	ConsentRevoked = "consent.revoked"
+
+	GrantIssued   = "grant.issued"
+	GrantRevoked  = "grant.revoked"
+	CodeReplayed  = "code.replayed"
+	RefreshReused = "refresh.reused"
+
+	ClientCreated       = "client.created"
+	ClientChanged       = "client.changed"
+	ClientDisabled      = "client.disabled"
+	ClientEnabled       = "client.enabled"
+	ClientDeleted       = "client.deleted"
+	ClientVerified      = "client.verified"
+	ClientSecretRotated = "client.secret_rotated"
+
+	KeysMade     = "keys.made"
+	KeysRotated  = "keys.rotated"
+	KeysRetired  = "keys.retired"
+	KeysResealed = "keys.resealed"
+)
+
+var events = set(
+	AccountRegistered, AccountConfirmed, AccountCancelled, AccountCreated, AccountChanged, AccountDisabled,
+	AccountEnabled, AccountDeleted, AccountPasswordChanged,
+	LoginSucceeded, LoginFailed, LoginEnded,
+	ConsentGranted, ConsentDenied, ConsentRevoked,
+	GrantIssued, GrantRevoked, CodeReplayed, RefreshReused,
+	ClientCreated, ClientChanged, ClientDisabled, ClientEnabled, ClientDeleted, ClientVerified,
+	ClientSecretRotated,
+	KeysMade, KeysRotated, KeysRetired, KeysResealed,
+)
+
+var actors = set(ActorAccount, ActorClient, ActorOperator, ActorSystem, ActorAnonymous)
+
+// Event is one thing that happened.
+type Event struct {
+	Event     string         // one of the names above
+	ActorKind string         // one of the kinds above
+	ActorID   string         // of the actor's kind; may be empty
+	Subject   string         // the account that it is about
+	ClientID  string         // the client that it is about
+	Session   string         // the login's id
+	Detail    map[string]any // nothing secret
+	At        time.Time      // the zero time: the database's
+}
+
+// Log records events.
+type Log interface {
+	// Record writes e in the transaction that ctx carries, else by itself.
+	// ErrUnknown refuses a name or a kind that is not in the lists.
+	Record(ctx context.Context, e Event) error
+}
+
+// Valid tells whether event is in the list.
+func Valid(event string) bool { return events[event] }
+
+// ValidActor tells whether kind is in the list.
+func ValidActor(kind string) bool { return actors[kind] }
+
+func set(names ...string) map[string]bool {
+	m := make(map[string]bool, len(names))
+	for _, n := range names {
+		m[n] = true
+	}
+	return m
+}

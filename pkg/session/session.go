@@ -1,0 +1,264 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"time"
+)
+
+// DefaultLifetime is how long a login lasts when the configuration does not say.
+const DefaultLifetime = 30 * 24 * time.Hour
+
+// maxLifetime: browsers drop any cookie after 400 days (RFC 6265bis §5.5).
+const maxLifetime = 400 * 24 * time.Hour
+
+// ErrNoLogin: the browser has no such live login.
+var ErrNoLogin = errors.New("no such login in this browser")
+
+// Login is one account signed in in a browser.
+type Login struct {
+	ID        string
+	BrowserID string
+	AccountID string
+	AuthTime  time.Time // of the active authentication, whole seconds
+	AMR       []string  // RFC 8176
+	ACR       string
+	Event     []byte // SHA-256 of the interaction's id that the last authentication served; nil: none
+}
+
+// Browser is a browser in which somebody is signed in.
+type Browser struct {
+	ID        string
+	ExpiresAt time.Time
+	Logins    []Login // live ones, newest authentication first
+}
+
+// SignIn is an authentication that succeeded.
+type SignIn struct {
+	AccountID string
+	AMR       []string
+	ACR       string
+	Event     []byte // SHA-256 of the id of the interaction that it serves; nil: none
+	Device    string // the User-Agent; cut to 256 bytes
+}
+
+// Info is a login as its owner sees it in a list.
+type Info struct {
+	Login
+	Device    string
+	CreatedAt time.Time
+	SeenAt    time.Time
+}
+
+// Config is what a Manager needs.
+type Config struct {
+	Store    Store
+	Issuer   string // names the cookies
+	Now      func() time.Time
+	Lifetime time.Duration // of a login, from its authentication; zero: DefaultLifetime
+}
+
+// Manager reads and writes sessions.
+type Manager struct {
+	store    Store
+	now      func() time.Time
+	lifetime time.Duration
+	sid      cookie
+	flow     cookie
+}
+
+// New refuses a configuration with which cookies would not be safe.
+func New(cfg Config) (*Manager, error) {
+	if cfg.Store == nil || cfg.Now == nil {
+		return nil, errors.New("session: store and clock are needed")
+	}
+	if cfg.Lifetime == 0 {
+		cfg.Lifetime = DefaultLifetime
+	}
+	if cfg.Lifetime < time.Minute || cfg.Lifetime > maxLifetime {
+		return nil, fmt.Errorf("session: a lifetime of %s is not between a minute and 400 days", cfg.Lifetime)
+	}
+	plain, err := plainLoopback(cfg.Issuer)
+	if err != nil {
+		return nil, err
+	}
+	m := &Manager{store: cfg.Store, now: cfg.Now, lifetime: cfg.Lifetime}
+	// The prefix makes browsers refuse a cookie of this name from a sister domain, over plain http or for
+	// another path (RFC 6265bis §4.1.3.2): nobody else can plant one.
+	m.sid = cookie{name: "__Host-sid", secure: true, maxAge: cfg.Lifetime}
+	m.flow = cookie{name: "__Host-flow", secure: true, maxAge: flowLifetime}
+	if plain {
+		// Cookies know no ports: the names must not be those of some other program on this machine.
+		m.sid.name, m.sid.secure = "passport_sid", false
+		m.flow.name, m.flow.secure = "passport_flow", false
+	}
+	return m, nil
+}
+
+// plainLoopback tells whether the issuer is plain http on this machine; other plain http is refused.
+func plainLoopback(issuer string) (bool, error) {
+	u, err := url.Parse(issuer)
+	if err != nil || u.Host == "" {
+		return false, errors.New("session: the issuer is not a URL")
+	}
+	switch u.Scheme {
+	case "https":
+		return false, nil
+	case "http":
+		ip, err := netip.ParseAddr(u.Hostname())
+		if u.Hostname() == "localhost" || err == nil && ip.IsLoopback() {
+			return true, nil
+		}
+	}
+	return false, errors.New("session: the issuer must be https, or http on a loopback address")
+}
+
+// Hash is the SHA-256 of the session cookie; nil when it is absent, malformed or there twice.
+func (m *Manager) Hash(r *http.Request) []byte { return m.sid.hash(r) }
+
+// Current is who is signed in in the browser that sent r: nil when nobody is.
+func (m *Manager) Current(ctx context.Context, r *http.Request) (*Browser, error) {
+	hash := m.Hash(r)
+	if hash == nil {
+		return nil, nil
+	}
+	b, err := m.store.ReadSession(ctx, hash)
+	if err != nil {
+		return nil, fmt.Errorf("read the session: %w", err)
+	}
+	now := m.now()
+	if b == nil || !b.ExpiresAt.After(now) {
+		return nil, nil
+	}
+	live := b.Logins[:0]
+	for _, l := range b.Logins {
+		if m.Live(l.AuthTime, now) {
+			live = append(live, l)
+		}
+	}
+	b.Logins = live
+	if len(live) == 0 {
+		return nil, nil
+	}
+	return b, nil
+}
+
+// Live tells whether a login that was authenticated at authTime still lasts at now.
+func (m *Manager) Live(authTime, now time.Time) bool {
+	return authTime.Add(m.lifetime).After(now)
+}
+
+// SignIn records an authentication and gives the browser a new secret; the old one is dead. The same
+// account in the same browser keeps its login's id. Afterwards r carries the new cookie too.
+func (m *Manager) SignIn(ctx context.Context, w http.ResponseWriter, r *http.Request, s SignIn) (Login, error) {
+	if s.AccountID == "" {
+		return Login{}, errors.New("sign in: no account")
+	}
+	secret, hash := newSecret()
+	now := m.now()
+	s.Device = device(s.Device)
+	login, err := m.store.SaveSignIn(ctx, Entry{
+		SignIn: s, Old: m.Hash(r), New: hash,
+		AuthTime: now.Truncate(time.Second), At: now, ExpiresAt: now.Add(m.lifetime), Stale: now.Add(-m.lifetime),
+	})
+	if err != nil {
+		return Login{}, fmt.Errorf("sign in: %w", err)
+	}
+	m.sid.set(w, r, secret)
+	return login, nil
+}
+
+// EndLogin ends one login of the browser that sent r, and its grants that are not offline; ErrNoLogin when
+// the browser has no such login. With the last login the cookie goes.
+func (m *Manager) EndLogin(ctx context.Context, w http.ResponseWriter, r *http.Request, loginID string) error {
+	b, err := m.Current(ctx, r)
+	if err != nil {
+		return err
+	}
+	if b == nil {
+		return ErrNoLogin
+	}
+	others := 0
+	found := false
+	for _, l := range b.Logins {
+		if l.ID == loginID {
+			found = true
+			continue
+		}
+		others++
+	}
+	if !found {
+		return ErrNoLogin
+	}
+	_, err = m.store.EndLogins(ctx, Ending{BrowserID: b.ID, LoginID: loginID, At: m.now()})
+	if err != nil {
+		return fmt.Errorf("end a login: %w", err)
+	}
+	if others == 0 {
+		m.sid.drop(w, r)
+	}
+	return nil
+}
+
+// EndBrowser ends every login of the browser that sent r, and drops its cookie.
+func (m *Manager) EndBrowser(ctx context.Context, w http.ResponseWriter, r *http.Request) error {
+	if hash := m.Hash(r); hash != nil {
+		b, err := m.store.ReadSession(ctx, hash)
+		if err != nil {
+			return fmt.Errorf("read the session: %w", err)
+		}
+		if b != nil {
+			if _, err := m.store.EndLogins(ctx, Ending{BrowserID: b.ID, At: m.now()}); err != nil {
+				return fmt.Errorf("end the logins of a browser: %w", err)
+			}
+		}
+	}
+	m.sid.drop(w, r)
+	return nil
+}
+
+// EndAll ends every login of an account, but exceptLoginID where that is not empty.
+func (m *Manager) EndAll(ctx context.Context, accountID, exceptLoginID string) error {
+	if accountID == "" {
+		return errors.New("end all logins: no account")
+	}
+	_, err := m.store.EndLogins(ctx, Ending{AccountID: accountID, Except: exceptLoginID, At: m.now()})
+	if err != nil {
+		return fmt.Errorf("end all logins: %w", err)
+	}
+	return nil
+}
+
+// List is where an account is signed in, newest authentication first.
+func (m *Manager) List(ctx context.Context, accountID string) ([]Info, error) {
+	all, err := m.store.ListLogins(ctx, accountID)
+	if err != nil {
+		return nil, fmt.Errorf("list logins: %w", err)
+	}
+	now := m.now()
+	live := all[:0]
+	for _, i := range all {
+		if m.Live(i.AuthTime, now) {
+			live = append(live, i)
+		}
+	}
+	return live, nil
+}
+
+// Flow is the SHA-256 of the flow cookie, which it makes when there is none and prolongs when there is one.
+// Afterwards r carries it too.
+func (m *Manager) Flow(w http.ResponseWriter, r *http.Request) []byte {
+	secret := m.flow.value(r)
+	if secret == "" {
+		secret, _ = newSecret()
+	}
+	m.flow.set(w, r, secret)
+	return hash(secret)
+}
+
+// FlowHash is the SHA-256 of the flow cookie; nil when it is absent, malformed or there twice.
+func (m *Manager) FlowHash(r *http.Request) []byte { return m.flow.hash(r) }

@@ -1,0 +1,44 @@
+package session
+
+import (
+	"context"
+	"time"
+)
+
+// Entry is a sign-in as it is written.
+type Entry struct {
+	SignIn
+	Old       []byte    // SHA-256 of the secret that the browser brought; nil: none
+	New       []byte    // SHA-256 of the one it is given
+	AuthTime  time.Time // whole seconds
+	At        time.Time
+	ExpiresAt time.Time // of the browser
+	Stale     time.Time // logins of the browser whose AuthTime is not after it are over
+}
+
+// Store persists sessions. Times are the caller's. Each method that writes does so in one transaction,
+// the caller's where ctx carries one.
+type Store interface {
+	// ReadSession reads the browser whose secret hashes to hash, with its live logins, newest
+	// authentication first; nil when there is none. The caller judges every expiry.
+	ReadSession(ctx context.Context, hash []byte) (*Browser, error)
+	// SaveSignIn drops every secret of the browser that Old names, puts New in its place and writes the
+	// login: a live one of the same account keeps its id. Without a browser (or when its time is over at
+	// e.At, or another sign-in was faster) there is a new one.
+	SaveSignIn(ctx context.Context, e Entry) (Login, error)
+	// EndLogins ends the live logins that q selects and revokes their grants that are not offline. When a
+	// browser is named and has no live login left, its secrets are dropped. It returns the ids of the
+	// logins that it ended.
+	EndLogins(ctx context.Context, q Ending) ([]string, error)
+	// ListLogins lists the live logins of an account, newest authentication first.
+	ListLogins(ctx context.Context, accountID string) ([]Info, error)
+}
+
+// Ending selects logins; empty fields select nothing by themselves, and one of the first three must be there.
+type Ending struct {
+	BrowserID string // in this browser
+	AccountID string // of this account
+	LoginID   string // this one
+	Except    string // but not this one
+	At        time.Time
+}
