@@ -7,9 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"strings"
-	"syscall"
+	"path"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -18,12 +16,67 @@ import (
 //go:embed migrations
 var migrations embed.FS
 
-// Migration is one numbered change of the schema.
+// Migration is one step of the schema.
 type Migration struct {
-	Version int64     `json:"version"`
-	Name    string    `json:"name"`
-	Applied bool      `json:"applied"`
-	At      time.Time `json:"at,omitzero"`
+	Version int64
+	Name    string
+	Applied bool
+	At      time.Time // when it was applied; zero: not yet
+}
+
+// Migrate brings the schema up to date. Any number of replicas may start together: one migrates, the
+// others wait for it. Migrations go forward only, and expand before they contract, so that the version
+// before this one still runs on the new schema.
+func (s *Store) Migrate(ctx context.Context) error {
+	return s.Locked(ctx, "migrate", func(ctx context.Context) error {
+		p, err := s.provider()
+		if err != nil {
+			return err
+		}
+		if _, err := p.Up(ctx); err != nil {
+			return fmt.Errorf("migrate the database: %w", err)
+		}
+		return nil
+	})
+}
+
+// MigrationStatus lists the migrations that this program knows, oldest first. It changes nothing.
+func (s *Store) MigrationStatus(ctx context.Context) ([]Migration, error) {
+	p, err := s.provider()
+	if err != nil {
+		return nil, err
+	}
+	applied, err := s.applied(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the state of the migrations: %w", err)
+	}
+	var list []Migration
+	for _, src := range p.ListSources() {
+		at, ok := applied[src.Version]
+		list = append(list, Migration{Version: src.Version, Name: path.Base(src.Path), Applied: ok, At: at})
+	}
+	return list, nil
+}
+
+// applied reads goose's own table: asking goose would make it where it is not there.
+func (s *Store) applied(ctx context.Context) (map[int64]time.Time, error) {
+	db := s.read(ctx)
+	if !db.Migrator().HasTable(goose.DefaultTablename) {
+		return nil, db.Error
+	}
+	var list []struct {
+		VersionID int64
+		Tstamp    time.Time
+	}
+	err := db.Table(goose.DefaultTablename).Where("is_applied").Order("id").Find(&list).Error
+	if err != nil {
+		return nil, err
+	}
+	m := map[int64]time.Time{}
+	for _, row := range list {
+		m[row.VersionID] = row.Tstamp.UTC()
+	}
+	return m, nil
 }
 
 func (s *Store) provider() (*goose.Provider, error) {
@@ -39,85 +92,100 @@ func (s *Store) provider() (*goose.Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	return goose.NewProvider(dialect, pool, files)
-}
-
-// Migrate brings the schema to this program's version, under the one lock: of replicas that start
-// together, one migrates and the others wait.
-func (s *Store) Migrate(ctx context.Context) error {
-	return s.Locked(ctx, "migrate", func(ctx context.Context) error {
-		p, err := s.provider()
-		if err != nil {
-			return err
-		}
-		if _, err := p.Up(ctx); err != nil {
-			return fmt.Errorf("migrate: %w", err)
-		}
-		return nil
-	})
-}
-
-// MigrationStatus lists every migration and whether it has been applied.
-func (s *Store) MigrationStatus(ctx context.Context) ([]Migration, error) {
-	p, err := s.provider()
+	p, err := goose.NewProvider(dialect, pool, files, goose.WithDisableGlobalRegistry(true))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read the migrations: %w", err)
 	}
-	list, err := p.Status(ctx)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]Migration, 0, len(list))
-	for _, m := range list {
-		name := m.Source.Path[strings.LastIndexByte(m.Source.Path, '/')+1:]
-		out = append(out, Migration{Version: m.Source.Version, Name: name, Applied: m.State == goose.StateApplied, At: m.AppliedAt.UTC()})
-	}
-	return out, nil
+	return p, nil
 }
 
-// Locked runs fn while no other process runs one under the same name: a session lock on a connection of
-// its own on PostgreSQL, a lock file beside the database on SQLite.
+// Locked runs fn while no other Store on the same database, in this process or another, runs one under the
+// same name. It waits for its turn until ctx ends. The lock dies with its holder. It is no transaction, and
+// must not be taken within one; fn must not take the same name again.
 func (s *Store) Locked(ctx context.Context, name string, fn func(ctx context.Context) error) error {
+	if _, ok := ctx.Value(txKey{}).(*gormTx); ok {
+		return errors.New("a lock was asked for inside a transaction")
+	}
+	lock := s.lockFile
 	if s.postgres() {
-		return s.lockedPostgres(ctx, name, fn)
+		lock = s.lockSession
 	}
-	f, err := os.OpenFile(strings.TrimPrefix(s.dsn, "sqlite:")+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	unlock, err := lock(ctx, name)
 	if err != nil {
-		return fmt.Errorf("lock: %w", err)
+		return fmt.Errorf("take the lock %q: %w", name, err)
 	}
-	defer f.Close()
+	return errors.Join(fn(ctx), unlock())
+}
+
+// lockRetry is how often a lock that another holds is asked for again.
+const lockRetry = 50 * time.Millisecond
+
+// lockSession takes an advisory lock on a connection of its own. It asks again and again: a waiting
+// pg_advisory_lock would hold back vacuum and be one more query to cancel.
+func (s *Store) lockSession(ctx context.Context, name string) (func() error, error) {
+	pool, err := s.writer.DB()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := pool.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	// Two int4 keys: a space that goose and others do not use.
+	const key = "(1886680176, hashtext($1))"
 	for {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil {
-			return fn(ctx)
+		var got bool
+		err := conn.QueryRowContext(ctx, "SELECT pg_try_advisory_lock"+key, name).Scan(&got)
+		if err != nil {
+			return nil, errors.Join(err, conn.Close())
 		}
-		if !errors.Is(err, syscall.EWOULDBLOCK) {
-			return fmt.Errorf("lock: %w", err)
+		if got {
+			break
 		}
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(20 * time.Millisecond):
+			return nil, errors.Join(ctx.Err(), conn.Close())
+		case <-time.After(lockRetry):
 		}
 	}
+	return func() error {
+		ctx := context.WithoutCancel(ctx)
+		var was bool
+		err := conn.QueryRowContext(ctx, "SELECT pg_advisory_unlock"+key, name).Scan(&was)
+		if err == nil && !was {
+			err = errors.New("the lock was lost while it was held")
+		}
+		return errors.Join(err, conn.Close())
+	}, nil
 }
 
-func (s *Store) lockedPostgres(ctx context.Context, name string, fn func(ctx context.Context) error) error {
-	pool, err := s.writer.DB()
+// lockFile takes the write lock of an empty SQLite file beside the database: it works between processes on
+// every system that SQLite runs on, and ends with its process.
+func (s *Store) lockFile(ctx context.Context, name string) (func() error, error) {
+	return lockSQLite(ctx, s.file+"-"+name+".lock")
+}
+
+func lockSQLite(ctx context.Context, file string) (func() error, error) {
+	if err := makePrivate(file); err != nil {
+		return nil, err
+	}
+	pool, err := sql.Open("sqlite", sqliteDSN(file, "_pragma=busy_timeout(0)&_txlock=exclusive"))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var conn *sql.Conn
-	if conn, err = pool.Conn(ctx); err != nil {
-		return err
+	pool.SetMaxOpenConns(1)
+	for {
+		tx, err := pool.BeginTx(context.WithoutCancel(ctx), nil)
+		if err == nil {
+			return func() error { return errors.Join(tx.Rollback(), pool.Close()) }, nil
+		}
+		if !busy(err) {
+			return nil, errors.Join(err, pool.Close())
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errors.Join(ctx.Err(), pool.Close())
+		case <-time.After(lockRetry):
+		}
 	}
-	defer conn.Close()
-	if _, err := conn.ExecContext(ctx, "SELECT pg_advisory_lock(hashtext($1))", "passport "+name); err != nil {
-		return fmt.Errorf("lock: %w", err)
-	}
-	defer func() {
-		// Even when ctx is over, the lock must not stay on a pooled connection.
-		_, _ = conn.ExecContext(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock(hashtext($1))", "passport "+name)
-	}()
-	return fn(ctx)
 }

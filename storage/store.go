@@ -7,11 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/glebarez/sqlite"
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
 	"gorm.io/driver/postgres"
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
@@ -21,7 +25,7 @@ import (
 type Store struct {
 	writer *gorm.DB // PostgreSQL: the pool; SQLite: the one immediate writer connection
 	reader *gorm.DB // PostgreSQL: the same pool; SQLite: a pool of query_only connections
-	dsn    string
+	file   string   // SQLite: the database's file
 }
 
 // Open connects to a database named as in PASSPORT_DATABASE: "sqlite:FILE" or "postgres://…".
@@ -45,59 +49,161 @@ func gormConfig() *gorm.Config {
 	}
 }
 
-func openSQLite(ctx context.Context, file string) (*Store, error) {
-	if file == "" || strings.ContainsAny(file, "?#") {
-		return nil, errors.New("the SQLite file's name is empty or has ? or #")
-	}
-	open := func(conns int, extra string) (*gorm.DB, error) {
-		q := "_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)" + extra
-		dsn := "file:" + (&url.URL{Path: file}).EscapedPath() + "?" + q
-		db, err := gorm.Open(sqlite.Open(dsn), gormConfig())
-		if err != nil {
-			return nil, fmt.Errorf("open SQLite: %w", err)
-		}
-		pool, err := db.DB()
-		if err != nil {
-			return nil, err
-		}
-		pool.SetMaxOpenConns(conns)
-		pool.SetMaxIdleConns(conns)
-		return db, pool.PingContext(ctx)
-	}
-	w, err := open(1, "&_txlock=immediate")
-	if err != nil {
-		return nil, err
-	}
-	r, err := open(8, "&_pragma=query_only(1)")
-	if err != nil {
-		return nil, err
-	}
-	return &Store{writer: w, reader: r, dsn: "sqlite:" + file}, nil
+// sqliteDSN names a file and its settings; all of them are in the DSN, so that every connection of a pool
+// has them.
+func sqliteDSN(file, settings string) string {
+	return "file:" + (&url.URL{Path: file}).EscapedPath() + "?" + settings
 }
 
-func openPostgres(ctx context.Context, dsn string) (*Store, error) {
-	cfg := gormConfig()
-	db, err := gorm.Open(postgres.New(postgres.Config{DSN: dsn}), cfg)
+// makePrivate makes the file, readable by its owner alone, where it is not there: SQLite would let the
+// umask decide, and gives its journals the mode of the database.
+func makePrivate(file string) error {
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("open PostgreSQL: %w", err)
+		return err
 	}
-	pool, err := db.DB()
+	return f.Close()
+}
+
+func openSQLite(ctx context.Context, file string) (_ *Store, err error) {
+	if file == "" || strings.ContainsAny(file, "?#\x00") || file == ":memory:" {
+		return nil, errors.New("the SQLite database must be a file whose name has no ? or #")
+	}
+	if err := makePrivate(file); err != nil {
+		return nil, fmt.Errorf("open SQLite: %w", err)
+	}
+	s := &Store{file: file}
+	defer func() {
+		if err != nil {
+			_ = s.Close()
+		}
+	}()
+	// The switch of a new file to WAL cannot wait for other connections: one at a time.
+	unlock, err := lockSQLite(ctx, file+"-open.lock")
+	if err != nil {
+		return nil, fmt.Errorf("open SQLite: %w", err)
+	}
+	const settings = "_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"
+	s.writer, err = sqlitePool(ctx, 1, sqliteDSN(file, settings+"&_txlock=immediate"))
+	if err := errors.Join(err, unlock()); err != nil {
+		return nil, fmt.Errorf("open SQLite: %w", err)
+	}
+	s.reader, err = sqlitePool(ctx, 8, sqliteDSN(file, settings+"&_pragma=query_only(1)"))
+	if err != nil {
+		return nil, fmt.Errorf("open SQLite: %w", err)
+	}
+	return s, nil
+}
+
+func sqlitePool(ctx context.Context, conns int, dsn string) (*gorm.DB, error) {
+	db, err := sql.Open(sqlite.DriverName, dsn)
 	if err != nil {
 		return nil, err
 	}
-	pool.SetMaxOpenConns(20)
-	pool.SetMaxIdleConns(20)
-	pool.SetConnMaxIdleTime(5 * time.Minute)
-	if err := pool.PingContext(ctx); err != nil {
-		return nil, fmt.Errorf("reach PostgreSQL: %w", err)
+	db.SetMaxOpenConns(conns)
+	db.SetMaxIdleConns(conns)
+	if err := db.PingContext(ctx); err != nil {
+		return nil, errors.Join(err, db.Close())
 	}
-	return &Store{writer: db, reader: db, dsn: dsn}, nil
+	g, err := gorm.Open(&sqlite.Dialector{Conn: pool{db}}, gormConfig())
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return g, nil
+}
+
+// Settings of PostgreSQL connections; pool_max_conns in the URL overrides the first.
+const (
+	postgresConns    = 20
+	connIdle         = 5 * time.Minute
+	connLife         = 30 * time.Minute // follows a failover, lets the server free what it cached
+	connectTimeout   = 5 * time.Second
+	applicationName  = "passport"
+	postgresAtLeast  = 150000
+	poolSizeSetting  = "pool_max_conns"
+	poolSizeSettable = 1000
+)
+
+func openPostgres(ctx context.Context, dsn string) (_ *Store, err error) {
+	cfg, conns, err := postgresConfig(dsn)
+	if err != nil {
+		return nil, err
+	}
+	db := stdlib.OpenDB(*cfg)
+	db.SetMaxOpenConns(conns)
+	db.SetMaxIdleConns(conns)
+	db.SetConnMaxIdleTime(connIdle)
+	db.SetConnMaxLifetime(connLife)
+	if err := checkPostgres(ctx, db); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	g, err := gorm.Open(postgres.New(postgres.Config{Conn: pool{db}}), gormConfig())
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open PostgreSQL: %w", err), db.Close())
+	}
+	return &Store{writer: g, reader: g}, nil
+}
+
+func postgresConfig(dsn string) (*pgx.ConnConfig, int, error) {
+	conns := postgresConns
+	u, err := url.Parse(dsn)
+	if err != nil {
+		// Not err: it repeats the URL, which has the password.
+		return nil, 0, errors.New("the PostgreSQL URL cannot be read")
+	}
+	if q := u.Query(); q.Has(poolSizeSetting) {
+		conns, err = strconv.Atoi(q.Get(poolSizeSetting))
+		if err != nil || conns < 2 || conns > poolSizeSettable {
+			return nil, 0, errors.New(poolSizeSetting + " of the PostgreSQL URL must be a number from 2 to 1000")
+		}
+		q.Del(poolSizeSetting)
+		u.RawQuery = q.Encode()
+	}
+	cfg, err := pgx.ParseConfig(u.String())
+	if err != nil {
+		return nil, 0, errors.New("the PostgreSQL URL cannot be read")
+	}
+	// The simple protocol puts values into the SQL text: GO-2026-5004 is what comes of it.
+	if cfg.DefaultQueryExecMode != pgx.QueryExecModeCacheStatement {
+		return nil, 0, errors.New("default_query_exec_mode of the PostgreSQL URL must not be set: statements are prepared")
+	}
+	if cfg.ConnectTimeout == 0 {
+		cfg.ConnectTimeout = connectTimeout
+	}
+	if cfg.RuntimeParams["application_name"] == "" {
+		cfg.RuntimeParams["application_name"] = applicationName
+	}
+	cfg.RuntimeParams["timezone"] = "UTC"
+	return cfg, conns, nil
+}
+
+// checkPostgres refuses a server on which this program would lose or garble what it was told.
+func checkPostgres(ctx context.Context, db *sql.DB) error {
+	var version int
+	var encoding, commit string
+	err := db.QueryRowContext(ctx, `SELECT current_setting('server_version_num')::int,
+		current_setting('server_encoding'), current_setting('synchronous_commit')`).Scan(&version, &encoding, &commit)
+	switch {
+	case err != nil:
+		return fmt.Errorf("reach PostgreSQL: %w", err)
+	case version < postgresAtLeast:
+		return fmt.Errorf("PostgreSQL is %d.%d; at least 15 is needed", version/10000, version%10000)
+	case encoding != "UTF8":
+		return fmt.Errorf("the PostgreSQL database is encoded in %s; UTF8 is needed", encoding)
+	case commit == "off":
+		// A crash would undo what was acknowledged: revocations, spent codes.
+		return errors.New("PostgreSQL has synchronous_commit off; it must be on for this database")
+	}
+	return nil
 }
 
 // Close ends all connections.
 func (s *Store) Close() error {
 	var errs []error
 	for _, db := range []*gorm.DB{s.writer, s.reader} {
+		if db == nil {
+			continue
+		}
 		if pool, err := db.DB(); err == nil {
 			errs = append(errs, pool.Close())
 		}
@@ -110,31 +216,46 @@ func (s *Store) postgres() bool { return s.writer.Name() == "postgres" }
 
 type txKey struct{}
 
+// gormTx is the transaction that a context carries.
+type gormTx struct {
+	db *gorm.DB
+	// joined is the first error of an InTx that joined: the whole must not commit.
+	joined error
+}
+
 // db is where every write starts: the transaction that ctx carries, else the writer.
 func (s *Store) db(ctx context.Context) *gorm.DB {
-	if tx, ok := ctx.Value(txKey{}).(*gorm.DB); ok {
-		return tx.WithContext(ctx)
+	if t, ok := ctx.Value(txKey{}).(*gormTx); ok {
+		return t.db.WithContext(ctx)
 	}
 	return s.writer.WithContext(ctx)
 }
 
 // read is where a read outside a transaction starts; inside one it reads what the transaction wrote.
 func (s *Store) read(ctx context.Context) *gorm.DB {
-	if tx, ok := ctx.Value(txKey{}).(*gorm.DB); ok {
-		return tx.WithContext(ctx)
+	if t, ok := ctx.Value(txKey{}).(*gormTx); ok {
+		return t.db.WithContext(ctx)
 	}
 	return s.reader.WithContext(ctx)
 }
 
-// InTx runs fn in one transaction; it joins the transaction that ctx already carries.
-// An error of fn rolls back (a joined one: the whole). After an error nothing more may run in it:
-// SQLITE_FULL has then rolled back by itself, and the next statement would run in autocommit.
+// InTx runs fn in one transaction; it joins the transaction that ctx already carries. An error of fn rolls
+// back; of a joined fn the whole, even if the outer one swallows it. After the error of a statement nothing
+// more runs in the transaction (see tx). A transaction is used by one goroutine.
 func (s *Store) InTx(ctx context.Context, fn func(ctx context.Context) error) error {
-	if _, ok := ctx.Value(txKey{}).(*gorm.DB); ok {
-		return fn(ctx)
+	if t, ok := ctx.Value(txKey{}).(*gormTx); ok {
+		err := fn(ctx)
+		if err != nil && t.joined == nil {
+			t.joined = err
+		}
+		return err
 	}
-	return s.writer.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
-		return fn(context.WithValue(ctx, txKey{}, tx))
+	return s.writer.WithContext(ctx).Transaction(func(db *gorm.DB) error {
+		t := &gormTx{db: db}
+		if err := fn(context.WithValue(ctx, txKey{}, t)); err != nil {
+			return err
+		}
+		return t.joined
 	})
 }
 
@@ -184,7 +305,7 @@ func (t *stamp) Scan(v any) error {
 func newID() string { return uuid.Must(uuid.NewV7()).String() }
 
 // words splits and joins the space-separated lists of rows (scopes, amr, …).
-func words(s string) []string    { return strings.Fields(s) }
+func words(s string) []string     { return strings.Fields(s) }
 func joined(list []string) string { return strings.Join(list, " ") }
 
 // oneRow maps a conditional write's outcome: exactly one row, or gone.

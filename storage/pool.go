@@ -1,0 +1,181 @@
+package storage
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"sync/atomic"
+	"unicode/utf8"
+
+	gosqlite "github.com/glebarez/go-sqlite"
+	"github.com/jackc/pgx/v5/pgconn"
+	"gorm.io/gorm"
+)
+
+// ErrText refuses text that a database cannot hold: with U+0000 in it, or not UTF-8. PostgreSQL would
+// answer with an error of its own and SQLite would store it; here both refuse before they are asked.
+var ErrText = errors.New("the text has a NUL or is not UTF-8")
+
+// pool is gorm's ConnPool with every parameter checked. All SQL of this package passes it, the fixed
+// statements too.
+type pool struct{ *sql.DB }
+
+// GetDBConn lets gorm's DB() find the pool.
+func (p pool) GetDBConn() (*sql.DB, error) { return p.DB, nil }
+
+func (p pool) ExecContext(ctx context.Context, q string, args ...any) (sql.Result, error) {
+	if err := checkText(args); err != nil {
+		return nil, err
+	}
+	res, err := p.DB.ExecContext(ctx, q, args...)
+	return res, textError(err)
+}
+
+func (p pool) QueryContext(ctx context.Context, q string, args ...any) (*sql.Rows, error) {
+	if err := checkText(args); err != nil {
+		return nil, err
+	}
+	rows, err := p.DB.QueryContext(ctx, q, args...)
+	return rows, textError(err)
+}
+
+func (p pool) QueryRowContext(ctx context.Context, q string, args ...any) *sql.Row {
+	return p.DB.QueryRowContext(ctx, q, refuseText(args)...)
+}
+
+// BeginTx makes gorm use a tx.
+func (p pool) BeginTx(ctx context.Context, opts *sql.TxOptions) (gorm.ConnPool, error) {
+	t, err := p.DB.BeginTx(ctx, opts)
+	if err != nil {
+		return nil, err
+	}
+	return &tx{Tx: t}, nil
+}
+
+// tx is a transaction in which nothing runs after an error. PostgreSQL refuses that by itself; SQLite goes
+// on, and when it had to roll back by itself (SQLITE_FULL, SQLITE_IOERR, an interrupt) the next statement
+// would run alone, in autocommit.
+type tx struct {
+	*sql.Tx
+	failed atomic.Pointer[error]
+}
+
+// fail remembers the first error and returns err.
+func (t *tx) fail(err error) error {
+	if err != nil {
+		t.failed.CompareAndSwap(nil, &err)
+	}
+	return err
+}
+
+// broken is the reason for which nothing may run any more.
+func (t *tx) broken() error {
+	if err := t.failed.Load(); err != nil {
+		return fmt.Errorf("the transaction has failed: %w", *err)
+	}
+	return nil
+}
+
+func (t *tx) ExecContext(ctx context.Context, q string, args ...any) (sql.Result, error) {
+	if err := t.broken(); err != nil {
+		return nil, err
+	}
+	if err := checkText(args); err != nil {
+		return nil, t.fail(err)
+	}
+	res, err := t.Tx.ExecContext(ctx, q, args...)
+	return res, t.fail(textError(err))
+}
+
+func (t *tx) QueryContext(ctx context.Context, q string, args ...any) (*sql.Rows, error) {
+	if err := t.broken(); err != nil {
+		return nil, err
+	}
+	if err := checkText(args); err != nil {
+		return nil, t.fail(err)
+	}
+	rows, err := t.Tx.QueryContext(ctx, q, args...)
+	return rows, t.fail(textError(err))
+}
+
+func (t *tx) QueryRowContext(ctx context.Context, q string, args ...any) *sql.Row {
+	if err := t.broken(); err != nil {
+		args = []any{refused{err}}
+	}
+	row := t.Tx.QueryRowContext(ctx, q, refuseText(args)...)
+	_ = t.fail(row.Err())
+	return row
+}
+
+// Commit rolls back instead when a statement failed.
+func (t *tx) Commit() error {
+	if err := t.broken(); err != nil {
+		return errors.Join(err, t.Tx.Rollback())
+	}
+	return t.Tx.Commit()
+}
+
+// refused is a parameter that fails the statement: a row's query can report an error no other way.
+type refused struct{ err error }
+
+func (r refused) Value() (driver.Value, error) { return nil, r.err }
+
+func refuseText(args []any) []any {
+	for i, a := range args {
+		if err := checkText([]any{a}); err != nil {
+			args = append(append(append([]any{}, args[:i]...), refused{err}), args[i+1:]...)
+			break
+		}
+	}
+	return args
+}
+
+func checkText(args []any) error {
+	for _, a := range args {
+		if v, ok := a.(driver.Valuer); ok {
+			if rv := reflect.ValueOf(v); rv.Kind() == reflect.Pointer && rv.IsNil() {
+				continue // NULL: its Value may not be called
+			}
+			plain, err := v.Value()
+			if err != nil {
+				return err
+			}
+			a = plain
+		}
+		switch v := a.(type) {
+		case string:
+			if !validText(v) {
+				return ErrText
+			}
+		case *string:
+			if v != nil && !validText(*v) {
+				return ErrText
+			}
+		}
+	}
+	return nil
+}
+
+func validText(s string) bool {
+	return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0
+}
+
+// textError is the second net: text that came as bytes, or inside an array.
+func textError(err error) error {
+	var pg *pgconn.PgError
+	// 22021 character_not_in_repertoire; 22P05 untranslatable_character.
+	if errors.As(err, &pg) && (pg.Code == "22021" || pg.Code == "22P05") {
+		return ErrText
+	}
+	return err
+}
+
+// busy tells whether another connection holds the SQLite lock.
+func busy(err error) bool {
+	var e *gosqlite.Error
+	return errors.As(err, &e) && e.Code()&0xff == 5
+}
