@@ -18,10 +18,10 @@ var migrations embed.FS
 
 // Migration is one step of the schema.
 type Migration struct {
-	Version int64
-	Name    string
-	Applied bool
-	At      time.Time // when it was applied; zero: not yet
+	Version int64     `json:"version"`
+	Name    string    `json:"name"`
+	Applied bool      `json:"applied"`
+	At      time.Time `json:"at,omitzero"` // when it was applied
 }
 
 // Migrate brings the schema up to date. Any number of replicas may start together: one migrates, the

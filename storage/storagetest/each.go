@@ -21,22 +21,18 @@ import (
 func Each(t *testing.T, fn func(t *testing.T, s *storage.Store)) {
 	t.Helper()
 	t.Run("sqlite", func(t *testing.T) {
-		s := Open(t, SQLite(t))
-		if err := s.Migrate(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		fn(t, s)
+		fn(t, Open(t, SQLite(t)))
 	})
-	if !WithPostgres() {
+	if Databases() == "sqlite" {
 		return
 	}
 	t.Run("postgres", func(t *testing.T) {
-		fn(t, Open(t, fresh(t, template(t))))
+		fn(t, open(t, fresh(t, template(t))))
 	})
 }
 
-// WithPostgres tells whether tests are to use PostgreSQL as well.
-func WithPostgres() bool { return os.Getenv("PASSPORT_TEST_DATABASES") != "sqlite" }
+// Databases is which databases this run tests: "sqlite", or "" for both.
+func Databases() string { return os.Getenv("PASSPORT_TEST_DATABASES") }
 
 // SQLite is a PASSPORT_DATABASE of an empty SQLite database.
 func SQLite(t testing.TB) string {
@@ -50,8 +46,17 @@ func Postgres(t testing.TB) string {
 	return fresh(t, "template0")
 }
 
-// Open opens a database for the length of a test. It does not migrate.
+// Open opens and migrates a database for the length of a test.
 func Open(t testing.TB, database string) *storage.Store {
+	t.Helper()
+	s := open(t, database)
+	if err := s.Migrate(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func open(t testing.TB, database string) *storage.Store {
 	t.Helper()
 	s, err := storage.Open(context.Background(), database)
 	if err != nil {

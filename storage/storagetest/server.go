@@ -69,7 +69,7 @@ func (c *cluster) stop() {
 
 // keeper runs the server until its standard input ends. The write end of that pipe is held by this process
 // alone: whatever way it ends, the server ends and its folder goes.
-const keeper = `"$1" -D "$2" -k "$2" -p "$3" -c listen_addresses=127.0.0.1 -c max_connections=200 \
+const keeper = `"$1" -D "$2" -k "$2" -p "$3" -c listen_addresses=127.0.0.1 -c max_connections=300 \
 	-c fsync=off -c full_page_writes=off -c shared_buffers=32MB -c max_wal_size=64MB -c log_min_messages=fatal </dev/null >"$2/log" 2>&1 &
 server=$!
 read -r _
