@@ -20,14 +20,14 @@ import (
 // answer with an error of its own and SQLite would store it; here both refuse before they are asked.
 var ErrText = errors.New("the text has a NUL or is not UTF-8")
 
-// pool is gorm's ConnPool with every parameter checked. All SQL of this package passes it, the fixed
+// checkedPool is gorm's ConnPool with every parameter checked. All SQL of this package passes it, the fixed
 // statements too.
-type pool struct{ *sql.DB }
+type checkedPool struct{ *sql.DB }
 
 // GetDBConn lets gorm's DB() find the pool.
-func (p pool) GetDBConn() (*sql.DB, error) { return p.DB, nil }
+func (p checkedPool) GetDBConn() (*sql.DB, error) { return p.DB, nil }
 
-func (p pool) ExecContext(ctx context.Context, q string, args ...any) (sql.Result, error) {
+func (p checkedPool) ExecContext(ctx context.Context, q string, args ...any) (sql.Result, error) {
 	if err := checkText(args); err != nil {
 		return nil, err
 	}
@@ -35,7 +35,7 @@ func (p pool) ExecContext(ctx context.Context, q string, args ...any) (sql.Resul
 	return res, textError(err)
 }
 
-func (p pool) QueryContext(ctx context.Context, q string, args ...any) (*sql.Rows, error) {
+func (p checkedPool) QueryContext(ctx context.Context, q string, args ...any) (*sql.Rows, error) {
 	if err := checkText(args); err != nil {
 		return nil, err
 	}
@@ -43,29 +43,29 @@ func (p pool) QueryContext(ctx context.Context, q string, args ...any) (*sql.Row
 	return rows, textError(err)
 }
 
-func (p pool) QueryRowContext(ctx context.Context, q string, args ...any) *sql.Row {
+func (p checkedPool) QueryRowContext(ctx context.Context, q string, args ...any) *sql.Row {
 	return p.DB.QueryRowContext(ctx, q, refuseText(args)...)
 }
 
-// BeginTx makes gorm use a tx.
-func (p pool) BeginTx(ctx context.Context, opts *sql.TxOptions) (gorm.ConnPool, error) {
+// BeginTx makes gorm use a checkedTx.
+func (p checkedPool) BeginTx(ctx context.Context, opts *sql.TxOptions) (gorm.ConnPool, error) {
 	t, err := p.DB.BeginTx(ctx, opts)
 	if err != nil {
 		return nil, err
 	}
-	return &tx{Tx: t}, nil
+	return &checkedTx{Tx: t}, nil
 }
 
-// tx is a transaction in which nothing runs after an error. PostgreSQL refuses that by itself; SQLite goes
+// checkedTx is a transaction in which nothing runs after an error. PostgreSQL refuses that by itself; SQLite goes
 // on, and when it had to roll back by itself (SQLITE_FULL, SQLITE_IOERR, an interrupt) the next statement
 // would run alone, in autocommit.
-type tx struct {
+type checkedTx struct {
 	*sql.Tx
 	failed atomic.Pointer[error]
 }
 
 // fail remembers the first error and returns err.
-func (t *tx) fail(err error) error {
+func (t *checkedTx) fail(err error) error {
 	if err != nil {
 		t.failed.CompareAndSwap(nil, &err)
 	}
@@ -73,14 +73,14 @@ func (t *tx) fail(err error) error {
 }
 
 // broken is the reason for which nothing may run any more.
-func (t *tx) broken() error {
+func (t *checkedTx) broken() error {
 	if err := t.failed.Load(); err != nil {
 		return fmt.Errorf("the transaction has failed: %w", *err)
 	}
 	return nil
 }
 
-func (t *tx) ExecContext(ctx context.Context, q string, args ...any) (sql.Result, error) {
+func (t *checkedTx) ExecContext(ctx context.Context, q string, args ...any) (sql.Result, error) {
 	if err := t.broken(); err != nil {
 		return nil, err
 	}
@@ -91,7 +91,7 @@ func (t *tx) ExecContext(ctx context.Context, q string, args ...any) (sql.Result
 	return res, t.fail(textError(err))
 }
 
-func (t *tx) QueryContext(ctx context.Context, q string, args ...any) (*sql.Rows, error) {
+func (t *checkedTx) QueryContext(ctx context.Context, q string, args ...any) (*sql.Rows, error) {
 	if err := t.broken(); err != nil {
 		return nil, err
 	}
@@ -102,7 +102,7 @@ func (t *tx) QueryContext(ctx context.Context, q string, args ...any) (*sql.Rows
 	return rows, t.fail(textError(err))
 }
 
-func (t *tx) QueryRowContext(ctx context.Context, q string, args ...any) *sql.Row {
+func (t *checkedTx) QueryRowContext(ctx context.Context, q string, args ...any) *sql.Row {
 	if err := t.broken(); err != nil {
 		args = []any{refused{err}}
 	}
@@ -112,7 +112,7 @@ func (t *tx) QueryRowContext(ctx context.Context, q string, args ...any) *sql.Ro
 }
 
 // Commit rolls back instead when a statement failed.
-func (t *tx) Commit() error {
+func (t *checkedTx) Commit() error {
 	if err := t.broken(); err != nil {
 		return errors.Join(err, t.Tx.Rollback())
 	}

@@ -105,7 +105,7 @@ func sqlitePool(ctx context.Context, conns int, dsn string) (*gorm.DB, error) {
 	if err := db.PingContext(ctx); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	g, err := gorm.Open(&sqlite.Dialector{Conn: pool{db}}, gormConfig())
+	g, err := gorm.Open(&sqlite.Dialector{Conn: checkedPool{db}}, gormConfig())
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -137,7 +137,7 @@ func openPostgres(ctx context.Context, dsn string) (_ *Store, err error) {
 	if err := checkPostgres(ctx, db); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	g, err := gorm.Open(postgres.New(postgres.Config{Conn: pool{db}}), gormConfig())
+	g, err := gorm.Open(postgres.New(postgres.Config{Conn: checkedPool{db}}), gormConfig())
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open PostgreSQL: %w", err), db.Close())
 	}
@@ -241,7 +241,7 @@ func (s *Store) read(ctx context.Context) *gorm.DB {
 
 // InTx runs fn in one transaction; it joins the transaction that ctx already carries. An error of fn rolls
 // back; of a joined fn the whole, even if the outer one swallows it. After the error of a statement nothing
-// more runs in the transaction (see tx). A transaction is used by one goroutine.
+// more runs in the transaction (see checkedTx). A transaction is used by one goroutine.
 func (s *Store) InTx(ctx context.Context, fn func(ctx context.Context) error) error {
 	if t, ok := ctx.Value(txKey{}).(*gormTx); ok {
 		err := fn(ctx)
