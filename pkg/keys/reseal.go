@@ -16,8 +16,9 @@ type Resealed struct {
 }
 
 // Reseal puts every sealed value under the current PASSPORT_SECRET; afterwards the previous one can be
-// dropped. What is sealed stays the same, so every sub, sid and token stays valid. Servers may run meanwhile,
-// if all have both secrets: each value is replaced only where the one that was read still stands.
+// dropped. What is sealed stays the same, so every sub, sid and token stays valid. Servers may run meanwhile
+// if all have the new secret as the current one and the old one beside it: each value is replaced only where
+// the one that was read still stands.
 // It can be run again after an error. ErrWrongSecret when a value is sealed under a secret that is not here.
 func (r *Ring) Reseal(ctx context.Context) ([]Resealed, error) {
 	var report []Resealed

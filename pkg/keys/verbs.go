@@ -39,6 +39,15 @@ func (r *Ring) List(ctx context.Context) ([]Info, error) {
 // set that lacks it is older than the set's max-age. An algorithm that has a next key keeps it. With
 // immediately, the next keys sign at once: relying parties that hold an older key set fail until they fetch it.
 func (r *Ring) Rotate(ctx context.Context, immediately bool) error {
+	// Made before the lock and the transaction: RSA keys take a while, and SQLite has one writer.
+	fresh := map[string]Row{}
+	for _, alg := range Algs {
+		row, err := newRow(r.sealer, alg, Next, time.Time{}, time.Time{})
+		if err != nil {
+			return err
+		}
+		fresh[alg] = row
+	}
 	return r.change(ctx, func(ctx context.Context, snap *snapshot) error {
 		now := r.now()
 		active := now.Add(r.maxAge + lag) // lag: until the last server has published it
@@ -48,10 +57,8 @@ func (r *Ring) Rotate(ctx context.Context, immediately bool) error {
 		for _, alg := range Algs {
 			next := snap.find(alg, Next)
 			if next == nil {
-				row, err := newRow(r.sealer, alg, Next, now, active)
-				if err != nil {
-					return err
-				}
+				row := fresh[alg]
+				row.CreatedAt, row.ActiveAt = now, active
 				if err := r.store.InsertSigningKey(ctx, row); err != nil {
 					return fmt.Errorf("store a %s key: %w", alg, err)
 				}

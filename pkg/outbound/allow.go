@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -31,10 +32,13 @@ func parseAllow(list []string) (allowed, error) {
 			continue
 		}
 		host := entry
-		if h, port, err := net.SplitHostPort(entry); err == nil && port != "" {
-			host = h
+		if h, port, err := net.SplitHostPort(entry); err == nil {
+			if _, err := strconv.ParseUint(port, 10, 16); err == nil {
+				host = h
+			}
 		}
 		if host == "" || !plainHost(host) {
+			// A wildcard or a URL would look listed and match nothing.
 			return allowed{}, fmt.Errorf("outbound: %q is neither a host nor an address nor a network", entry)
 		}
 		a.hosts[entry] = true

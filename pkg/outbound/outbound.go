@@ -16,11 +16,12 @@ import (
 )
 
 const (
-	// MaxBody is the most that is read of an answer.
-	MaxBody = 256 << 10
+	// DefaultBody is what is read of an answer when the caller names no limit, MaxBody the most he can name.
+	DefaultBody = 64 << 10
+	MaxBody     = 256 << 10
 
-	total     = 5 * time.Second // name, connection, TLS, request and the whole body
-	maxHeader = 32 << 10
+	defaultTotal = 5 * time.Second // name, connection, TLS, request and the whole body
+	maxHeader    = 32 << 10
 )
 
 // Config is what a Client needs.
@@ -71,7 +72,7 @@ func New(c Config) (*Client, error) {
 	}
 	out.http = &http.Client{
 		Transport: transport,
-		Timeout:   total,
+		Timeout:   defaultTotal,
 		CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse // read, and refused, by Do
 		},
@@ -104,7 +105,7 @@ type Response struct {
 	Body   []byte
 }
 
-// Get fetches a document of at most limit bytes (0, or more than MaxBody: MaxBody). Anything but 200 is
+// Get fetches a document of at most limit bytes (0: DefaultBody). Anything but 200 is
 // refused. Every error is ErrRefused, with the one text; Reason says more, for the log.
 func (c *Client) Get(ctx context.Context, address string, limit int64) ([]byte, http.Header, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
@@ -121,15 +122,16 @@ func (c *Client) Get(ctx context.Context, address string, limit int64) ([]byte, 
 	return res.Body, res.Header, nil
 }
 
-// Do sends a request and reads an answer of at most limit bytes (0, or more than MaxBody: MaxBody). The
-// status is the caller's to judge, but redirects are refused. Every error is ErrRefused, as with Get.
+// Do sends a request and reads an answer of at most limit bytes (0: DefaultBody). The status is the caller's
+// to judge, but redirects are refused. Every error is ErrRefused, as with Get.
 func (c *Client) Do(req *http.Request, limit int64) (*Response, error) {
 	if err := c.check(req); err != nil {
 		return nil, err
 	}
-	if limit <= 0 || limit > MaxBody {
-		limit = MaxBody
+	if limit <= 0 {
+		limit = DefaultBody
 	}
+	limit = min(limit, MaxBody)
 	req = req.Clone(req.Context())
 	req.Header.Set("User-Agent", "Passport")
 	res, err := c.http.Do(req)

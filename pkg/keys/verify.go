@@ -1,0 +1,41 @@
+package keys
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+// ErrNotOurs says that something shown to us was not signed by this server.
+var ErrNotOurs = errors.New("not signed by this server")
+
+// maxToken bounds what is parsed: an ID token of ours is far smaller (security case G14).
+const maxToken = 8 << 10
+
+// algorithms that Verify accepts; a token whose header names another (none, HS256) is not even parsed.
+var algorithms = []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.ES256, jose.EdDSA}
+
+// Verify checks a compact JWS that this server has signed, now or with a key that was rotated out since
+// (H19), and returns its payload and typ. ErrNotOurs for anything else. Times in it are the caller's question.
+func (r *Ring) Verify(raw string) (payload []byte, typ string, err error) {
+	if len(raw) > maxToken {
+		return nil, "", fmt.Errorf("%w: too long", ErrNotOurs)
+	}
+	// ParseSigned refuses crit headers that it does not know, and everything that is not three segments.
+	jws, err := jose.ParseSignedCompact(raw, algorithms)
+	if err != nil || len(jws.Signatures) != 1 {
+		return nil, "", fmt.Errorf("%w: no JWS", ErrNotOurs)
+	}
+	header := jws.Signatures[0].Protected
+	key, ok := r.Public(header.KeyID)
+	// RFC 8725 §3.1: the algorithm is the key's, never the one that the token names.
+	if !ok || key.Algorithm != header.Algorithm {
+		return nil, "", fmt.Errorf("%w: unknown key", ErrNotOurs)
+	}
+	if payload, err = jws.Verify(key); err != nil {
+		return nil, "", fmt.Errorf("%w: wrong signature", ErrNotOurs)
+	}
+	typ, _ = header.ExtraHeaders[jose.HeaderType].(string)
+	return payload, typ, nil
+}

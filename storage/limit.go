@@ -1,0 +1,80 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/passport-network/passport/pkg/limit"
+)
+
+var _ limit.Store = (*Store)(nil)
+
+var limitRows = []any{&rateRow{}}
+
+// rateRow is a budget: tat is the theoretical arrival time, in µs by the database's clock.
+type rateRow struct {
+	Key string `gorm:"primaryKey"`
+	TAT int64  `gorm:"column:tat"`
+}
+
+func (rateRow) TableName() string { return "rate" }
+
+// The database's own time in microseconds, for statements that judge by it.
+const (
+	nowPostgres = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+	nowSQLite   = "CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)"
+)
+
+func (s *Store) nowSQL() string {
+	if s.postgres() {
+		return nowPostgres
+	}
+	return nowSQLite
+}
+
+// Take spends one unit of a GCRA budget. One statement reads the clock, judges and writes: what ran between a
+// read and a write could be overrun by parallel tries. No row back: nothing was spent.
+func (s *Store) Take(ctx context.Context, key string, r limit.Rule) (bool, time.Duration, error) {
+	inc := r.Every.Microseconds()
+	arg := map[string]any{"key": key, "inc": inc, "off": int64(r.Burst) * inc}
+	latest := "max"
+	if s.postgres() {
+		latest = "greatest"
+	}
+	take := `
+		WITH n AS (SELECT ` + s.nowSQL() + ` AS t)
+		INSERT INTO rate AS b (key, tat) SELECT @key, n.t + @inc FROM n WHERE true
+		ON CONFLICT (key) DO UPDATE SET tat = ` + latest + `(b.tat, (SELECT t FROM n)) + @inc
+		WHERE ` + latest + `(b.tat, (SELECT t FROM n)) + @inc - (SELECT t FROM n) <= @off
+		RETURNING tat`
+	var tats []int64
+	if err := s.db(ctx).Raw(take, arg).Scan(&tats).Error; err != nil {
+		return false, 0, fmt.Errorf("take from a limit: %w", err)
+	}
+	if len(tats) == 1 {
+		return true, 0, nil
+	}
+	// Only the refused pay for the second statement, which tells them when to come back.
+	var wait []int64
+	ask := `SELECT tat + @inc - @off - ` + s.nowSQL() + ` FROM rate WHERE key = @key`
+	if err := s.read(ctx).Raw(ask, arg).Scan(&wait).Error; err != nil {
+		return false, 0, fmt.Errorf("read a limit: %w", err)
+	}
+	retry := time.Microsecond
+	if len(wait) == 1 {
+		retry = max(retry, time.Duration(wait[0])*time.Microsecond)
+	}
+	return false, retry, nil
+}
+
+// Refund gives one unit back that Take has spent.
+func (s *Store) Refund(ctx context.Context, key string, r limit.Rule) error {
+	return s.db(ctx).Exec(`UPDATE rate SET tat = tat - ? WHERE key = ?`, r.Every.Microseconds(), key).Error
+}
+
+// PurgeRates deletes the budgets that are full again: they say the same as no row.
+func (s *Store) PurgeRates(ctx context.Context) (int, error) {
+	res := s.db(ctx).Exec(`DELETE FROM rate WHERE tat < ` + s.nowSQL())
+	return int(res.RowsAffected), res.Error
+}
