@@ -124,7 +124,7 @@ func (c *Config) complete() (faults []string) {
 	}
 	for _, pem := range [][2]string{
 		{"tls_cert_file", c.TLSCertFile}, {"tls_key_file", c.TLSKeyFile},
-		{"smtp_ca_file", c.SMTPCAFile}, {"outbound_ca_file", c.OutboundCAFile},
+		{"outbound_ca_file", c.OutboundCAFile},
 	} {
 		if why := checkPEM(pem[1]); why != "" {
 			add("%s: %s", pem[0], why)

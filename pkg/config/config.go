@@ -21,17 +21,16 @@ type Config struct {
 	Secret         string   `key:"secret" secret:"yes" doc:"At least 32 random bytes, for example of \"openssl rand -base64 32\". It seals the keys in the database: keep a copy beside your backups. Required without --dev."`
 	SecretPrevious []string `key:"secret_previous" secret:"yes" doc:"Earlier secrets, while \"passport keys reseal\" has not yet run."`
 
-	SMTPURL    string `key:"smtp_url" secret:"yes" doc:"smtp://USER:PASSWORD@HOST:587 (STARTTLS is demanded) or smtps://USER:PASSWORD@HOST:465. Required without --dev, where mail goes to /dev/inbox."`
-	SMTPCAFile string `key:"smtp_ca_file" doc:"Certificates (PEM) that the mail server's is checked against, in place of the system's."`
-	MailFrom   string `key:"mail_from" doc:"The sender of our mail. Default: no-reply at the issuer's host."`
-	Brand      string `key:"brand" default:"Passport" doc:"The name that pages and mails bear."`
+	SMTPURL  string `key:"smtp_url" secret:"yes" doc:"smtp://USER:PASSWORD@HOST:587 (STARTTLS is demanded) or smtps://USER:PASSWORD@HOST:465. Required without --dev, where mail goes to /dev/inbox."`
+	MailFrom string `key:"mail_from" doc:"The sender of our mail. Default: no-reply at the issuer's host."`
+	Brand    string `key:"brand" default:"Passport" doc:"The name that pages and mails bear."`
 
 	TLSCertFile    string         `key:"tls_cert_file" doc:"Certificate chain (PEM): the server then speaks TLS itself. SIGHUP reads it again."`
 	TLSKeyFile     string         `key:"tls_key_file" doc:"The private key (PEM) of that certificate."`
 	TrustedProxies []netip.Prefix `key:"trusted_proxies" doc:"Networks (CIDR) of the proxies in front, whose X-Forwarded-For is believed."`
 
 	OutboundAllow  []string       `key:"outbound_allow" doc:"Hosts and networks (CIDR) inside your own network that the server may fetch from, over plain http too."`
-	OutboundCAFile string         `key:"outbound_ca_file" doc:"Certificates (PEM) that servers we fetch from are checked against, beside the system's."`
+	OutboundCAFile string         `key:"outbound_ca_file" doc:"Certificates (PEM) that the mail server and the servers we fetch from are checked against, beside the system's."`
 	LimitExempt    []netip.Prefix `key:"limit_exempt" doc:"Networks (CIDR) that the limits by network do not count."`
 
 	SessionLifetime time.Duration `key:"session_lifetime" default:"720h" doc:"How long a browser stays signed in without being used."`
