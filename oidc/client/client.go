@@ -1,0 +1,111 @@
+package client
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Authentication methods at the token endpoint (OpenID Connect Core §9) that exist here.
+const (
+	MethodNone  = "none"
+	MethodBasic = "client_secret_basic"
+	MethodPost  = "client_secret_post"
+)
+
+// Client is a registered client. A *Client that a Registry returned is shared and never changed: copy it first.
+type Client struct {
+	ID          string // 1 to 512 visible ASCII characters
+	Name        string // Metadata.ClientName, for lists
+	Metadata    Metadata
+	RequirePKCE bool
+	SkipConsent bool   // the operator's own sites; never by registration
+	Owner       string // an account; empty: the operator's
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
+	DisabledAt  time.Time // zero: enabled
+	VerifiedAt  time.Time // zero: not verified
+	Secrets     []Secret  // at most two that live; newest first
+	Revision    int64     // the revision of topic "client" that last changed it
+}
+
+// Secret is one of a client's secrets as it is kept.
+type Secret struct {
+	ID        string
+	Hash      []byte // HMAC-SHA-256; empty matches nothing
+	Sealed    []byte // instead of Hash, while a method or algorithm needs the value itself
+	CreatedAt time.Time
+	ExpiresAt time.Time // zero: never; set on the older one by a rotation
+}
+
+// Public tells whether the client cannot keep a secret (RFC 6749 §2.1).
+func (c *Client) Public() bool { return c.Metadata.TokenEndpointAuthMethod == MethodNone }
+
+// Enabled tells whether the client may do anything at all.
+func (c *Client) Enabled() bool { return c.DisabledAt.IsZero() }
+
+// Verified tells whether the operator vouches for who the client is.
+func (c *Client) Verified() bool { return !c.VerifiedAt.IsZero() }
+
+// Native tells whether the client runs on a person's device (application_type, RFC 8252).
+func (c *Client) Native() bool { return c.Metadata.ApplicationType == "native" }
+
+// HasGrantType tells whether the client registered a grant type, byte for byte.
+func (c *Client) HasGrantType(grantType string) bool {
+	return slices.Contains(c.Metadata.GrantTypes, grantType)
+}
+
+// HasResponseType tells whether the client registered a response type; the order of its words is free
+// (RFC 6749 §3.1.1).
+func (c *Client) HasResponseType(responseType string) bool {
+	want := sortedWords(responseType)
+	return want != "" && slices.ContainsFunc(c.Metadata.ResponseTypes, func(t string) bool { return sortedWords(t) == want })
+}
+
+// AllowsScope tells whether the client may ask for a scope: exactly, case and all (RFC 6749 §3.3).
+func (c *Client) AllowsScope(scope string) bool {
+	return scope != "" && slices.Contains(strings.Fields(c.Metadata.Scope), scope)
+}
+
+// Scopes are the scopes that the client may ask for.
+func (c *Client) Scopes() []string { return strings.Fields(c.Metadata.Scope) }
+
+// Host is what a person is shown of where the client lives: the host of client_uri, else that of the first
+// redirect URI (for a private-use scheme: the scheme). Internationalised names stay in their A-label form,
+// so that a look-alike looks unlike.
+func (c *Client) Host() string {
+	for _, s := range append([]string{c.Metadata.ClientURI}, c.Metadata.RedirectURIs...) {
+		u, err := url.Parse(s)
+		switch {
+		case err != nil || s == "":
+		case u.Scheme != "https" && u.Scheme != "http":
+			return u.Scheme
+		case u.Host != "":
+			return u.Host
+		}
+	}
+	return ""
+}
+
+// LocalName is the client's name in a language (a BCP 47 tag): the variant registered for it, else for its
+// primary language, else the plain name, else the id.
+func (c *Client) LocalName(lang string) string {
+	if name := c.Metadata.Local("client_name", lang); name != "" {
+		return name
+	}
+	return c.ID
+}
+
+// live are the secrets that count at a time.
+func (c *Client) live(now time.Time) []Secret {
+	return slices.DeleteFunc(slices.Clone(c.Secrets), func(s Secret) bool {
+		return !s.ExpiresAt.IsZero() && !now.Before(s.ExpiresAt)
+	})
+}
+
+func sortedWords(s string) string {
+	list := strings.Fields(s)
+	slices.Sort(list)
+	return strings.Join(list, " ")
+}
