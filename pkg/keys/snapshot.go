@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
@@ -16,6 +17,7 @@ import (
 type snapshot struct {
 	revision int64
 	rows     []Row
+	keys     map[string]*Key            // kid → every key
 	signing  map[string]*Key            // alg → the active key
 	hints    map[string]jose.JSONWebKey // kid → what signed once, or does
 	set      []byte
@@ -26,7 +28,7 @@ type snapshot struct {
 
 // newSnapshot opens all rows as of now. ErrWrongSecret when one is sealed under a secret that is not here.
 func newSnapshot(s *Sealer, revision int64, rows []Row, secrets []SecretRow, now time.Time, last *snapshot) (*snapshot, error) {
-	snap := &snapshot{revision: revision, rows: rows, signing: map[string]*Key{},
+	snap := &snapshot{revision: revision, rows: rows, keys: map[string]*Key{}, signing: map[string]*Key{},
 		hints: map[string]jose.JSONWebKey{}, secrets: map[string][]byte{}}
 	for _, r := range secrets {
 		plain, err := s.Open("secret", "sealed", r.Purpose, r.Sealed)
@@ -62,47 +64,36 @@ func newSnapshot(s *Sealer, revision int64, rows []Row, secrets []SecretRow, now
 	return snap, nil
 }
 
-// add takes one row in and returns its public key.
+// add takes one row in and returns its public key. Every row is opened, retired ones too: only a public half
+// whose sealed private half is there as well is one of ours, and not written into the database by a stranger.
 func (snap *snapshot) add(s *Sealer, r Row, last *snapshot) (jose.JSONWebKey, error) {
-	var public jose.JSONWebKey
-	var err error
-	switch {
-	case r.State != Active:
-		if public, err = openPublic(r); err != nil {
-			return public, err
+	k := last.opened(r)
+	if k == nil {
+		var err error
+		if k, err = openRow(s, r); err != nil {
+			return jose.JSONWebKey{}, fmt.Errorf("the signing key %s: %w", r.KID, err)
 		}
-		// A next key is opened once it is active; that it can be is known now, when there is time.
-		if r.State == Next {
-			_, err = openRow(s, r)
-		}
-	default:
-		k := last.key(r.Alg, r.KID)
-		if k == nil {
-			if k, err = openRow(s, r); err != nil {
-				return public, fmt.Errorf("the signing key %s: %w", r.KID, err)
-			}
-		}
-		if snap.signing[r.Alg] == nil {
-			snap.signing[r.Alg] = k
-		}
-		public = jose.JSONWebKey{Key: k.Public, KeyID: r.KID, Algorithm: r.Alg, Use: "sig"}
 	}
-	if err != nil {
-		return public, fmt.Errorf("the signing key %s: %w", r.KID, err)
+	snap.keys[r.KID] = k
+	if r.State == Active && snap.signing[r.Alg] == nil {
+		snap.signing[r.Alg] = k
 	}
+	public := jose.JSONWebKey{Key: k.Public, KeyID: r.KID, Algorithm: r.Alg, Use: "sig"}
 	if r.State != Next && !disowned(r) {
 		snap.hints[r.KID] = public
 	}
 	return public, nil
 }
 
-// key finds a key that is open already, so that its signers live on.
-func (snap *snapshot) key(alg, kid string) *Key {
+// opened finds a key that is open already, so that its signers live on.
+func (snap *snapshot) opened(r Row) *Key {
 	if snap == nil {
 		return nil
 	}
-	if k := snap.signing[alg]; k != nil && k.KID == kid {
-		return k
+	for _, old := range snap.rows {
+		if old.KID == r.KID && old.Alg == r.Alg && old.Public == r.Public && bytes.Equal(old.Sealed, r.Sealed) {
+			return snap.keys[r.KID]
+		}
 	}
 	return nil
 }

@@ -1,0 +1,101 @@
+package storagetest_test
+
+import (
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/passport-network/passport/pkg/limit"
+	"github.com/passport-network/passport/storage"
+	"github.com/passport-network/passport/storage/storagetest"
+)
+
+func TestLimitTake(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, s *storage.Store) {
+		t.Run("60 in parallel, burst 5: exactly 5", func(t *testing.T) {
+			r := limit.Rule{Name: "parallel", Burst: 5, Every: time.Hour}
+			var allowed atomic.Int64
+			var all sync.WaitGroup
+			start := make(chan struct{})
+			for range 60 {
+				all.Go(func() {
+					<-start
+					ok, retry, err := s.Take(t.Context(), "k", r)
+					switch {
+					case err != nil:
+						t.Error(err)
+					case ok:
+						allowed.Add(1)
+					case retry <= 0 || retry > r.Every:
+						t.Errorf("come back in %s", retry)
+					}
+				})
+			}
+			close(start)
+			all.Wait()
+			if n := allowed.Load(); n != 5 {
+				t.Errorf("%d of a burst of 5 were allowed", n)
+			}
+			if ok, _, err := s.Take(t.Context(), "another", r); err != nil || !ok {
+				t.Errorf("one key's budget is another's: %v, %v", ok, err)
+			}
+		})
+		t.Run("a refund gives one back", func(t *testing.T) {
+			r := limit.Rule{Name: "refund", Burst: 2, Every: time.Hour}
+			take := func() bool {
+				ok, _, err := s.Take(t.Context(), "refund", r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return ok
+			}
+			if !take() || !take() || take() {
+				t.Fatal("a burst of 2 is not 2")
+			}
+			if err := s.Refund(t.Context(), "refund", r); err != nil {
+				t.Fatal(err)
+			}
+			if !take() || take() {
+				t.Error("a refund did not give exactly one back")
+			}
+			if err := s.Refund(t.Context(), "nobody took", r); err != nil {
+				t.Errorf("a refund of what is gone: %v", err)
+			}
+		})
+		t.Run("what was refused comes back when it was said", func(t *testing.T) {
+			r := limit.Rule{Name: "refill", Burst: 1, Every: 300 * time.Millisecond}
+			begun := time.Now()
+			if ok, _, err := s.Take(t.Context(), "refill", r); err != nil || !ok {
+				t.Fatalf("%v, %v", ok, err)
+			}
+			for {
+				ok, retry, err := s.Take(t.Context(), "refill", r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if ok {
+					break
+				}
+				<-time.After(retry)
+			}
+			if took := time.Since(begun); took < r.Every-20*time.Millisecond || took > 20*r.Every {
+				t.Errorf("after %s", took)
+			}
+		})
+		t.Run("full budgets are purged", func(t *testing.T) {
+			brief := limit.Rule{Name: "brief", Burst: 1, Every: time.Millisecond}
+			if ok, _, err := s.Take(t.Context(), "brief", brief); err != nil || !ok {
+				t.Fatalf("%v, %v", ok, err)
+			}
+			<-time.After(20 * time.Millisecond)
+			if n, err := s.PurgeRates(t.Context()); err != nil || n < 1 {
+				t.Fatalf("purged %d, %v", n, err)
+			}
+			hour := limit.Rule{Name: "parallel", Burst: 5, Every: time.Hour}
+			if ok, _, err := s.Take(t.Context(), "k", hour); err != nil || ok {
+				t.Errorf("a used budget was purged: %v, %v", ok, err)
+			}
+		})
+	})
+}
