@@ -16,7 +16,8 @@ var (
 // Request is everything that deciding an authorization request needs of the database.
 type Request struct {
 	BrowserID string
-	Logins    []Login // live ones of the browser, newest authentication first
+	ExpiresAt time.Time // of the browser's session: past it, nobody is signed in
+	Logins    []Login   // live ones of the browser, newest authentication first
 }
 
 // Issuance is everything that one authorization response leaves behind, written at once.
@@ -24,7 +25,7 @@ type Issuance struct {
 	Grant       Grant
 	Code        *Code    // nil: the response type has none
 	Token       *Token   // nil: none from the authorization endpoint
-	Consent     *Consent // nil: nothing new to remember
+	Consent     *Consent // replaces what was remembered under its LoginID; nil: nothing new to remember
 	Interaction []byte   // hash of the interaction to drop; nil: there was none. It must hit exactly one row.
 }
 
@@ -82,7 +83,7 @@ type Store interface {
 	ReadInteraction(ctx context.Context, hash []byte) (Interaction, error)
 	// BindInteraction binds an unbound one to a browser, once: ErrGone when it was bound already.
 	BindInteraction(ctx context.Context, hash, binding []byte) error
-	// ChooseLogin records the account chosen in an interaction.
+	// ChooseLogin records the account chosen in an interaction: ErrGone when there is no such interaction.
 	ChooseLogin(ctx context.Context, hash []byte, loginID string) error
 	// DropInteraction: ErrGone unless it hit exactly one row.
 	DropInteraction(ctx context.Context, hash []byte) error

@@ -1,0 +1,244 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/ory/fosite"
+	"github.com/ory/fosite/handler/oauth2"
+	"github.com/ory/fosite/handler/openid"
+	"github.com/ory/fosite/handler/pkce"
+	"github.com/ory/fosite/storage"
+
+	"github.com/passport-network/passport/oidc/client"
+	"github.com/passport-network/passport/oidc/grant"
+	"github.com/passport-network/passport/pkg/audit"
+)
+
+// adapter answers fosite's storage calls out of the unit of work in ctx.
+type adapter struct{ engine *Engine }
+
+var (
+	_ fosite.Storage                     = (*adapter)(nil)
+	_ oauth2.CoreStorage                 = (*adapter)(nil)
+	_ oauth2.TokenRevocationStorage      = (*adapter)(nil)
+	_ openid.OpenIDConnectRequestStorage = (*adapter)(nil)
+	_ pkce.PKCERequestStorage            = (*adapter)(nil)
+	_ storage.Transactional              = (*adapter)(nil)
+)
+
+// BeginTX, Commit and Rollback do nothing: fosite commits before the ID token is signed, and a failed
+// signature would then have spent the code. Our handlers flush after the whole response.
+func (*adapter) BeginTX(ctx context.Context) (context.Context, error) { return ctx, nil }
+func (*adapter) Commit(context.Context) error                         { return nil }
+func (*adapter) Rollback(context.Context) error                       { return nil }
+
+// GetClient is asked by nothing that we assemble, and answers all the same.
+func (a *adapter) GetClient(ctx context.Context, id string) (fosite.Client, error) {
+	c, err := a.engine.cfg.Clients.Get(ctx, id)
+	if errors.Is(err, client.ErrNotFound) {
+		return nil, fosite.ErrNotFound
+	} else if err != nil {
+		return nil, Failed(err)
+	}
+	return &fositeClient{c}, nil
+}
+
+// Client assertions are oidc/client's (H12).
+func (*adapter) ClientAssertionJWTValid(context.Context, string) error { return fosite.ErrJTIKnown }
+func (*adapter) SetClientAssertionJWT(context.Context, string, time.Time) error {
+	return fosite.ErrJTIKnown
+}
+
+// CreateAuthorizeCodeSession fills the code's row. The redirect_uri is kept as it was sent: it must be repeated
+// character for character (RFC 6749 §4.1.3).
+func (a *adapter) CreateAuthorizeCodeSession(ctx context.Context, sig string, r fosite.Requester) error {
+	w := workOf(ctx)
+	w.issue.Code = &grant.Code{
+		Sig:         []byte(sig),
+		GrantID:     w.issue.Grant.ID,
+		ClientID:    w.client.ID,
+		RedirectURI: r.GetRequestForm().Get("redirect_uri"),
+		CreatedAt:   w.now,
+		ExpiresAt:   w.now.Add(a.engine.cfg.CodeLifetime),
+	}
+	return nil
+}
+
+// CreateOpenIDConnectSession gets the whole code (H29): only the nonce is kept, in the code's row.
+func (*adapter) CreateOpenIDConnectSession(ctx context.Context, _ string, r fosite.Requester) error {
+	workOf(ctx).issue.Code.Nonce = r.GetRequestForm().Get("nonce")
+	return nil
+}
+
+// CreatePKCERequestSession keeps the challenge in the code's row, where nothing but the code's end removes it (H01).
+func (*adapter) CreatePKCERequestSession(ctx context.Context, _ string, r fosite.Requester) error {
+	code := workOf(ctx).issue.Code
+	code.Challenge = r.GetRequestForm().Get("code_challenge")
+	code.Method = r.GetRequestForm().Get("code_challenge_method")
+	return nil
+}
+
+// GetAuthorizeCodeSession is the one read of a code exchange. ErrNotFound, whatever the reason: unknown, another
+// client's (then nothing changes for its owner, H26), expired, revoked, or its person is no longer allowed.
+// A used one gives ErrInvalidatedAuthorizeCode, upon which fosite revokes.
+func (a *adapter) GetAuthorizeCodeSession(ctx context.Context, sig string, _ fosite.Session) (fosite.Requester, error) {
+	w := workOf(ctx)
+	if w.original != nil {
+		return w.original, nil
+	}
+	if sig == "" {
+		return nil, fosite.ErrNotFound
+	}
+	read, err := a.engine.cfg.Store.ReadCode(ctx, []byte(sig))
+	switch {
+	case errors.Is(err, grant.ErrNotFound):
+		return nil, fosite.ErrNotFound
+	case err != nil:
+		return nil, Failed(err)
+	case read.Code.ClientID != w.client.ID:
+		return nil, fosite.ErrNotFound
+	case !read.Code.UsedAt.IsZero():
+		return w.reuse(audit.CodeReplayed, &read.Grant), fosite.ErrInvalidatedAuthorizeCode
+	case !w.now.Before(read.Code.ExpiresAt), !w.usable(&read.Grant, &read.Person):
+		return nil, fosite.ErrNotFound
+	}
+	w.code = &read
+	w.next = 1
+	req := w.hydrate(&read.Grant, &read.Person, w.allowed(read.Grant.Scopes))
+	if read.Code.RedirectURI != "" {
+		req.Form.Set("redirect_uri", read.Code.RedirectURI)
+	}
+	if read.Code.Challenge != "" {
+		req.Form.Set("code_challenge", read.Code.Challenge)
+		req.Form.Set("code_challenge_method", read.Code.Method)
+	}
+	return req, nil
+}
+
+// GetPKCERequestSession: ErrNotFound when the code was asked for without a challenge.
+func (*adapter) GetPKCERequestSession(ctx context.Context, _ string, _ fosite.Session) (fosite.Requester, error) {
+	w := workOf(ctx)
+	if w.code == nil || w.code.Code.Challenge == "" {
+		return nil, fosite.ErrNotFound
+	}
+	return w.original, nil
+}
+
+// DeletePKCERequestSession does nothing: fosite calls it before it checks the verifier, and a wrong one would
+// free the code from its challenge (H01).
+func (*adapter) DeletePKCERequestSession(context.Context, string) error { return nil }
+
+// InvalidateAuthorizeCodeSession does nothing: Exchange spends the code when it flushes (H02).
+func (*adapter) InvalidateAuthorizeCodeSession(context.Context, string) error { return nil }
+
+// GetOpenIDConnectSession: without the scope openid there is no ID token. Compared exactly (H30).
+func (*adapter) GetOpenIDConnectSession(ctx context.Context, _ string, _ fosite.Requester) (fosite.Requester, error) {
+	w := workOf(ctx)
+	if w.original == nil || !slices.Contains(w.original.GrantedScope, "openid") {
+		return nil, openid.ErrNoSessionFound
+	}
+	return w.original, nil
+}
+
+// DeleteOpenIDConnectSession: there is no row for it.
+func (*adapter) DeleteOpenIDConnectSession(context.Context, string) error { return nil }
+
+// CreateAccessTokenSession fills the token's row; the expiry is set here, by our clock.
+func (a *adapter) CreateAccessTokenSession(ctx context.Context, sig string, r fosite.Requester) error {
+	w := workOf(ctx)
+	expires := w.now.Add(a.engine.cfg.AccessLifetime)
+	g, _ := w.mine()
+	if g != nil && g.ExpiresAt.Before(expires) {
+		expires = g.ExpiresAt
+	}
+	w.token = &grant.Token{
+		Sig:       []byte(sig),
+		GrantID:   w.grantID(),
+		ClientID:  w.client.ID,
+		Scopes:    r.GetGrantedScopes(),
+		Audience:  r.GetGrantedAudience(),
+		IssuedAt:  w.now,
+		ExpiresAt: expires,
+	}
+	return nil
+}
+
+// GetAccessTokenSession is asked by fosite's introspection alone, which we do not use (H14).
+func (*adapter) GetAccessTokenSession(context.Context, string, fosite.Session) (fosite.Requester, error) {
+	return nil, fosite.ErrNotFound
+}
+
+// DeleteAccessTokenSession is called by nothing that we assemble.
+func (*adapter) DeleteAccessTokenSession(context.Context, string) error { return nil }
+
+// CreateRefreshTokenSession notes that one was made; the flush writes its generation and expiry.
+func (*adapter) CreateRefreshTokenSession(ctx context.Context, _, _ string, _ fosite.Requester) error {
+	workOf(ctx).refresh = true
+	return nil
+}
+
+// GetRefreshTokenSession is the one read of a refresh. ErrNotFound as for codes. The newest generation is good; so
+// is its predecessor within the grace; any older one is reuse: ErrInactiveToken, upon which fosite revokes.
+func (a *adapter) GetRefreshTokenSession(ctx context.Context, sig string, _ fosite.Session) (fosite.Requester, error) {
+	w := workOf(ctx)
+	if w.original != nil {
+		return w.original, nil
+	}
+	id, generation, ok := a.engine.tokens.readRefresh(sig)
+	if !ok {
+		return nil, fosite.ErrNotFound
+	}
+	read, err := a.engine.cfg.Store.ReadGrant(ctx, id)
+	if errors.Is(err, grant.ErrNotFound) {
+		return nil, fosite.ErrNotFound
+	} else if err != nil {
+		return nil, Failed(err)
+	}
+	g := &read.Grant
+	switch {
+	case g.ClientID != w.client.ID, !w.usable(g, &read.Person),
+		!w.now.Before(g.RefreshExpiresAt), generation < 1, generation > g.Generation:
+		return nil, fosite.ErrNotFound
+	case generation == g.Generation:
+	case generation == g.Generation-1 && a.engine.withinGrace(g, w.now):
+		w.graced = true
+	default:
+		return w.reuse(audit.RefreshReused, g), fosite.ErrInactiveToken
+	}
+	scopes := w.allowed(g.Scopes)
+	for _, s := range w.wanted {
+		if !slices.Contains(scopes, s) {
+			// RFC 6749 §6: never more than was granted. fosite ignores the parameter (H03f).
+			return nil, Refuse(InvalidScope, "A scope was asked for that is not part of what was granted.")
+		}
+	}
+	if len(w.wanted) > 0 {
+		scopes = w.wanted
+	}
+	w.grant, w.presented, w.next = &read, generation, generation+1
+	return w.hydrate(g, &read.Person, scopes), nil
+}
+
+// withinGrace: the newest generation is younger than the grace.
+func (e *Engine) withinGrace(g *grant.Grant, now time.Time) bool {
+	return now.Sub(g.RotatedAt) < e.cfg.RefreshGrace
+}
+
+// RotateRefreshToken does nothing: Exchange steps the generation when it flushes (H03a).
+func (*adapter) RotateRefreshToken(context.Context, string, string) error { return nil }
+
+// DeleteRefreshTokenSession does nothing: there is no row to delete, and fosite, which calls it first on reuse,
+// would not revoke if it were refused (H03b, H03c).
+func (*adapter) DeleteRefreshTokenSession(context.Context, string) error { return nil }
+
+// RevokeRefreshToken and RevokeAccessToken end the grant, and with it all its tokens, at once.
+func (*adapter) RevokeRefreshToken(ctx context.Context, _ string) error {
+	return workOf(ctx).revoke(ctx)
+}
+
+func (*adapter) RevokeAccessToken(ctx context.Context, _ string) error {
+	return workOf(ctx).revoke(ctx)
+}

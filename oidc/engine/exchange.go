@@ -1,0 +1,223 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ory/fosite"
+
+	"github.com/passport-network/passport/oidc/client"
+	"github.com/passport-network/passport/oidc/grant"
+	"github.com/passport-network/passport/pkg/audit"
+)
+
+// The grant types that the token endpoint knows.
+const (
+	authorizationCode = "authorization_code"
+	refreshToken      = "refresh_token"
+	clientCredentials = "client_credentials"
+)
+
+// TokenOutput is the answer of the token endpoint (RFC 6749 §5.1).
+type TokenOutput struct {
+	AccessToken  string `json:"access_token"`
+	TokenType    string `json:"token_type"`
+	ExpiresIn    int64  `json:"expires_in"`
+	RefreshToken string `json:"refresh_token,omitempty"`
+	IDToken      string `json:"id_token,omitempty"`
+	Scope        string `json:"scope,omitempty"`
+}
+
+// Exchange answers a token request whose client is authenticated and whose form (r.PostForm, already parsed)
+// package oidc has checked for size and duplicates. Its error is always an *Error.
+func (e *Engine) Exchange(ctx context.Context, r *http.Request, authn client.Authn) (TokenOutput, error) {
+	grantType := r.PostForm.Get("grant_type")
+	if err := admissible(grantType, r, authn.Client); err != nil {
+		return TokenOutput{}, err
+	}
+	w := &work{engine: e, client: authn.Client, now: e.now()}
+	if grantType == refreshToken {
+		w.wanted = strings.Fields(r.PostForm.Get("scope"))
+	}
+	ctx = context.WithValue(ctx, workKey{}, w)
+	req, err := e.fosite.NewAccessRequest(ctx, r, newSession(""))
+	if err != nil {
+		return TokenOutput{}, e.refused(ctx, w, err)
+	}
+	if grantType == clientCredentials {
+		for _, s := range req.GetRequestedScopes() {
+			req.GrantScope(s) // fosite checked them against the registration and grants nothing
+		}
+	}
+	resp, err := e.fosite.NewAccessResponse(ctx, req)
+	if err != nil {
+		return TokenOutput{}, translated(err) // nothing was written: the code is unspent
+	}
+	if err := e.flush(ctx, w); err != nil {
+		return TokenOutput{}, err
+	}
+	return answer(w, resp), nil
+}
+
+// admissible refuses what fosite would refuse with another code (H20c), or too late.
+func admissible(grantType string, r *http.Request, c *client.Client) error {
+	required := ""
+	switch grantType {
+	case "":
+		return Refuse(InvalidRequest, "The grant_type is missing.")
+	case authorizationCode:
+		required = "code"
+	case refreshToken:
+		required = "refresh_token"
+	case clientCredentials:
+	default:
+		return Refuse(UnsupportedGrantType, descriptions[UnsupportedGrantType])
+	}
+	if !c.HasGrantType(grantType) || grantType == clientCredentials && c.Public() {
+		return Refuse(UnauthorizedClient, "This client is not registered for this grant type.")
+	}
+	if required != "" && r.PostForm.Get(required) == "" {
+		return Refuse(InvalidRequest, "The "+required+" is missing.")
+	}
+	if grantType != clientCredentials {
+		return nil
+	}
+	for _, s := range strings.Fields(r.PostForm.Get("scope")) {
+		if s == "openid" || s == "offline_access" || !c.AllowsScope(s) {
+			return Refuse(InvalidScope, "A scope was asked for that this client may not have without a person.")
+		}
+	}
+	return nil
+}
+
+// refused ends a request that fosite refused. A code that was live, and its own client's, is spent by that: a
+// verifier or redirect_uri may be guessed once. A second presentation then counts as a replay.
+func (e *Engine) refused(ctx context.Context, w *work, err error) error {
+	if w.failure != nil {
+		return w.failure
+	}
+	out := translated(err)
+	if w.code == nil {
+		return out
+	}
+	if err := e.cfg.Store.SpendCode(ctx, w.code.Code.Sig, w.now); err != nil {
+		return Failed(err)
+	}
+	if out.Code == InvalidRequest {
+		// fosite's answer to a code without challenge that now must have one.
+		out = Refuse(InvalidGrant, descriptions[InvalidGrant])
+	}
+	return out
+}
+
+// flush writes what fosite collected, in one statement that repeats what the read saw.
+func (e *Engine) flush(ctx context.Context, w *work) error {
+	switch {
+	case w.code != nil:
+		return e.redeem(ctx, w)
+	case w.grant != nil:
+		return e.rotate(ctx, w)
+	}
+	err := e.cfg.Store.InsertToken(ctx, *w.token)
+	if errors.Is(err, grant.ErrGone) {
+		return Refuse(InvalidClient, "The client is disabled.")
+	}
+	return failed(err)
+}
+
+// redeem spends the code. When it was spent since it was read, two have it: the grant ends, and with it what the
+// winner got (RFC 6749 §4.1.2).
+func (e *Engine) redeem(ctx context.Context, w *work) error {
+	r := grant.Redemption{
+		Sig:      w.code.Code.Sig,
+		GrantID:  w.code.Grant.ID,
+		ClientID: w.client.ID,
+		At:       w.now,
+		Token:    w.token,
+		Refresh:  w.refresh,
+	}
+	if w.refresh {
+		r.RefreshExpiresAt = e.refreshExpiry(w)
+	}
+	err := e.cfg.Store.Redeem(ctx, r)
+	if !errors.Is(err, grant.ErrGone) {
+		return failed(err)
+	}
+	return e.lost(ctx, w, audit.CodeReplayed)
+}
+
+// rotate steps the refresh generation; the predecessor, within the grace, gets an access token and the same
+// successor. When the generation moved since it was read, the loser of that race is such a predecessor.
+func (e *Engine) rotate(ctx context.Context, w *work) error {
+	if !w.graced {
+		err := e.cfg.Store.Rotate(ctx, grant.Rotation{
+			GrantID:          w.grant.Grant.ID,
+			ClientID:         w.client.ID,
+			From:             w.presented,
+			At:               w.now,
+			RefreshExpiresAt: e.refreshExpiry(w),
+			Token:            w.token,
+		})
+		if !errors.Is(err, grant.ErrGone) {
+			return failed(err)
+		}
+		now, err := e.cfg.Store.ReadGrant(ctx, w.grant.Grant.ID)
+		if err != nil && !errors.Is(err, grant.ErrNotFound) {
+			return Failed(err)
+		}
+		stepped := now.Grant.Generation == w.presented+1 && e.withinGrace(&now.Grant, e.now())
+		if err != nil || !stepped || !w.usable(&now.Grant, &now.Person) {
+			return e.lost(ctx, w, audit.RefreshReused)
+		}
+	}
+	err := e.cfg.Store.InsertToken(ctx, *w.token)
+	if errors.Is(err, grant.ErrGone) {
+		return e.lost(ctx, w, audit.RefreshReused)
+	}
+	return failed(err)
+}
+
+// lost ends a request whose write found another world than its read: the grant is revoked, on its own.
+func (e *Engine) lost(ctx context.Context, w *work, event string) error {
+	g, _ := w.mine()
+	w.reuse(event, g)
+	if err := w.revoke(ctx); err != nil {
+		return err
+	}
+	return Refuse(InvalidGrant, descriptions[InvalidGrant])
+}
+
+// refreshExpiry is the idle limit, never past the absolute one (H03e, H04).
+func (e *Engine) refreshExpiry(w *work) time.Time {
+	idle := w.now.Add(e.cfg.RefreshIdle)
+	if g, _ := w.mine(); g.ExpiresAt.Before(idle) {
+		idle = g.ExpiresAt
+	}
+	return idle
+}
+
+func failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return Failed(fmt.Errorf("write tokens: %w", err))
+}
+
+func answer(w *work, resp fosite.AccessResponder) TokenOutput {
+	out := TokenOutput{
+		AccessToken: resp.GetAccessToken(),
+		TokenType:   "Bearer",
+		ExpiresIn:   int64(w.token.ExpiresAt.Sub(w.now).Seconds()),
+		Scope:       strings.Join(w.token.Scopes, " "),
+	}
+	out.RefreshToken, _ = resp.GetExtra("refresh_token").(string)
+	if slices.Contains(w.token.Scopes, "openid") {
+		out.IDToken, _ = resp.GetExtra("id_token").(string)
+	}
+	return out
+}

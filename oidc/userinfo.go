@@ -1,0 +1,130 @@
+package oidc
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/passport-network/passport/oidc/client"
+	"github.com/passport-network/passport/oidc/engine"
+	"github.com/passport-network/passport/oidc/grant"
+)
+
+// userinfo is the UserInfo endpoint (OpenID Connect Core §5.3), by GET and POST.
+func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) error {
+	if err := p.admit(r); err != nil {
+		return fail(w, err)
+	}
+	raw, err := bearer(w, r)
+	if err != nil {
+		if e := (*engine.Error)(nil); errors.As(err, &e) && e.Status != http.StatusBadRequest {
+			return fail(w, err)
+		} else if e != nil {
+			return failBearer(w, engine.InvalidRequest, e.Description)
+		}
+		return fail(w, err)
+	}
+	if raw == "" {
+		return failBearer(w, invalidToken, "There is no access token.")
+	}
+	read, err := p.cfg.Engine.ReadAccess(r.Context(), raw)
+	if errors.Is(err, grant.ErrNotFound) {
+		return failBearer(w, invalidToken, "The access token is unknown, expired or revoked.")
+	} else if err != nil {
+		return fail(w, err)
+	}
+	c, err := p.cfg.Clients.Get(r.Context(), read.Token.ClientID)
+	if errors.Is(err, client.ErrNotFound) || err == nil && !c.Enabled() {
+		return failBearer(w, invalidToken, "The access token is unknown, expired or revoked.")
+	} else if err != nil {
+		return fail(w, err)
+	}
+	if read.Grant == nil || !slices.Contains(read.Token.Scopes, "openid") {
+		return failBearer(w, insufficientScope, "The access token was not issued for this.")
+	}
+	return p.tell(w, c, userClaims(read))
+}
+
+// tell answers with the claims, signed where the client registered so (OpenID Connect Core §5.3.2).
+func (p *Provider) tell(w http.ResponseWriter, c *client.Client, claims map[string]any) error {
+	alg := c.Metadata.UserinfoSignedResponseAlg
+	if alg == "" || alg == "none" {
+		return reply(w, http.StatusOK, claims)
+	}
+	key, err := p.cfg.Keys.Signer(alg)
+	if err != nil {
+		return err
+	}
+	claims["iss"], claims["aud"] = p.cfg.Issuer, c.ID
+	signed, err := key.Sign(claims, "JWT")
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/jwt")
+	neverStored(w.Header())
+	_, _ = w.Write([]byte(signed))
+	return nil
+}
+
+// bearer finds the access token: in the header or in the body of a POST (RFC 6750 §2.1, §2.2), never in the URL
+// (G16), and in one place only. Empty when there is none.
+func bearer(w http.ResponseWriter, r *http.Request) (string, error) {
+	if r.URL.Query().Has("access_token") {
+		return "", engine.Refuse(engine.InvalidRequest, "An access token must not stand in the URL.")
+	}
+	header := r.Header.Values("Authorization")
+	if len(header) > 1 {
+		return "", engine.Refuse(engine.InvalidRequest, "There is more than one access token.")
+	}
+	raw := ""
+	if len(header) == 1 {
+		scheme, credentials, _ := strings.Cut(header[0], " ")
+		if strings.EqualFold(scheme, "Bearer") { // RFC 9110 §11.1: schemes know no case
+			raw = strings.TrimSpace(credentials)
+		}
+	}
+	if r.Method != http.MethodPost || r.Header.Get("Content-Type") == "" {
+		return raw, nil
+	}
+	if err := readForm(w, r); err != nil {
+		return "", err
+	}
+	if err := checkForm(r.PostForm); err != nil {
+		return "", err
+	}
+	posted := r.PostForm.Get("access_token")
+	if posted != "" && len(header) > 0 {
+		return "", engine.Refuse(engine.InvalidRequest, "There is more than one access token.")
+	}
+	if posted != "" {
+		raw = posted
+	}
+	return raw, nil
+}
+
+// userClaims are sub, what the token's scopes ask for, and what the claims parameter asked for by name
+// (OpenID Connect Core §5.4, §5.5).
+func userClaims(read grant.TokenRead) map[string]any {
+	all := read.Person.StandardClaims()
+	var names []string
+	for _, scope := range read.Token.Scopes {
+		names = append(names, grant.ClaimsOf(scope)...)
+	}
+	var asked struct {
+		UserInfo map[string]json.RawMessage `json:"userinfo"`
+	}
+	if read.Grant.Claims != "" && json.Unmarshal([]byte(read.Grant.Claims), &asked) == nil {
+		for name := range asked.UserInfo {
+			names = append(names, name)
+		}
+	}
+	out := map[string]any{"sub": read.Person.Sub}
+	for _, name := range names {
+		if v, ok := all[name]; ok {
+			out[name] = v
+		}
+	}
+	return out
+}

@@ -1,0 +1,266 @@
+package storage
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/passport-network/passport/oidc/grant"
+)
+
+var _ grant.Store = (*Store)(nil)
+
+var grantRows = []any{&interactionRow{}}
+
+type interactionRow struct {
+	ID        []byte `gorm:"primaryKey"`
+	Kind      string
+	ClientID  string
+	Params    string
+	Binding   []byte
+	LoginID   *string
+	CreatedAt stamp `gorm:"autoCreateTime:false"`
+	ExpiresAt stamp
+}
+
+func (interactionRow) TableName() string { return "interaction" }
+
+// SaveInteraction implements grant.Store.
+func (s *Store) SaveInteraction(ctx context.Context, i grant.Interaction) error {
+	row := interactionRow{ID: i.Hash, Kind: i.Kind, ClientID: i.ClientID, Params: i.Params, Binding: i.Binding,
+		CreatedAt: at(i.CreatedAt), ExpiresAt: at(i.ExpiresAt)}
+	if i.LoginID != "" {
+		row.LoginID = &i.LoginID
+	}
+	if err := s.db(ctx).Create(&row).Error; err != nil {
+		return fmt.Errorf("save an interaction: %w", err)
+	}
+	return nil
+}
+
+// ReadInteraction implements grant.Store.
+func (s *Store) ReadInteraction(ctx context.Context, hash []byte) (grant.Interaction, error) {
+	var rows []interactionRow
+	if err := s.read(ctx).Where("id = ?", hash).Limit(1).Find(&rows).Error; err != nil {
+		return grant.Interaction{}, fmt.Errorf("read an interaction: %w", err)
+	}
+	if len(rows) == 0 {
+		return grant.Interaction{}, grant.ErrNotFound
+	}
+	r := &rows[0]
+	i := grant.Interaction{Hash: r.ID, Kind: r.Kind, ClientID: r.ClientID, Params: r.Params, Binding: r.Binding,
+		CreatedAt: r.CreatedAt.Time, ExpiresAt: r.ExpiresAt.Time}
+	if r.LoginID != nil {
+		i.LoginID = *r.LoginID
+	}
+	return i, nil
+}
+
+// BindInteraction implements grant.Store.
+func (s *Store) BindInteraction(ctx context.Context, hash, binding []byte) error {
+	return oneRow(s.db(ctx).Exec(`UPDATE interaction SET binding = ? WHERE id = ? AND binding IS NULL`, binding, hash), grant.ErrGone)
+}
+
+// ChooseLogin implements grant.Store.
+func (s *Store) ChooseLogin(ctx context.Context, hash []byte, loginID string) error {
+	return oneRow(s.db(ctx).Exec(`UPDATE interaction SET login_id = ? WHERE id = ?`, loginID, hash), grant.ErrGone)
+}
+
+// DropInteraction implements grant.Store.
+func (s *Store) DropInteraction(ctx context.Context, hash []byte) error {
+	return oneRow(s.db(ctx).Exec(`DELETE FROM interaction WHERE id = ?`, hash), grant.ErrGone)
+}
+
+// SpendCode implements grant.Store.
+func (s *Store) SpendCode(ctx context.Context, sig []byte, when time.Time) error {
+	return s.db(ctx).Exec(`UPDATE code SET used_at = ? WHERE sig = ? AND used_at IS NULL`, at(when), sig).Error
+}
+
+// RevokeToken implements grant.Store.
+func (s *Store) RevokeToken(ctx context.Context, sig []byte, clientID string, when time.Time) error {
+	return s.db(ctx).Exec(`UPDATE access_token SET revoked_at = ? WHERE sig = ? AND client_id = ? AND revoked_at IS NULL`,
+		at(when), sig, clientID).Error
+}
+
+// RevokeGrant implements grant.Store.
+func (s *Store) RevokeGrant(ctx context.Context, id string, when time.Time) error {
+	return s.db(ctx).Exec(`UPDATE authorization_grant SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL`, at(when), id).Error
+}
+
+// RevokeAll ends every grant of an account: what closing, disabling or securing it asks for.
+func (s *Store) RevokeAll(ctx context.Context, accountID string) error {
+	now, err := s.Now(ctx)
+	if err != nil {
+		return err
+	}
+	return s.db(ctx).Exec(`UPDATE authorization_grant SET revoked_at = ? WHERE account_id = ? AND revoked_at IS NULL`,
+		at(now), accountID).Error
+}
+
+// What the reads select. A person may be missing (client_credentials): then a.id is NULL.
+const (
+	personColumns = `coalesce(a.id, ''), coalesce(a.sub, ''), coalesce(a.state, ''), coalesce(a.name, ''), coalesce(a.claims, '{}'),
+		coalesce(d.email, ''), d.proven_at, a.updated_at`
+	grantColumns = `g.id, g.account_id, g.client_id, g.login_id, g.sid, g.scopes, g.audience, g.auth_time, g.amr, g.acr, g.claims,
+		g.offline, g.cnf, g.created_at, g.refresh_generation, g.rotated_at, g.refresh_expires_at, g.expires_at, g.revoked_at`
+	grantPerson = ` JOIN account a ON a.id = g.account_id LEFT JOIN address d ON d.account_id = a.id AND d.is_primary`
+)
+
+// personScan gives the destinations of personColumns, and what to do when they are filled.
+func personScan(p *grant.Person) ([]any, func()) {
+	var claims string
+	var proven, updated stamp
+	return []any{&p.AccountID, &p.Sub, &p.State, &p.Name, &claims, &p.Email, &proven, &updated}, func() {
+		p.Claims, p.Proven, p.UpdatedAt = []byte(claims), !proven.IsZero(), updated.Time
+	}
+}
+
+// grantScan is personScan for grantColumns. All may be NULL, where there is no grant.
+func grantScan(g *grant.Grant) ([]any, func()) {
+	var id, account, client, login, sid, scopes, audience, amr, acr, claims, cnf sql.NullString
+	var offline sql.NullBool
+	var generation sql.NullInt64
+	var authTime, created, rotated, idle, expires, revoked stamp
+	dest := []any{&id, &account, &client, &login, &sid, &scopes, &audience, &authTime, &amr, &acr, &claims,
+		&offline, &cnf, &created, &generation, &rotated, &idle, &expires, &revoked}
+	return dest, func() {
+		*g = grant.Grant{ID: id.String, AccountID: account.String, ClientID: client.String, LoginID: login.String,
+			SID: sid.String, Scopes: words(scopes.String), Audience: words(audience.String), AuthTime: authTime.Time,
+			AMR: words(amr.String), ACR: acr.String, Claims: claims.String, Offline: offline.Bool, Cnf: cnf.String,
+			CreatedAt: created.Time, Generation: generation.Int64, RotatedAt: rotated.Time, RefreshExpiresAt: idle.Time,
+			ExpiresAt: expires.Time, RevokedAt: revoked.Time}
+	}
+}
+
+const readRequest = `SELECT b.id, b.expires_at, l.id, l.auth_time, l.amr, l.acr, l.event, ` + personColumns + `,
+		c.login_id, c.scopes, c.claims, c.granted_at
+	FROM session_secret s JOIN browser b ON b.id = s.browser_id
+	LEFT JOIN login l ON l.browser_id = b.id AND l.ended_at IS NULL
+	LEFT JOIN account a ON a.id = l.account_id LEFT JOIN address d ON d.account_id = a.id AND d.is_primary
+	LEFT JOIN consent c ON c.account_id = a.id AND c.client_id = $2 AND c.login_id IN ('', l.id)
+	WHERE s.hash = $1 AND s.kind = 'sid'
+	ORDER BY l.auth_time DESC, l.id DESC, c.login_id`
+
+// ReadRequest implements grant.Store.
+func (s *Store) ReadRequest(ctx context.Context, session []byte, clientID string) (grant.Request, error) {
+	var req grant.Request
+	if len(session) == 0 {
+		return req, nil
+	}
+	rows, err := hotPool(s.read(ctx)).QueryContext(ctx, readRequest, session, clientID)
+	if err != nil {
+		return req, fmt.Errorf("read who is signed in: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var l grant.Login
+		var id, amr, acr, consentLogin, scopes, claims sql.NullString
+		var expires, authTime, granted stamp
+		person, filled := personScan(&l.Person)
+		dest := append([]any{&req.BrowserID, &expires, &id, &authTime, &amr, &acr, &l.Event}, person...)
+		if err := rows.Scan(append(dest, &consentLogin, &scopes, &claims, &granted)...); err != nil {
+			return grant.Request{}, fmt.Errorf("read who is signed in: %w", err)
+		}
+		filled()
+		req.ExpiresAt = expires.Time
+		if !id.Valid {
+			continue
+		}
+		var consent *grant.Consent
+		if consentLogin.Valid {
+			consent = &grant.Consent{LoginID: consentLogin.String, Scopes: words(scopes.String), Claims: words(claims.String), GrantedAt: granted.Time}
+		}
+		// The rows of one login follow each other: what it allowed by itself is added to what is remembered.
+		if n := len(req.Logins); n > 0 && req.Logins[n-1].ID == id.String {
+			first := req.Logins[n-1].Consent
+			first.Scopes = append(first.Scopes, consent.Scopes...)
+			first.Claims = append(first.Claims, consent.Claims...)
+			continue
+		}
+		l.ID, l.AuthTime, l.AMR, l.ACR, l.Consent = id.String, authTime.Time, words(amr.String), acr.String, consent
+		req.Logins = append(req.Logins, l)
+	}
+	if err := rows.Err(); err != nil {
+		return grant.Request{}, fmt.Errorf("read who is signed in: %w", err)
+	}
+	return req, nil
+}
+
+const readCode = `SELECT c.sig, c.grant_id, c.client_id, c.redirect_uri, c.challenge, c.method, c.nonce, c.cnf,
+		c.created_at, c.expires_at, c.used_at, ` + grantColumns + `, ` + personColumns + `
+	FROM code c JOIN authorization_grant g ON g.id = c.grant_id` + grantPerson + ` WHERE c.sig = $1`
+
+// ReadCode implements grant.Store.
+func (s *Store) ReadCode(ctx context.Context, sig []byte) (grant.CodeRead, error) {
+	var read grant.CodeRead
+	c := &read.Code
+	var created, expires, used stamp
+	gdest, gfilled := grantScan(&read.Grant)
+	pdest, pfilled := personScan(&read.Person)
+	dest := []any{&c.Sig, &c.GrantID, &c.ClientID, &c.RedirectURI, &c.Challenge, &c.Method, &c.Nonce, &c.Cnf, &created, &expires, &used}
+	if err := s.row(ctx, "read a code", readCode, sig, append(append(dest, gdest...), pdest...)); err != nil {
+		return grant.CodeRead{}, err
+	}
+	gfilled()
+	pfilled()
+	c.CreatedAt, c.ExpiresAt, c.UsedAt = created.Time, expires.Time, used.Time
+	return read, nil
+}
+
+const readGrant = `SELECT ` + grantColumns + `, ` + personColumns + ` FROM authorization_grant g` + grantPerson + ` WHERE g.id = $1`
+
+// ReadGrant implements grant.Store.
+func (s *Store) ReadGrant(ctx context.Context, id string) (grant.GrantRead, error) {
+	var read grant.GrantRead
+	gdest, gfilled := grantScan(&read.Grant)
+	pdest, pfilled := personScan(&read.Person)
+	if err := s.row(ctx, "read a grant", readGrant, id, append(gdest, pdest...)); err != nil {
+		return grant.GrantRead{}, err
+	}
+	gfilled()
+	pfilled()
+	return read, nil
+}
+
+const readToken = `SELECT t.sig, coalesce(t.grant_id, ''), t.client_id, t.scopes, t.audience, t.cnf, t.issued_at, t.expires_at,
+		t.revoked_at, ` + grantColumns + `, ` + personColumns + `
+	FROM access_token t LEFT JOIN authorization_grant g ON g.id = t.grant_id
+	LEFT JOIN account a ON a.id = g.account_id LEFT JOIN address d ON d.account_id = a.id AND d.is_primary
+	WHERE t.sig = $1`
+
+// ReadToken implements grant.Store.
+func (s *Store) ReadToken(ctx context.Context, sig []byte) (grant.TokenRead, error) {
+	var read grant.TokenRead
+	var g grant.Grant
+	var p grant.Person
+	t := &read.Token
+	var scopes, audience string
+	var issued, expires, revoked stamp
+	gdest, gfilled := grantScan(&g)
+	pdest, pfilled := personScan(&p)
+	dest := []any{&t.Sig, &t.GrantID, &t.ClientID, &scopes, &audience, &t.Cnf, &issued, &expires, &revoked}
+	if err := s.row(ctx, "read an access token", readToken, sig, append(append(dest, gdest...), pdest...)); err != nil {
+		return grant.TokenRead{}, err
+	}
+	gfilled()
+	pfilled()
+	t.Scopes, t.Audience = words(scopes), words(audience)
+	t.IssuedAt, t.ExpiresAt, t.RevokedAt = issued.Time, expires.Time, revoked.Time
+	if t.GrantID != "" {
+		read.Grant, read.Person = &g, &p
+	}
+	return read, nil
+}
+
+// row reads the one row that key names; grant.ErrNotFound when there is none.
+func (s *Store) row(ctx context.Context, what, q string, key any, dest []any) error {
+	err := hotPool(s.read(ctx)).QueryRowContext(ctx, q, key).Scan(dest...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return grant.ErrNotFound
+	} else if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
+}

@@ -1,0 +1,313 @@
+package storage
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"gorm.io/gorm"
+
+	"github.com/passport-network/passport/oidc/grant"
+)
+
+// The hot statements: one a step of a flow, as fixed SQL on gorm's ConnPool. On PostgreSQL a step that writes
+// is one data-changing CTE, autocommitted; SQLite refuses those, and runs the same parts in one immediate
+// transaction. Each write repeats what the read before it saw.
+
+// hotPool is what runs the hot statements: the transaction in ctx, or the pool.
+func hotPool(db *gorm.DB) gorm.ConnPool { return db.Statement.ConnPool }
+
+// insert is an INSERT that is both a part of a CTE and a statement of its own.
+type insert struct {
+	table    string
+	columns  [][2]string // name and PostgreSQL type: a parameter in a SELECT list has none by itself
+	conflict string
+}
+
+func (i insert) names() string {
+	list := make([]string, len(i.columns))
+	for n, c := range i.columns {
+		list[n] = c[0]
+	}
+	return strings.Join(list, ", ")
+}
+
+// values is the statement for SQLite.
+func (i insert) values() string {
+	list := make([]string, len(i.columns))
+	for n := range i.columns {
+		list[n] = "$" + strconv.Itoa(n+1)
+	}
+	return "INSERT INTO " + i.table + " (" + i.names() + ") VALUES (" + strings.Join(list, ", ") + ")" + i.conflict
+}
+
+// from is the part for PostgreSQL: its parameters begin at first, and a row is written for each of source.
+func (i insert) from(first int, source string) string {
+	list := make([]string, len(i.columns))
+	for n, c := range i.columns {
+		list[n] = "$" + strconv.Itoa(first+n) + "::" + c[1]
+	}
+	return "INSERT INTO " + i.table + " (" + i.names() + ") SELECT " + strings.Join(list, ", ") + " FROM " + source + i.conflict
+}
+
+var (
+	insertGrant = insert{table: "authorization_grant", columns: [][2]string{{"id", "text"}, {"account_id", "text"},
+		{"client_id", "text"}, {"login_id", "text"}, {"sid", "text"}, {"scopes", "text"}, {"audience", "text"},
+		{"auth_time", "bigint"}, {"amr", "text"}, {"acr", "text"}, {"claims", "text"}, {"offline", "boolean"},
+		{"cnf", "text"}, {"created_at", "bigint"}, {"expires_at", "bigint"}}}
+	insertCode = insert{table: "code", columns: [][2]string{{"sig", "bytea"}, {"grant_id", "text"}, {"client_id", "text"},
+		{"redirect_uri", "text"}, {"challenge", "text"}, {"method", "text"}, {"nonce", "text"}, {"cnf", "text"},
+		{"created_at", "bigint"}, {"expires_at", "bigint"}}}
+	insertToken = insert{table: "access_token", columns: [][2]string{{"sig", "bytea"}, {"grant_id", "text"},
+		{"client_id", "text"}, {"scopes", "text"}, {"audience", "text"}, {"cnf", "text"}, {"issued_at", "bigint"},
+		{"expires_at", "bigint"}}}
+	insertConsent = insert{table: "consent", columns: [][2]string{{"account_id", "text"}, {"client_id", "text"},
+		{"login_id", "text"}, {"scopes", "text"}, {"claims", "text"}, {"granted_at", "bigint"}},
+		conflict: ` ON CONFLICT (account_id, client_id, login_id)
+			DO UPDATE SET scopes = excluded.scopes, claims = excluded.claims, granted_at = excluded.granted_at`}
+	insertVisit = insert{table: "login_client", columns: [][2]string{{"login_id", "text"}, {"client_id", "text"},
+		{"sid", "text"}, {"first_at", "bigint"}, {"last_at", "bigint"}},
+		conflict: ` ON CONFLICT (login_id, client_id) DO UPDATE SET sid = excluded.sid, last_at = excluded.last_at`}
+)
+
+func grantArgs(g *grant.Grant) []any {
+	return []any{g.ID, g.AccountID, g.ClientID, g.LoginID, g.SID, joined(g.Scopes), joined(g.Audience), at(g.AuthTime),
+		joined(g.AMR), g.ACR, g.Claims, g.Offline, g.Cnf, at(g.CreatedAt), at(g.ExpiresAt)}
+}
+
+func codeArgs(c *grant.Code) []any {
+	if c == nil {
+		return make([]any, len(insertCode.columns))
+	}
+	return []any{c.Sig, c.GrantID, c.ClientID, c.RedirectURI, c.Challenge, c.Method, c.Nonce, c.Cnf, at(c.CreatedAt), at(c.ExpiresAt)}
+}
+
+func tokenArgs(t *grant.Token) []any {
+	if t == nil {
+		return make([]any, len(insertToken.columns))
+	}
+	return []any{t.Sig, sql.NullString{String: t.GrantID, Valid: t.GrantID != ""}, t.ClientID, joined(t.Scopes),
+		joined(t.Audience), t.Cnf, at(t.IssuedAt), at(t.ExpiresAt)}
+}
+
+func consentArgs(is *grant.Issuance) []any {
+	if is.Consent == nil {
+		return make([]any, len(insertConsent.columns))
+	}
+	return []any{is.Grant.AccountID, is.Grant.ClientID, is.Consent.LoginID, joined(is.Consent.Scopes),
+		joined(is.Consent.Claims), at(is.Consent.GrantedAt)}
+}
+
+func visitArgs(g *grant.Grant) []any {
+	return []any{g.LoginID, g.ClientID, g.SID, at(g.CreatedAt), at(g.CreatedAt)}
+}
+
+// allowedPerson is grant.Person.Allowed in SQL, for an account a and its primary address d.
+const allowedPerson = `a.state = 'active' AND d.account_id = a.id AND d.is_primary AND d.proven_at IS NOT NULL`
+
+// issuable: the login is live, its person allowed, the client enabled. $1 login, $2 account, $3 client.
+const issuable = `SELECT l.id FROM login l, account a, address d, client k
+	WHERE l.id = $1 AND l.account_id = $2 AND l.ended_at IS NULL AND a.id = l.account_id AND ` + allowedPerson + `
+	AND k.client_id = $3 AND k.disabled_at IS NULL`
+
+// issuePostgres locks the login's row: a logout at the same moment either comes first, and nothing is issued, or
+// waits, and its revocation sees the new grant.
+var issuePostgres = func() string {
+	const head = 4
+	code := head + 1 + len(insertGrant.columns)
+	token := code + len(insertCode.columns)
+	consent := token + len(insertToken.columns)
+	visit := consent + len(insertConsent.columns)
+	given := func(n int, as string) string { return fmt.Sprintf("g WHERE $%d::%s IS NOT NULL", n, as) }
+	return `WITH ok AS (` + issuable + ` FOR SHARE OF l),
+	dropped AS (DELETE FROM interaction WHERE id = $4::bytea AND EXISTS (SELECT 1 FROM ok) RETURNING id),
+	live AS (SELECT 1 FROM ok WHERE $4::bytea IS NULL OR EXISTS (SELECT 1 FROM dropped)),
+	g AS (` + insertGrant.from(head+1, "live") + ` RETURNING id),
+	c AS (` + insertCode.from(code, given(code, "bytea")) + `),
+	t AS (` + insertToken.from(token, given(token, "bytea")) + `),
+	n AS (` + insertConsent.from(consent, given(consent, "text")) + `),
+	v AS (` + insertVisit.from(visit, "g") + `)
+	SELECT count(*) FROM g`
+}()
+
+// Issue implements grant.Store.
+func (s *Store) Issue(ctx context.Context, is grant.Issuance) error {
+	g := &is.Grant
+	head := []any{g.LoginID, g.AccountID, g.ClientID}
+	if s.postgres() {
+		args := append(head, blob(is.Interaction))
+		args = append(args, grantArgs(g)...)
+		args = append(args, codeArgs(is.Code)...)
+		args = append(args, tokenArgs(is.Token)...)
+		args = append(args, consentArgs(&is)...)
+		return s.one(ctx, "issue a grant", issuePostgres, append(args, visitArgs(g)...)...)
+	}
+	return s.InTx(ctx, func(ctx context.Context) error {
+		steps := []step{{issuable, head, true}}
+		if is.Interaction != nil {
+			steps = append(steps, step{"DELETE FROM interaction WHERE id = $1 RETURNING 1", []any{is.Interaction}, true})
+		}
+		steps = append(steps, step{insertGrant.values(), grantArgs(g), false})
+		if is.Code != nil {
+			steps = append(steps, step{insertCode.values(), codeArgs(is.Code), false})
+		}
+		if is.Token != nil {
+			steps = append(steps, step{insertToken.values(), tokenArgs(is.Token), false})
+		}
+		if is.Consent != nil {
+			steps = append(steps, step{insertConsent.values(), consentArgs(&is), false})
+		}
+		return s.steps(ctx, "issue a grant", append(steps, step{insertVisit.values(), visitArgs(g), false}))
+	})
+}
+
+// redeemable spends a code. $1 sig, $2 grant, $3 client, $4 at.
+const redeemable = `UPDATE code SET used_at = $4 FROM authorization_grant g, account a, address d, client k
+	WHERE code.sig = $1 AND code.used_at IS NULL AND code.grant_id = $2 AND code.client_id = $3
+	AND g.id = code.grant_id AND g.client_id = code.client_id AND g.revoked_at IS NULL
+	AND a.id = g.account_id AND ` + allowedPerson + ` AND k.client_id = g.client_id AND k.disabled_at IS NULL`
+
+var redeemPostgres = `WITH c AS (` + redeemable + ` RETURNING code.grant_id),
+	g AS (UPDATE authorization_grant SET refresh_generation = 1, rotated_at = $4, refresh_expires_at = $5
+		WHERE id IN (SELECT grant_id FROM c) AND $5::bigint IS NOT NULL),
+	t AS (` + insertToken.from(6, "c WHERE $6::bytea IS NOT NULL") + `)
+	SELECT count(*) FROM c`
+
+// Redeem implements grant.Store.
+func (s *Store) Redeem(ctx context.Context, r grant.Redemption) error {
+	var refresh stamp
+	if r.Refresh {
+		refresh = at(r.RefreshExpiresAt)
+	}
+	args := []any{r.Sig, r.GrantID, r.ClientID, at(r.At)}
+	if s.postgres() {
+		return s.one(ctx, "redeem a code", redeemPostgres, append(append(args, refresh), tokenArgs(r.Token)...)...)
+	}
+	return s.InTx(ctx, func(ctx context.Context) error {
+		steps := []step{{redeemable + " RETURNING 1", args, true}}
+		if r.Refresh {
+			steps = append(steps, step{`UPDATE authorization_grant SET refresh_generation = 1, rotated_at = $2,
+				refresh_expires_at = $3 WHERE id = $1`, []any{r.GrantID, at(r.At), refresh}, false})
+		}
+		if r.Token != nil {
+			steps = append(steps, step{insertToken.values(), tokenArgs(r.Token), false})
+		}
+		return s.steps(ctx, "redeem a code", steps)
+	})
+}
+
+// rotatable steps a generation. $1 grant, $2 client, $3 from, $4 at, $5 idle expiry.
+const rotatable = `UPDATE authorization_grant SET refresh_generation = refresh_generation + 1, rotated_at = $4, refresh_expires_at = $5
+	FROM account a, address d, client k
+	WHERE authorization_grant.id = $1 AND authorization_grant.client_id = $2 AND refresh_generation = $3
+	AND authorization_grant.revoked_at IS NULL AND a.id = authorization_grant.account_id AND ` + allowedPerson + `
+	AND k.client_id = authorization_grant.client_id AND k.disabled_at IS NULL`
+
+var rotatePostgres = `WITH g AS (` + rotatable + ` RETURNING authorization_grant.id),
+	t AS (` + insertToken.from(6, "g WHERE $6::bytea IS NOT NULL") + `)
+	SELECT count(*) FROM g`
+
+// Rotate implements grant.Store.
+func (s *Store) Rotate(ctx context.Context, r grant.Rotation) error {
+	args := []any{r.GrantID, r.ClientID, r.From, at(r.At), at(r.RefreshExpiresAt)}
+	if s.postgres() {
+		return s.one(ctx, "rotate a refresh token", rotatePostgres, append(args, tokenArgs(r.Token)...)...)
+	}
+	return s.InTx(ctx, func(ctx context.Context) error {
+		steps := []step{{rotatable + " RETURNING 1", args, true}}
+		if r.Token != nil {
+			steps = append(steps, step{insertToken.values(), tokenArgs(r.Token), false})
+		}
+		return s.steps(ctx, "rotate a refresh token", steps)
+	})
+}
+
+// One more access token for a live grant, or for a client by itself. The last parameters repeat ids: each is
+// used with one type only.
+var (
+	tokenOfClient = insertToken.from(1, `client k WHERE k.client_id = $9 AND k.disabled_at IS NULL`)
+	tokenOfGrant  = insertToken.from(1, `authorization_grant g, account a, address d, client k
+		WHERE g.id = $10 AND g.client_id = $9 AND g.revoked_at IS NULL AND a.id = g.account_id AND `+allowedPerson+`
+		AND k.client_id = g.client_id AND k.disabled_at IS NULL`)
+)
+
+// InsertToken implements grant.Store.
+func (s *Store) InsertToken(ctx context.Context, t grant.Token) error {
+	q, args := tokenOfClient, append(tokenArgs(&t), t.ClientID)
+	if t.GrantID != "" {
+		q, args = tokenOfGrant, append(args, t.GrantID)
+	}
+	if !s.postgres() {
+		q = withoutTypes(q)
+	}
+	res, err := hotPool(s.db(ctx)).ExecContext(ctx, q, args...)
+	if err != nil {
+		return fmt.Errorf("insert an access token: %w", err)
+	}
+	if n, err := res.RowsAffected(); err != nil || n != 1 {
+		return grant.ErrGone
+	}
+	return nil
+}
+
+// withoutTypes drops PostgreSQL's casts.
+func withoutTypes(q string) string {
+	return strings.NewReplacer("::text", "", "::bytea", "", "::bigint", "", "::boolean", "").Replace(q)
+}
+
+// one runs a statement whose one answer is the number of rows that its condition let through.
+func (s *Store) one(ctx context.Context, what, q string, args ...any) error {
+	var n int64
+	if err := hotPool(s.db(ctx)).QueryRowContext(ctx, q, args...).Scan(&n); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	if n != 1 {
+		return grant.ErrGone
+	}
+	return nil
+}
+
+// step is a statement of a transaction on SQLite; a condition must give exactly one row.
+type step struct {
+	sql       string
+	args      []any
+	condition bool
+}
+
+func (s *Store) steps(ctx context.Context, what string, steps []step) error {
+	tx := hotPool(s.db(ctx))
+	for _, st := range steps {
+		if !st.condition {
+			if _, err := tx.ExecContext(ctx, st.sql, st.args...); err != nil {
+				return fmt.Errorf("%s: %w", what, err)
+			}
+			continue
+		}
+		rows, err := tx.QueryContext(ctx, st.sql, st.args...)
+		if err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		n := 0
+		for rows.Next() {
+			n++
+		}
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		if n != 1 {
+			return grant.ErrGone
+		}
+	}
+	return nil
+}
+
+// blob is b, or NULL.
+func blob(b []byte) any {
+	if b == nil {
+		return nil
+	}
+	return b
+}
