@@ -1,0 +1,63 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/passport-network/passport/oidc"
+	"github.com/passport-network/passport/pkg/account"
+	"github.com/passport-network/passport/pkg/limit"
+)
+
+// Error is an answer that is an error: what people read is the message error.<Key>.
+type Error struct {
+	Status int
+	Key    string
+	Retry  time.Duration // Retry-After, when it is known
+	Cause  error         // for the log; may be nil
+}
+
+// Error is for operators: status, key and cause, never what a person typed.
+func (e *Error) Error() string {
+	if e.Cause == nil {
+		return fmt.Sprintf("%d %s", e.Status, e.Key)
+	}
+	return fmt.Sprintf("%d %s: %v", e.Status, e.Key, e.Cause)
+}
+
+// Unwrap gives the cause.
+func (e *Error) Unwrap() error { return e.Cause }
+
+// The refusals that more than one room gives.
+var (
+	ErrNotFound = &Error{Status: http.StatusNotFound, Key: "notfound"}
+	ErrForm     = &Error{Status: http.StatusForbidden, Key: "form"}
+)
+
+// explain is the one place where an error becomes a status and a message.
+func explain(err error) *Error {
+	var ours *Error
+	var limited *limit.Limited
+	var busy *account.Busy
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &ours):
+		return ours
+	case errors.Is(err, oidc.ErrNoInteraction):
+		return &Error{Status: http.StatusBadRequest, Key: "interaction_gone", Cause: err}
+	case errors.Is(err, account.ErrLink):
+		return &Error{Status: http.StatusNotFound, Key: "link", Cause: err}
+	case errors.As(err, &limited):
+		return &Error{Status: http.StatusTooManyRequests, Key: "too_many", Retry: limited.Retry, Cause: err}
+	case errors.As(err, &busy):
+		return &Error{Status: http.StatusServiceUnavailable, Key: "busy", Retry: busy.Retry, Cause: err}
+	case errors.As(err, &tooLarge):
+		return &Error{Status: http.StatusRequestEntityTooLarge, Key: "request_too_large", Cause: err}
+	case errors.Is(err, context.DeadlineExceeded):
+		return &Error{Status: http.StatusServiceUnavailable, Key: "busy", Retry: time.Second, Cause: err}
+	}
+	return &Error{Status: http.StatusInternalServerError, Key: "internal", Cause: err}
+}

@@ -1,0 +1,89 @@
+package web
+
+import (
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"unicode/utf8"
+)
+
+// Limits of what people send. The body as a whole is bounded by the shell.
+const (
+	maxFields = 64
+	maxField  = 16 << 10
+	maxID     = 512
+)
+
+// Form is the body of a form: each field exactly once. The URL's query is never part of it, so that no link
+// can fill in a form (B12).
+type Form map[string]string
+
+// ParseForm reads the body. What is not a plain form is refused: a type other than
+// application/x-www-form-urlencoded (415), a field sent twice, invalid UTF-8 or a control character (400).
+func ParseForm(r *http.Request) (Form, error) {
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || kind != "application/x-www-form-urlencoded" {
+		return nil, &Error{Status: http.StatusUnsupportedMediaType, Key: "type", Cause: err}
+	}
+	// ParseForm reads the URL too; PostForm holds the body alone.
+	if err := r.ParseForm(); err != nil {
+		return nil, refuse(err)
+	}
+	form := Form{}
+	if len(r.PostForm) > maxFields {
+		return nil, refuse(nil)
+	}
+	for name, values := range r.PostForm {
+		if len(values) != 1 || !clean(name) || !clean(values[0]) || len(values[0]) > maxField {
+			return nil, refuse(nil)
+		}
+		form[name] = values[0]
+	}
+	return form, nil
+}
+
+// Query gives the one value of a parameter of the URL: an id in base64url. Absent is "", nil; twice, too long or
+// other characters is an error.
+func Query(r *http.Request, name string) (string, error) {
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return "", refuse(err)
+	}
+	switch v := values[name]; len(v) {
+	case 0:
+		return "", nil
+	case 1:
+		if !opaque(v[0]) {
+			return "", refuse(nil)
+		}
+		return v[0], nil
+	}
+	return "", refuse(nil)
+}
+
+// ID gives a hidden field that must be an opaque id, or empty.
+func (f Form) ID(name string) (string, error) {
+	if v := f[name]; v == "" || opaque(v) {
+		return v, nil
+	}
+	return "", refuse(nil)
+}
+
+// clean refuses what no field of ours may hold: PostgreSQL stores no NUL, and a header or a log line must not be
+// broken by a line end (A24, R15).
+func clean(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool {
+		return r < ' ' || r == 0x7f
+	})
+}
+
+func opaque(s string) bool {
+	return len(s) <= maxID && !strings.ContainsFunc(s, func(r rune) bool {
+		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '_')
+	})
+}
+
+func refuse(cause error) *Error {
+	return &Error{Status: http.StatusBadRequest, Key: "request_malformed", Cause: cause}
+}

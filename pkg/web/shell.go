@@ -1,0 +1,298 @@
+package web
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+)
+
+// Bounds of a request (D1). Headers are bounded by the server (32 KiB).
+const (
+	maxURL  = 16 << 10
+	maxBody = 64 << 10
+)
+
+// Handler is the whole public server. In order: the notes on the request, the log line, panics, sizes, our own
+// host, encodings; then the route with its headers, CORS and the check of forms.
+func (s *Site) Handler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began := s.cfg.Now()
+		r, q := newRequest(r, s.cfg.TrustedProxies)
+		rec := &recorder{ResponseWriter: w}
+		defer s.log(rec, r, q, began)
+		defer s.rescue(rec, r, q)
+		q.route, q.kind = "refused", Own
+		setHeaders(rec.Header(), Own, q.nonce, s.https)
+		if err := s.admit(rec, r); err != nil {
+			s.answer(rec, r, err)
+			return
+		}
+		s.router.ServeHTTP(rec, r)
+	})
+}
+
+// admit refuses what no route may see.
+func (s *Site) admit(w http.ResponseWriter, r *http.Request) error {
+	switch {
+	case len(r.RequestURI) > maxURL:
+		return &Error{Status: http.StatusRequestURITooLong, Key: "request_too_large"}
+	case !sameHost(r.Host, s.host, s.https):
+		// A4: nothing we say depends on the Host header, and another's is not answered.
+		return &Error{Status: http.StatusMisdirectedRequest, Key: "host"}
+	case r.Header.Get("Content-Encoding") != "":
+		return &Error{Status: http.StatusUnsupportedMediaType, Key: "type"} // D7: a small bomb unpacks to a large one
+	case r.ContentLength > maxBody:
+		return &Error{Status: http.StatusRequestEntityTooLarge, Key: "request_too_large"}
+	}
+	if r.Body == nil || r.Body == http.NoBody {
+		return nil
+	}
+	// Read before any handler runs: a body without a length must not be cut in the middle of a parse.
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		var tooLarge *http.MaxBytesError
+		if errors.As(err, &tooLarge) {
+			return err
+		}
+		return refuse(err)
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return nil
+}
+
+func sameHost(host, ours string, https bool) bool {
+	port := ":80"
+	if https {
+		port = ":443"
+	}
+	return strings.EqualFold(strings.TrimSuffix(host, port), strings.TrimSuffix(ours, port))
+}
+
+// dispatch tells the methods of one path apart.
+func (s *Site) dispatch(methods map[string]Route) http.Handler {
+	var allow []string
+	var any Route
+	for m, r := range methods {
+		allow, any = append(allow, m), r
+		if m == http.MethodGet && methods[http.MethodHead].Handler == nil {
+			allow = append(allow, http.MethodHead)
+		}
+	}
+	sort.Strings(allow)
+	allow = slices.Compact(allow)
+	refused := any
+	refused.Handler = func(w http.ResponseWriter, _ *http.Request) error {
+		w.Header().Set("Allow", strings.Join(allow, ", "))
+		return &Error{Status: http.StatusMethodNotAllowed, Key: "method"}
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		route, ok := methods[r.Method]
+		if !ok && r.Method == http.MethodHead {
+			route, ok = methods[http.MethodGet]
+		}
+		if !ok && r.Method == http.MethodOptions && any.CORS != NoCORS {
+			route, ok = any, true
+			route.Handler = s.preflight(any, allow)
+		}
+		if !ok {
+			route = refused
+		}
+		s.serve(route).ServeHTTP(w, r)
+	})
+}
+
+// serve runs one route.
+func (s *Site) serve(route Route) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		q := of(r)
+		q.route, q.kind, q.served = route.Name, route.Kind, r
+		h := w.Header()
+		for name := range h {
+			h.Del(name)
+		}
+		setHeaders(h, route.Kind, q.nonce, s.https)
+		s.cors(h, r, route)
+		if !route.Protocol {
+			// B1, B4: Sec-Fetch-Site, else Origin against Host. GET and HEAD always pass; they change nothing.
+			if err := s.forms.Check(r); err != nil {
+				s.answer(w, r, &Error{Status: http.StatusForbidden, Key: "form", Cause: err})
+				return
+			}
+		}
+		if err := route.Handler(w, r); err != nil {
+			s.answer(w, r, err)
+		}
+	})
+}
+
+// cors lets other origins read what is meant for them, never with credentials (RFC 9700 §2.6).
+func (s *Site) cors(h http.Header, r *http.Request, route Route) {
+	switch route.CORS {
+	case AnyOrigin:
+		h.Set("Access-Control-Allow-Origin", "*")
+	case SiteOrigin:
+		h.Add("Vary", "Origin")
+		if origin := s.allowedOrigin(r); origin != "" {
+			h.Set("Access-Control-Allow-Origin", origin)
+			h.Set("Cross-Origin-Resource-Policy", "cross-origin")
+		}
+	}
+}
+
+// allowedOrigin is the request's Origin when a site registered it; two Origin headers are none.
+func (s *Site) allowedOrigin(r *http.Request) string {
+	origins := r.Header.Values("Origin")
+	if len(origins) != 1 || s.cfg.KnownOrigin == nil || !s.cfg.KnownOrigin(r.Context(), origins[0]) {
+		return ""
+	}
+	return origins[0]
+}
+
+func (s *Site) preflight(route Route, allow []string) Handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		h := w.Header()
+		if h.Get("Access-Control-Allow-Origin") != "" {
+			h.Set("Access-Control-Allow-Methods", strings.Join(allow, ", "))
+			if route.CORS == SiteOrigin {
+				h.Set("Access-Control-Allow-Headers", "authorization, content-type, dpop")
+			}
+			h.Set("Access-Control-Max-Age", "600")
+		}
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+}
+
+// answer writes the answer to an error, by the kind of the route, and logs what is our own fault.
+func (s *Site) answer(w http.ResponseWriter, r *http.Request, err error) {
+	q := of(r)
+	e := explain(err)
+	if e.Status >= http.StatusInternalServerError {
+		s.cfg.Logger.LogAttrs(r.Context(), slog.LevelError, "failed",
+			slog.String("id", q.id), slog.String("route", q.route), slog.String("error", err.Error()))
+	}
+	if rec, ok := w.(*recorder); ok && rec.status != 0 {
+		return // the answer is under way: nothing can be said any more
+	}
+	if q.kind.Page() {
+		s.pages.fail(w, r, e)
+		return
+	}
+	setRetry(w.Header(), e.Retry)
+	w.Header().Set("Cache-Control", "no-store")
+	code := "invalid_request"
+	switch {
+	case e.Status == http.StatusServiceUnavailable || e.Status == http.StatusTooManyRequests:
+		code = "temporarily_unavailable"
+	case e.Status >= http.StatusInternalServerError:
+		code = "server_error"
+	}
+	writeJSON(w, e.Status, map[string]string{"error": code})
+}
+
+// rescue turns a panic into the page of an internal error: no stack reaches the person.
+func (s *Site) rescue(w *recorder, r *http.Request, q *request) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	if v == http.ErrAbortHandler {
+		panic(v)
+	}
+	s.cfg.Logger.LogAttrs(r.Context(), slog.LevelError, "panic", slog.String("id", q.id),
+		slog.String("route", q.route), slog.String("stack", string(debug.Stack())))
+	if w.status == 0 {
+		s.answer(w, r, &Error{Status: http.StatusInternalServerError, Key: "internal"})
+	}
+}
+
+// log writes the one line of a request: no query, no address of a person, no token.
+func (s *Site) log(w *recorder, r *http.Request, q *request, began time.Time) {
+	elapsed := s.cfg.Now().Sub(began)
+	status := w.status
+	if status == 0 {
+		status = http.StatusOK
+	}
+	outcome := "ok"
+	switch {
+	case status >= 500:
+		outcome = "failed"
+	case status >= 400:
+		outcome = "refused"
+	case status >= 300:
+		outcome = "redirected"
+	}
+	client := q.client
+	if client == "" && status < 400 && !q.kind.forPeople() && q.served != nil {
+		client = s.clientOf(q.served)
+	}
+	s.cfg.Logger.LogAttrs(r.Context(), slog.LevelInfo, "request",
+		slog.String("id", q.id), slog.String("route", q.route), slog.String("method", method(r.Method)),
+		slog.Int("status", status), slog.Float64("ms", float64(elapsed.Microseconds())/1000),
+		slog.String("client", client), slog.String("outcome", outcome))
+	if s.cfg.Observe != nil {
+		s.cfg.Observe(q.route, method(r.Method), status, elapsed)
+	}
+}
+
+// clientOf names the client of an answered protocol request, if it is a registered one: what strangers send
+// as client_id is not written into the log.
+func (s *Site) clientOf(r *http.Request) string {
+	if s.cfg.KnownClient == nil {
+		return ""
+	}
+	id := r.PostForm.Get("client_id")
+	if id == "" {
+		id = r.URL.Query().Get("client_id")
+	}
+	if user, _, ok := r.BasicAuth(); ok && id == "" {
+		id, _ = url.QueryUnescape(user)
+	}
+	if id == "" || len(id) > maxID || !s.cfg.KnownClient(r.Context(), id) {
+		return ""
+	}
+	return id
+}
+
+func (k Kind) forPeople() bool { return k != API && k != Redirect }
+
+// method keeps a stranger's invented method out of the log and the metrics.
+func method(m string) string {
+	switch m {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+		http.MethodOptions, http.MethodTrace, http.MethodConnect:
+		return m
+	}
+	return "other"
+}
+
+// recorder remembers the status.
+type recorder struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *recorder) WriteHeader(status int) {
+	if w.status == 0 && status >= 200 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *recorder) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -1,0 +1,92 @@
+package signin
+
+import (
+	"net/http"
+	"slices"
+
+	"github.com/passport-network/passport/oidc"
+	"github.com/passport-network/passport/oidc/grant"
+	"github.com/passport-network/passport/pkg/web"
+	"github.com/passport-network/passport/templates"
+)
+
+func (s *Room) getConsent(w http.ResponseWriter, r *http.Request) error {
+	f, err := s.getFlow(r)
+	if err != nil {
+		return err
+	}
+	if f.view == nil || f.view.Login == nil {
+		web.See(w, r, "/login", f.query())
+		return nil
+	}
+	return s.Pages.Render(w, r, http.StatusOK, f.locales(), &templates.Consent{
+		Base: s.base(w, r, "consent", f), Site: f.site(), Person: person(*f.view.Login), Items: items(f.view),
+	})
+}
+
+func (s *Room) postConsent(w http.ResponseWriter, r *http.Request) error {
+	form, f, err := s.postFlow(r, "consent")
+	if err != nil {
+		return err
+	}
+	switch {
+	case f.view == nil:
+		return web.ErrForm
+	case form["answer"] == "allow":
+		return s.OIDC.Approve(w, r, f.id)
+	case form["answer"] == "deny":
+		return s.OIDC.Deny(w, r, f.id)
+	}
+	return &web.Error{Status: http.StatusBadRequest, Key: "request_malformed"}
+}
+
+// groups are the claims that one line speaks for, in the order of the page. The scope of the same name asks for
+// all of them (OpenID Connect Core §5.4).
+var groups = []struct {
+	name   string
+	claims []string
+}{
+	{"profile", []string{"name", "given_name", "family_name", "middle_name", "nickname", "preferred_username",
+		"profile", "picture", "website", "gender", "birthdate", "zoneinfo", "locale", "updated_at"}},
+	{"email", []string{"email", "email_verified"}},
+	{"phone", []string{"phone_number", "phone_number_verified"}},
+	{"address", []string{"address"}},
+}
+
+// items says in words what allowing gives away.
+func items(v *oidc.View) []templates.Item {
+	list := []templates.Item{{Key: "claims.openid"}}
+	for _, g := range groups {
+		if slices.Contains(v.Scopes, g.name) {
+			list = append(list, templates.Item{Key: "claims." + g.name, Value: own(v.Login, g.name)})
+			continue
+		}
+		for _, c := range v.Claims {
+			if slices.Contains(g.claims, c) {
+				list = append(list, templates.Item{Key: "claims." + g.name, Value: own(v.Login, g.name)})
+				break
+			}
+		}
+	}
+	for _, scope := range v.Scopes {
+		switch scope {
+		case "openid", "profile", "email", "phone", "address":
+		case "offline_access":
+			list = append(list, templates.Item{Key: "claims.offline"})
+		default:
+			list = append(list, templates.Item{Key: "claims.scope", Value: scope})
+		}
+	}
+	return list
+}
+
+// own is what the person's own data for a group is, where one line can show it.
+func own(l *grant.Login, group string) string {
+	switch group {
+	case "profile":
+		return l.Person.Name
+	case "email":
+		return l.Person.Email
+	}
+	return ""
+}

@@ -1,0 +1,115 @@
+package signin
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/passport-network/passport/oidc"
+	"github.com/passport-network/passport/pkg/account"
+	"github.com/passport-network/passport/pkg/session"
+	"github.com/passport-network/passport/pkg/web"
+	"github.com/passport-network/passport/templates"
+)
+
+// acrPassword names the class of a sign-in by password alone (OpenID Connect Core §2, acr).
+const acrPassword = "urn:passport:acr:password"
+
+// maxHint is the longest login_hint that fills in the field: no address is longer (RFC 5321 §4.5.3.1.3).
+const maxHint = 254
+
+func (s *Room) getLogin(w http.ResponseWriter, r *http.Request) error {
+	f, err := s.getFlow(r)
+	if err != nil {
+		return err
+	}
+	next, err := web.Query(r, "next")
+	if err != nil {
+		return err
+	}
+	page := s.loginPage(w, r, f, next)
+	if f.view != nil && len(f.view.LoginHint) <= maxHint && strings.Contains(f.view.LoginHint, "@") {
+		page.Email = f.view.LoginHint
+	}
+	return s.Pages.Render(w, r, http.StatusOK, f.locales(), page)
+}
+
+func (s *Room) loginPage(w http.ResponseWriter, r *http.Request, f flow, next string) *templates.Login {
+	page := &templates.Login{Base: s.base(w, r, "login", f), Site: f.site()}
+	page.Next = known(next)
+	page.Accounts = f.view != nil && len(f.view.Logins) > 0
+	return page
+}
+
+// destinations are where a sign-in outside a flow may lead: words, never URLs (R14).
+var destinations = map[string]string{"": "/", "profile": "/account/profile"}
+
+func known(next string) string {
+	if _, ok := destinations[next]; !ok {
+		return ""
+	}
+	return next
+}
+
+func (s *Room) postLogin(w http.ResponseWriter, r *http.Request) error {
+	form, f, err := s.postFlow(r, "login")
+	if err != nil {
+		return err
+	}
+	page := s.loginPage(w, r, f, form["next"])
+	page.Email = form["username"]
+	if page.Errors = missing(form, "username", "password"); page.Errors != nil {
+		return s.Pages.Render(w, r, http.StatusUnprocessableEntity, f.locales(), page)
+	}
+	who, err := s.Accounts.Authenticate(r.Context(), account.Attempt{
+		Email: form["username"], Password: form["password"], FlowHash: s.Sessions.FlowHash(r),
+		IP: web.ClientIP(r), Device: r.UserAgent(),
+	})
+	switch {
+	case errors.Is(err, account.ErrCredentials), errors.Is(err, account.ErrLimited):
+		// One answer for an unknown address, a wrong password and too many tries (I17).
+		page.Problem = "login.wrong"
+		return s.Pages.Render(w, r, http.StatusUnprocessableEntity, f.locales(), page)
+	case err != nil:
+		return err
+	case who.Pending:
+		if who.Waiting != "" {
+			s.Pages.Remember(w, "waiting", who.Waiting)
+		}
+		web.See(w, r, "/register/waiting", f.query())
+		return nil
+	}
+	login, err := s.signIn(w, r, who.AccountID, f.id)
+	if err != nil {
+		return err
+	}
+	if f.id != "" {
+		return s.OIDC.ContinueAs(w, r, f.id, login)
+	}
+	web.See(w, r, destinations[page.Next], nil)
+	return nil
+}
+
+// signIn begins a login by password; the event names the interaction that it served, which is what meets
+// prompt=login.
+func (s *Room) signIn(w http.ResponseWriter, r *http.Request, accountID, interaction string) (session.Login, error) {
+	in := session.SignIn{AccountID: accountID, AMR: []string{"pwd"}, ACR: acrPassword, Device: r.UserAgent()}
+	if interaction != "" {
+		in.Event = oidc.InteractionHash(interaction)
+	}
+	return s.Sessions.SignIn(r.Context(), w, r, in)
+}
+
+// missing names the fields that were left empty; nil when none was.
+func missing(form web.Form, ids ...string) map[string]string {
+	var errs map[string]string
+	for _, id := range ids {
+		if form[id] == "" {
+			if errs == nil {
+				errs = map[string]string{}
+			}
+			errs[id] = "error.field.empty"
+		}
+	}
+	return errs
+}

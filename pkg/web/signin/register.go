@@ -1,0 +1,209 @@
+package signin
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
+
+	"encoding/base64"
+
+	"github.com/google/uuid"
+
+	"github.com/passport-network/passport/oidc"
+	"github.com/passport-network/passport/pkg/account"
+	"github.com/passport-network/passport/pkg/web"
+	"github.com/passport-network/passport/templates"
+)
+
+// draftLife is how long the terms may be read before the first page must be filled in again.
+const draftLife = 30 * time.Minute
+
+// draft is the first page's data on its way through the second. It travels sealed and bound to the browser: no
+// password stands in a page, and nothing is written before the terms are accepted.
+type draft struct {
+	FormID   string    `json:"f"`
+	Email    string    `json:"e"`
+	Password string    `json:"p"`
+	Name     string    `json:"n"`
+	Flow     string    `json:"i"`
+	Expires  time.Time `json:"x"`
+}
+
+func (s *Room) getRegister(w http.ResponseWriter, r *http.Request) error {
+	f, err := s.getFlow(r)
+	if err != nil {
+		return err
+	}
+	return s.Pages.Render(w, r, http.StatusOK, f.locales(),
+		&templates.Register{Base: s.base(w, r, "register", f), Site: f.site()})
+}
+
+func (s *Room) postRegister(w http.ResponseWriter, r *http.Request) error {
+	form, f, err := s.postFlow(r, "register")
+	if err != nil {
+		return err
+	}
+	page := &templates.Register{Base: s.base(w, r, "register", f), Site: f.site(),
+		Email: form["email"], Full: form["name"]}
+	err = s.Accounts.Check(account.Registration{Email: form["email"], Password: form["password"], Name: form["name"]})
+	if errs, ok := field(err); ok {
+		page.Errors = errs
+		return s.Pages.Render(w, r, http.StatusUnprocessableEntity, f.locales(), page)
+	}
+	if err != nil {
+		return err
+	}
+	sealed, err := s.seal(r, draft{FormID: uuid.NewString(), Email: form["email"], Password: form["password"],
+		Name: form["name"], Flow: f.id, Expires: s.Now().Add(draftLife)})
+	if err != nil {
+		return err
+	}
+	return s.Pages.Render(w, r, http.StatusOK, f.locales(), &templates.Terms{
+		Base: s.base(w, r, "terms", f), Site: f.site(), Sealed: sealed, Email: form["email"]})
+}
+
+// getTerms is what a reload or the language switch finds: the page's data came by a POST and is not kept.
+func (s *Room) getTerms(w http.ResponseWriter, r *http.Request) error {
+	web.See(w, r, "/register", nil)
+	return nil
+}
+
+func (s *Room) postTerms(w http.ResponseWriter, r *http.Request) error {
+	form, f, err := s.postFlow(r, "terms")
+	if err != nil {
+		return err
+	}
+	d, err := s.unseal(r, form["sealed"])
+	if err != nil || d.Flow != f.id || s.Now().After(d.Expires) {
+		web.See(w, r, "/register", f.query())
+		return nil
+	}
+	in := account.Registration{FormID: d.FormID, Email: d.Email, TermsEmail: form["terms-email"], Password: d.Password,
+		Name: d.Name, Language: s.Pages.Language(r, f.locales()), FlowHash: s.Sessions.FlowHash(r), IP: web.ClientIP(r)}
+	if f.id != "" {
+		in.Interaction = oidc.InteractionHash(f.id)
+	}
+	_, err = s.Accounts.Register(r.Context(), in)
+	if errs, ok := field(err); ok {
+		page := &templates.Terms{Base: s.base(w, r, "terms", f), Site: f.site(), Sealed: form["sealed"], Email: d.Email}
+		page.Errors = errs
+		return s.Pages.Render(w, r, http.StatusUnprocessableEntity, f.locales(), page)
+	}
+	if err != nil {
+		return err
+	}
+	// The pending account keeps the hash of the flow's id alone; the id waits here, so that the link of the mail
+	// can go on with the flow in this browser and in no other.
+	s.Pages.Remember(w, "return", f.id)
+	web.See(w, r, "/register/waiting", f.query())
+	return nil
+}
+
+func (s *Room) seal(r *http.Request, d draft) (string, error) {
+	plain, err := json.Marshal(d)
+	if err != nil {
+		return "", err
+	}
+	sealed, err := s.Sealer.Seal("form", "register", hex.EncodeToString(s.Sessions.FlowHash(r)), plain)
+	return base64.RawURLEncoding.EncodeToString(sealed), err
+}
+
+func (s *Room) unseal(r *http.Request, text string) (d draft, err error) {
+	sealed, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil {
+		return d, err
+	}
+	plain, err := s.Sealer.Open("form", "register", hex.EncodeToString(s.Sessions.FlowHash(r)), sealed)
+	if err != nil {
+		return d, err
+	}
+	return d, json.Unmarshal(plain, &d)
+}
+
+// pending is the registration that this browser waits for: the one it made, else the one whose password it gave.
+func (s *Room) pending(r *http.Request) (view *account.PendingView, waiting string, err error) {
+	view, err = s.Accounts.Pending(r.Context(), s.Sessions.FlowHash(r))
+	if !errors.Is(err, account.ErrNoPending) {
+		return view, "", err
+	}
+	if waiting = s.Pages.Recall(r, "waiting"); waiting == "" {
+		return nil, "", err
+	}
+	view, err = s.Accounts.PendingAt(r.Context(), waiting)
+	return view, waiting, err
+}
+
+func (s *Room) getWaiting(w http.ResponseWriter, r *http.Request) error {
+	id, err := web.Query(r, "i")
+	if err != nil {
+		return err
+	}
+	sent, err := web.Query(r, "sent")
+	if err != nil {
+		return err
+	}
+	view, _, err := s.pending(r)
+	if errors.Is(err, account.ErrNoPending) {
+		return s.notWaiting(w, r, id)
+	}
+	if err != nil {
+		return err
+	}
+	return s.showWaiting(w, r, http.StatusOK, view, id, "", sent != "")
+}
+
+// notWaiting: the address was confirmed, or never given. Who is not signed in here signs in; a flow that is over
+// says so there.
+func (s *Room) notWaiting(w http.ResponseWriter, r *http.Request, id string) error {
+	b, err := s.Sessions.Current(r.Context(), r)
+	if err != nil {
+		return err
+	}
+	if b != nil && len(b.Logins) > 0 {
+		web.See(w, r, "/account/profile", nil)
+		return nil
+	}
+	web.See(w, r, "/login", flow{id: id}.query())
+	return nil
+}
+
+func (s *Room) showWaiting(w http.ResponseWriter, r *http.Request, status int, v *account.PendingView, id, problem string, sent bool) error {
+	page := &templates.Waiting{Base: s.base(w, r, "waiting", flow{id: id}), Email: v.Email, Sent: sent}
+	page.Problem = problem
+	return s.Pages.Render(w, r, status, "", page)
+}
+
+// postWaiting sends the mail once more. The flow may be over by now: the mail is sent all the same.
+func (s *Room) postWaiting(w http.ResponseWriter, r *http.Request) error {
+	form, err := web.ParseForm(r)
+	if err != nil {
+		return err
+	}
+	id, err := form.ID("i")
+	if err != nil {
+		return err
+	}
+	if err := s.Pages.CheckForm(r, form, "waiting", id); err != nil {
+		return err
+	}
+	view, waiting, err := s.pending(r)
+	if err == nil && waiting != "" {
+		err = s.Accounts.ResendAt(r.Context(), waiting, web.ClientIP(r))
+	} else if err == nil {
+		err = s.Accounts.Resend(r.Context(), s.Sessions.FlowHash(r), web.ClientIP(r))
+	}
+	switch {
+	case errors.Is(err, account.ErrNoPending):
+		return s.notWaiting(w, r, id)
+	case errors.Is(err, account.ErrLimited):
+		return s.showWaiting(w, r, http.StatusTooManyRequests, view, id, "waiting.limited", false)
+	case err != nil:
+		return err
+	}
+	query := flow{id: id}.query()
+	query.Set("sent", "1")
+	web.See(w, r, "/register/waiting", query)
+	return nil
+}

@@ -1,0 +1,152 @@
+package signin
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/passport-network/passport/oidc"
+	"github.com/passport-network/passport/oidc/logout"
+	"github.com/passport-network/passport/pkg/account"
+	"github.com/passport-network/passport/pkg/keys"
+	"github.com/passport-network/passport/pkg/session"
+	"github.com/passport-network/passport/pkg/web"
+	"github.com/passport-network/passport/templates"
+)
+
+// Config is what the pages work with. All fields are required.
+type Config struct {
+	Pages    *web.Pages
+	OIDC     *oidc.Provider
+	Logout   *logout.Logout
+	Accounts *account.Directory
+	Sessions *session.Manager
+	Sealer   *keys.Sealer
+	Now      func() time.Time
+}
+
+// Room is this room.
+type Room struct {
+	Config
+}
+
+// New refuses a configuration with something missing.
+func New(c Config) (*Room, error) {
+	if c.Pages == nil || c.OIDC == nil || c.Logout == nil || c.Accounts == nil || c.Sessions == nil ||
+		c.Sealer == nil || c.Now == nil {
+		return nil, errors.New("signin: Pages, OIDC, Logout, Accounts, Sessions, Sealer and Now are needed")
+	}
+	return &Room{c}, nil
+}
+
+// Routes are the pages of this room.
+func (s *Room) Routes() []web.Route {
+	get, post := []string{http.MethodGet}, []string{http.MethodPost}
+	return []web.Route{
+		{Name: "login", Path: "/login", Methods: get, Kind: web.Flow, Handler: s.getLogin},
+		{Name: "login", Path: "/login", Methods: post, Kind: web.Flow, Handler: s.postLogin},
+		{Name: "accounts", Path: "/accounts", Methods: get, Kind: web.Flow, Handler: s.getAccounts},
+		{Name: "accounts", Path: "/accounts", Methods: post, Kind: web.Flow, Handler: s.postAccounts},
+		{Name: "consent", Path: "/consent", Methods: get, Kind: web.Consent, Handler: s.getConsent},
+		{Name: "consent", Path: "/consent", Methods: post, Kind: web.Consent, Handler: s.postConsent},
+		{Name: "register", Path: "/register", Methods: get, Kind: web.Flow, Handler: s.getRegister},
+		{Name: "register", Path: "/register", Methods: post, Kind: web.Flow, Handler: s.postRegister},
+		{Name: "terms", Path: "/register/terms", Methods: get, Kind: web.Flow, Handler: s.getTerms},
+		{Name: "terms", Path: "/register/terms", Methods: post, Kind: web.Flow, Handler: s.postTerms},
+		{Name: "waiting", Path: "/register/waiting", Methods: get, Kind: web.Flow, Handler: s.getWaiting},
+		{Name: "waiting", Path: "/register/waiting", Methods: post, Kind: web.Flow, Handler: s.postWaiting},
+		{Name: "confirm", Path: "/confirm", Methods: get, Kind: web.FlowLink, Handler: s.getConfirm},
+		{Name: "confirm", Path: "/confirm", Methods: post, Kind: web.FlowLink, Handler: s.postConfirm},
+		{Name: "confirmed", Path: "/confirm/done", Methods: get, Kind: web.FlowLink, Handler: s.getConfirmed},
+		{Name: "cancel", Path: "/cancel", Methods: get, Kind: web.Link, Handler: s.getCancel},
+		{Name: "cancel", Path: "/cancel", Methods: post, Kind: web.Link, Handler: s.postCancel},
+		{Name: "cancelled", Path: "/cancel/done", Methods: get, Kind: web.Link, Handler: s.getCancelled},
+		{Name: "logout", Path: "/logout", Methods: get, Kind: web.Flow, Handler: s.getLogout},
+		{Name: "logout", Path: "/logout", Methods: post, Kind: web.Flow, Handler: s.postLogout},
+	}
+}
+
+// flow is the interaction that a page belongs to; view is nil when it belongs to none.
+type flow struct {
+	id   string
+	view *oidc.View
+}
+
+// site is what the page shows of the site that asked.
+func (f flow) site() *templates.Site {
+	if f.view == nil {
+		return nil
+	}
+	m := f.view.Client.Metadata
+	return &templates.Site{Name: f.view.ClientName, Host: f.view.ClientHost, Policy: m.PolicyURI, Terms: m.TosURI}
+}
+
+func (f flow) locales() string {
+	if f.view == nil {
+		return ""
+	}
+	return f.view.UILocales
+}
+
+func (f flow) query() url.Values {
+	q := url.Values{}
+	if f.id != "" {
+		q.Set("i", f.id)
+	}
+	return q
+}
+
+// getFlow reads the flow of a page's URL.
+func (s *Room) getFlow(r *http.Request) (flow, error) {
+	id, err := web.Query(r, "i")
+	if err != nil {
+		return flow{}, err
+	}
+	return s.flow(r, id)
+}
+
+// postFlow reads the form and the flow it was rendered in, and checks that the form was ours.
+func (s *Room) postFlow(r *http.Request, purpose string) (web.Form, flow, error) {
+	form, err := web.ParseForm(r)
+	if err != nil {
+		return nil, flow{}, err
+	}
+	id, err := form.ID("i")
+	if err != nil {
+		return nil, flow{}, err
+	}
+	if err := s.Pages.CheckForm(r, form, purpose, id); err != nil {
+		return nil, flow{}, err
+	}
+	f, err := s.flow(r, id)
+	return form, f, err
+}
+
+func (s *Room) flow(r *http.Request, id string) (flow, error) {
+	if id == "" {
+		return flow{}, nil
+	}
+	view, err := s.OIDC.View(r.Context(), r, id)
+	if err != nil {
+		return flow{}, err
+	}
+	if view.Client != nil {
+		web.NoteClient(r, view.Client.ID)
+	}
+	return flow{id: id, view: view}, nil
+}
+
+// base fills what every page of a flow has.
+func (s *Room) base(w http.ResponseWriter, r *http.Request, purpose string, f flow) templates.Base {
+	return templates.Base{Interaction: f.id, Token: s.Pages.FormToken(w, r, purpose, f.id)}
+}
+
+// field turns the error of a field into what the page shows beside it; other errors are not its business.
+func field(err error) (map[string]string, bool) {
+	var fault *account.FieldError
+	if !errors.As(err, &fault) {
+		return nil, false
+	}
+	return map[string]string{fault.Field: fault.Key}, true
+}

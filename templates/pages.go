@@ -1,0 +1,182 @@
+package templates
+
+import (
+	"html/template"
+	"time"
+)
+
+// Person is who a page speaks of.
+type Person struct {
+	LoginID string
+	Name    string
+	Email   string
+}
+
+// Initial is what stands in the person's roundel.
+func (p Person) Initial() string {
+	for _, r := range p.Name + p.Email {
+		return string(r)
+	}
+	return ""
+}
+
+// Site is a registered client as people see it.
+type Site struct {
+	Name   string
+	Host   string // where the answer goes, or its home: what a person can check
+	Policy string // its privacy policy, or empty
+	Terms  string // its terms, or empty
+}
+
+// Login asks for the address and the password.
+type Login struct {
+	Base
+	Site     *Site // nil: outside a flow
+	Email    string
+	Accounts bool // offers the accounts of this browser
+}
+
+// Accounts lets the person choose an account of this browser.
+type Accounts struct {
+	Base
+	Site   *Site
+	People []Person
+}
+
+// Consent asks whether the site may know what it asks for.
+type Consent struct {
+	Base
+	Site   *Site
+	Person Person
+	Items  []Item
+}
+
+// Item is one thing that the site gets: Key says what, Value is the person's own, if it fits a line.
+type Item struct{ Key, Value string }
+
+// Register asks for an address, a password and a name.
+type Register struct {
+	Base
+	Site  *Site
+	Email string
+	Full  string // the name as typed
+}
+
+// Terms shows what the person agrees to by typing the address again.
+type Terms struct {
+	Base
+	Site   *Site
+	Sealed string // the data of the page before, sealed
+	Email  string
+}
+
+// Waiting says that a mail is under way.
+type Waiting struct {
+	Base
+	Email string
+	Sent  bool // once more, just now
+}
+
+// Confirm is where the first link of the mail leads.
+type Confirm struct {
+	Base
+	Email string
+	Full  string
+	Here  bool // this browser registered: one button will do
+	Fresh bool // the person would rather set a new password
+}
+
+// Cancel is where the other link leads.
+type Cancel struct {
+	Base
+	Email string
+}
+
+// Notice says one thing and offers one way on.
+type Notice struct {
+	Base
+	Title, Body string // message keys
+	Site        string // fills {site}
+	Action      string // message key of the link
+	To          string // where it leads
+}
+
+// Logout asks whether to sign out.
+type Logout struct {
+	Base
+	Site *Site // who asked; nil: the person
+	One  bool  // one account of several signs out
+}
+
+// Error is every error page.
+type Error struct {
+	Base
+	Status int
+	Key    string // error.<Key>.title and .body exist
+}
+
+// FormPost hands the answer to the site by a form (OAuth 2.0 Form Post Response Mode).
+type FormPost struct {
+	Base
+	Action template.URL // checked at registration; html/template would not let a custom scheme pass
+	Params []Param
+	Script template.JS // sends the form; its hash is in the policy
+}
+
+// Param is one field of FormPost.
+type Param struct{ Name, Value string }
+
+// Home is the start page.
+type Home struct {
+	Base
+	Person *Person // nil: nobody is signed in
+	Dev    bool
+}
+
+// Profile is "General information".
+type Profile struct {
+	Base
+	Person   Person
+	Full     string
+	Language string
+	Saved    bool
+}
+
+// Inbox is the developer's mail box.
+type Inbox struct {
+	Base
+	Letters []Letter
+}
+
+// Letter is one message in it.
+type Letter struct {
+	Base
+	ID      string
+	To      string
+	Subject string
+	At      time.Time
+	Lines   []Line
+}
+
+// Line is a line of the text part. One that is a link is shown as one.
+type Line struct {
+	Text string
+	Href string // only a path of ours
+}
+
+func (*Login) Name() string    { return "login" }
+func (*Accounts) Name() string { return "accounts" }
+func (*Consent) Name() string  { return "consent" }
+func (*Register) Name() string { return "register" }
+func (*Terms) Name() string    { return "terms" }
+func (*Waiting) Name() string  { return "waiting" }
+func (*Confirm) Name() string  { return "confirm" }
+func (*Cancel) Name() string   { return "cancel" }
+func (*Notice) Name() string   { return "notice" }
+func (*Logout) Name() string   { return "logout" }
+func (*Error) Name() string    { return "error" }
+func (*FormPost) Name() string { return "form_post" }
+func (*Home) Name() string     { return "home" }
+func (*Profile) Name() string  { return "profile" }
+func (*Inbox) Name() string    { return "inbox" }
+func (*Letter) Name() string   { return "letter" }

@@ -1,0 +1,367 @@
+package templates
+
+import (
+	"bytes"
+	"encoding/json"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/html"
+)
+
+// hostile is what a stranger would call himself.
+const hostile = `"><script>x</script>{{7*7}}`
+
+// samples has every page, some in more than one state.
+func samples() map[string]Page {
+	site := &Site{Name: "Fabrikam", Host: "fabrikam.example", Policy: "https://fabrikam.example/privacy", Terms: "https://fabrikam.example/terms"}
+	ada := Person{LoginID: "1", Name: "Ada Lovelace", Email: "ada@example.com"}
+	flow := Base{Interaction: "abc", Token: "token"}
+	faulty := func(id, key string) Base {
+		return Base{Interaction: "abc", Token: "token", Errors: map[string]string{id: key}}
+	}
+	return map[string]Page{
+		"login":          &Login{Base: flow, Site: site, Accounts: true},
+		"login-alone":    &Login{Base: Base{Token: "token", Next: "profile"}},
+		"login-wrong":    &Login{Base: Base{Token: "token", Problem: "login.wrong"}, Site: site, Email: hostile},
+		"accounts":       &Accounts{Base: flow, Site: site, People: []Person{ada, {LoginID: "2", Name: "Grace Hopper", Email: "grace@example.com"}}},
+		"consent":        &Consent{Base: flow, Site: site, Person: ada, Items: []Item{{"claims.openid", ""}, {"claims.profile", ada.Name}, {"claims.email", ada.Email}, {"claims.phone", ""}, {"claims.address", ""}, {"claims.offline", ""}, {"claims.scope", "read:notes"}}},
+		"consent-evil":   &Consent{Base: flow, Site: &Site{Name: hostile, Host: "xn--exmple-cua.test"}, Person: ada, Items: []Item{{"claims.openid", ""}}},
+		"register":       &Register{Base: flow, Site: site},
+		"register-wrong": &Register{Base: faulty("register-email", "error.email.invalid"), Email: "ada@", Full: "Ada"},
+		"terms":          &Terms{Base: flow, Sealed: "c2VhbGVk", Email: ada.Email},
+		"terms-wrong":    &Terms{Base: faulty("terms-email", "error.terms.mismatch"), Sealed: "c2VhbGVk", Email: ada.Email},
+		"waiting":        &Waiting{Base: flow, Email: ada.Email},
+		"waiting-sent":   &Waiting{Base: flow, Email: ada.Email, Sent: true},
+		"waiting-limit":  &Waiting{Base: Base{Token: "token", Problem: "waiting.limited"}, Email: ada.Email},
+		"confirm":        &Confirm{Base: Base{Link: "abc", Token: "token"}, Email: ada.Email, Here: true},
+		"confirm-other":  &Confirm{Base: Base{Link: "abc", Token: "token", Errors: map[string]string{"password": "confirm.wrong"}}, Email: ada.Email},
+		"confirm-fresh":  &Confirm{Base: Base{Link: "abc", Token: "token"}, Email: ada.Email, Fresh: true},
+		"confirmed":      &Notice{Title: "confirmed.title", Body: "confirmed.body", Action: "confirmed.continue", Site: "Fabrikam", To: "https://fabrikam.example/"},
+		"confirmed-here": &Notice{Title: "confirmed.title", Body: "confirmed.here", Action: "confirmed.profile", To: "/account/profile"},
+		"confirmed-else": &Notice{Title: "confirmed.title", Body: "confirmed.body", Action: "confirmed.signin", To: "/login"},
+		"cancel":         &Cancel{Base: Base{Link: "abc", Token: "token"}, Email: ada.Email},
+		"cancelled":      &Notice{Title: "cancelled.title", Body: "cancelled.body", Action: "cancelled.home", To: "/"},
+		"logout":         &Logout{Base: flow},
+		"logout-site":    &Logout{Base: flow, Site: site, One: true},
+		"loggedout":      &Notice{Title: "loggedout.title", Body: "loggedout.body", Action: "loggedout.home", To: "/"},
+		"error":          &Error{Base: Base{RequestID: "0123456789abcdef"}, Status: 404, Key: "notfound"},
+		"home":           &Home{Dev: true},
+		"home-in":        &Home{Base: Base{SignedIn: true}, Person: &ada},
+		"profile":        &Profile{Base: Base{SignedIn: true, Token: "token"}, Person: ada, Full: ada.Name, Language: "es", Saved: true},
+		"profile-wrong":  &Profile{Base: Base{SignedIn: true, Token: "token", Errors: map[string]string{"profile-name": "error.name.link"}}, Person: ada, Full: "https://evil.example", Language: "en"},
+		"inbox":          &Inbox{Letters: []Letter{{ID: "1", To: ada.Email, Subject: "Confirm your address", At: time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)}}},
+		"inbox-empty":    &Inbox{},
+		"letter":         &Letter{ID: "1", To: ada.Email, Subject: "Confirm your address", Lines: []Line{{Text: "Hello,"}, {}, {Text: "http://localhost:8080/confirm?t=abc", Href: "/confirm?t=abc"}}},
+		"form_post":      &FormPost{Action: "https://fabrikam.example/cb", Params: []Param{{"state", hostile}}, Script: "document.forms[0].submit()"},
+	}
+}
+
+func newSet(t *testing.T) *Set {
+	t.Helper()
+	s, err := New(Config{Brand: "Passport"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestEveryPageRenders(t *testing.T) {
+	s := newSet(t)
+	shown := map[string]bool{}
+	for name, page := range samples() {
+		shown[page.Name()] = true
+		for _, l := range Languages {
+			t.Run(name+" "+l.Code, func(t *testing.T) {
+				var buf bytes.Buffer
+				if err := s.Render(&buf, l.Code, page); err != nil {
+					t.Fatal(err)
+				}
+				if dir := os.Getenv("PASSPORT_PAGES"); dir != "" {
+					if err := os.WriteFile(filepath.Join(dir, name+"."+l.Code+".html"), buf.Bytes(), 0o600); err != nil {
+						t.Fatal(err)
+					}
+				}
+				checkPage(t, buf.String(), l)
+			})
+		}
+	}
+	for name := range s.pages {
+		if !shown[name] {
+			t.Errorf("no sample shows the page %q", name)
+		}
+	}
+}
+
+// checkPage holds a page to what every page must be.
+func checkPage(t *testing.T, page string, l Language) {
+	t.Helper()
+	if strings.Contains(page, "ZgotmplZ") || strings.Contains(page, "<script>x") {
+		t.Error("unsafe content reached the page")
+	}
+	doc, err := html.Parse(strings.NewReader(page))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids, labels, headings := map[string]int{}, map[string]bool{}, 0
+	var inputs, refs []string
+	formPost := strings.Contains(page, "document.forms[0].submit()")
+	for n := range doc.Descendants() {
+		if n.Type != html.ElementNode {
+			continue
+		}
+		at := map[string]string{}
+		for _, a := range n.Attr {
+			at[a.Key] = a.Val
+			if strings.HasPrefix(a.Key, "on") || a.Key == "style" {
+				t.Errorf("<%s %s>: inline code or style", n.Data, a.Key)
+			}
+		}
+		if id := at["id"]; id != "" {
+			ids[id]++
+		}
+		switch n.Data {
+		case "html":
+			if at["lang"] != l.Code || at["dir"] != l.Dir {
+				t.Errorf("lang %q dir %q", at["lang"], at["dir"])
+			}
+		case "style":
+			t.Error("a style element")
+		case "script":
+			if !formPost {
+				t.Error("a script element")
+			}
+		case "h1":
+			headings++
+		case "label":
+			labels[at["for"]] = true
+		case "input", "select", "textarea":
+			if at["type"] != "hidden" {
+				inputs = append(inputs, at["id"])
+				if at["autocomplete"] == "" {
+					t.Errorf("input %q has no autocomplete", at["id"])
+				}
+			}
+		case "form":
+			if at["method"] != "post" {
+				t.Error("a form that does not post")
+			}
+		}
+		for _, key := range []string{"aria-describedby", "aria-labelledby"} {
+			refs = append(refs, strings.Fields(at[key])...)
+		}
+		if n.Data == "a" && strings.HasPrefix(at["href"], "#") {
+			refs = append(refs, at["href"][1:])
+		}
+	}
+	for id, n := range ids {
+		if n > 1 {
+			t.Errorf("id %q %d times", id, n)
+		}
+	}
+	for _, id := range inputs {
+		if !labels[id] {
+			t.Errorf("input %q has no label", id)
+		}
+	}
+	for _, id := range refs {
+		if ids[id] == 0 {
+			t.Errorf("nothing has the id %q", id)
+		}
+	}
+	if headings != 1 && !formPost {
+		t.Errorf("%d first headings", headings)
+	}
+}
+
+// TestStableIDs: client tests, password managers and conformance suites hold on to these.
+func TestStableIDs(t *testing.T) {
+	s := newSet(t)
+	all := samples()
+	for name, ids := range map[string][]string{
+		"login": {"username", "password", "login-submit"}, "consent": {"consent-allow", "consent-deny"},
+		"register": {"register-email", "register-password", "register-name", "register-submit"},
+		"terms":    {"terms-email"}, "confirm": {"confirm-submit"}, "cancel": {"cancel-submit"}, "logout": {"logout-yes"},
+	} {
+		var buf bytes.Buffer
+		if err := s.Render(&buf, "en", all[name]); err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range ids {
+			if !strings.Contains(buf.String(), `id="`+id+`"`) {
+				t.Errorf("%s has no #%s", name, id)
+			}
+		}
+	}
+}
+
+var placeholder = regexp.MustCompile(`\{[a-z]+\}`)
+
+func TestCatalogue(t *testing.T) {
+	words, err := loadCatalogue()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range Languages {
+		raw, err := messages.ReadFile("messages/" + l.Code + ".json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		// A key given twice would silently win.
+		if n := strings.Count(string(raw), "\n  \""); n != len(words[l.Code]) {
+			t.Errorf("%s: %d lines, %d keys", l.Code, n, len(words[l.Code]))
+		}
+		if !json.Valid(raw) {
+			t.Errorf("%s: not JSON", l.Code)
+		}
+		for key, text := range words[l.Code] {
+			if strings.TrimSpace(text) == "" {
+				t.Errorf("%s %s is empty", l.Code, key)
+			}
+			other, ok := words["en"][key]
+			if !ok {
+				t.Errorf("%s has %q, English has not", l.Code, key)
+			}
+			if got, want := names(text), names(other); !slices.Equal(got, want) {
+				t.Errorf("%s %s: placeholders %v, in English %v", l.Code, key, got, want)
+			}
+		}
+		for key := range words["en"] {
+			if _, ok := words[l.Code][key]; !ok {
+				t.Errorf("%s lacks %q", l.Code, key)
+			}
+		}
+	}
+}
+
+func names(text string) []string {
+	found := placeholder.FindAllString(text, -1)
+	slices.Sort(found)
+	return slices.Compact(found)
+}
+
+// TestKeys: every key that a template or the code names exists, and every key that exists is named.
+func TestKeys(t *testing.T) {
+	words, err := loadCatalogue()
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := regexp.MustCompile(`"([a-z_]+(?:\.[a-z_]+)+)"`)
+	tail := regexp.MustCompile(`(?:Key: |pageError\{[^"]*)"(?:error\.)?([a-z_]+)"`)
+	named := map[string]bool{}
+	walk(t, func(path, source string) {
+		for _, m := range key.FindAllStringSubmatch(source, -1) {
+			named[m[1]] = true
+			named[m[1]+".title"], named[m[1]+".body"] = true, true
+		}
+		for _, m := range tail.FindAllStringSubmatch(source, -1) {
+			named["error."+m[1]+".title"], named["error."+m[1]+".body"] = true, true
+		}
+	})
+	// Keys that are put together: the group of claims, the reason of a name or password.
+	for _, prefix := range []string{"claims.", "error.name.", "error.password."} {
+		for k := range words["en"] {
+			if strings.HasPrefix(k, prefix) {
+				named[k] = true
+			}
+		}
+	}
+	for k := range maps.Keys(words["en"]) {
+		if !named[k] {
+			t.Errorf("nothing uses %q", k)
+		}
+	}
+	pages := regexp.MustCompile(`\.[TB] "([a-z_.]+)"|"(?:label|hint)" "([a-z_.]+)"`)
+	err = fs.WalkDir(sources, ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		source, err := sources.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		for _, m := range pages.FindAllStringSubmatch(string(source), -1) {
+			if k := m[1] + m[2]; words["en"][k] == "" {
+				t.Errorf("%s: no message %q", path, k)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	used := regexp.MustCompile(`(?:Key: |Error\(w, r, [^,]+, |pageError\{[^"}]*)"(?:error\.)?([a-z_.]+)"`)
+	walk(t, func(path, source string) {
+		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || strings.Contains(path, "templates") {
+			return
+		}
+		for _, m := range used.FindAllStringSubmatch(source, -1) {
+			k := "error." + m[1]
+			if words["en"][k] == "" && words["en"][k+".title"] == "" && words["en"][m[1]] == "" && !strings.HasSuffix(m[1], ".") {
+				t.Errorf("%s: no message %q", path, k)
+			}
+		}
+	})
+}
+
+// walk gives every source of the rooms that speak to people.
+func walk(t *testing.T, visit func(path, source string)) {
+	t.Helper()
+	for _, root := range []string{".", "../pkg/web", "../pkg/account", "../oidc"} {
+		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || strings.HasSuffix(path, "_test.go") ||
+				!strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, ".html") {
+				return err
+			}
+			source, err := os.ReadFile(path) //nolint:gosec // G304: our own tree
+			if err != nil {
+				return err
+			}
+			visit(path, string(source))
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestStyleSheet(t *testing.T) {
+	css := string(assets["app.css"].Body)
+	if m := regexp.MustCompile(`(?:^|[\s;{-])(?:left|right)\s*:|(?:margin|padding|border)-(?:left|right)|text-align:\s*(?:left|right)`).FindString(css); m != "" {
+		t.Errorf("physical property %q", m)
+	}
+	if strings.Contains(css, "url(guilloche.svg)") || strings.Contains(css, "http") {
+		t.Error("the sheet names a file without its hash, or another host")
+	}
+	if open, closed := strings.Count(css, "{"), strings.Count(css, "}"); open != closed {
+		t.Errorf("%d braces open, %d close", open, closed)
+	}
+}
+
+func TestMatch(t *testing.T) {
+	for _, c := range []struct {
+		prefs []string
+		want  string
+	}{
+		{nil, "en"},
+		{[]string{"", "es-MX,es;q=0.9,en;q=0.8"}, "es"},
+		{[]string{"fr es", "en"}, "es"},
+		{[]string{"es", "en"}, "es"},
+		{[]string{"de", "es"}, "es"},
+		{[]string{"\x00;q=x", "es"}, "es"},
+		{[]string{strings.Repeat("es,", 1000)}, "en"},
+		{[]string{"de"}, "en"},
+	} {
+		if got := Match(c.prefs...); got != c.want {
+			t.Errorf("Match(%.40q) = %q, want %q", c.prefs, got, c.want)
+		}
+	}
+}
