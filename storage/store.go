@@ -183,9 +183,14 @@ func checkPostgres(ctx context.Context, db *sql.DB) error {
 	var encoding, commit string
 	err := db.QueryRowContext(ctx, `SELECT current_setting('server_version_num')::int,
 		current_setting('server_encoding'), current_setting('synchronous_commit')`).Scan(&version, &encoding, &commit)
-	switch {
-	case err != nil:
+	if err != nil {
 		return fmt.Errorf("reach PostgreSQL: %w", err)
+	}
+	return refuseServer(version, encoding, commit)
+}
+
+func refuseServer(version int, encoding, commit string) error {
+	switch {
 	case version < postgresAtLeast:
 		return fmt.Errorf("PostgreSQL is %d.%d; at least 15 is needed", version/10000, version%10000)
 	case encoding != "UTF8":

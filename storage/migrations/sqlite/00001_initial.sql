@@ -50,6 +50,7 @@ CREATE TABLE account (
 );
 CREATE UNIQUE INDEX account_form ON account (form_id) WHERE form_id IS NOT NULL;
 CREATE INDEX account_expires ON account (expires_at) WHERE expires_at IS NOT NULL;
+CREATE INDEX account_browser ON account (browser_hash) WHERE browser_hash IS NOT NULL;
 
 CREATE TABLE address (
     id         text PRIMARY KEY,
@@ -173,6 +174,7 @@ CREATE TABLE consent (
     PRIMARY KEY (account_id, client_id, login_id)
 );
 CREATE INDEX consent_client ON consent (client_id);
+CREATE INDEX consent_login ON consent (login_id) WHERE login_id <> '';
 
 -- One authorization (two devices are two). Named so because GRANT is a reserved word.
 CREATE TABLE authorization_grant (

@@ -1,0 +1,75 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+var maintainRows = []any{&usedOnceRow{}}
+
+// ErrUsed: the thing was used before.
+var ErrUsed = errors.New("it was used before")
+
+type usedOnceRow struct {
+	Kind      string `gorm:"primaryKey"`
+	Key       []byte `gorm:"primaryKey"`
+	ExpiresAt stamp
+}
+
+func (usedOnceRow) TableName() string { return "used_once" }
+
+// UseOnce spends key of its kind: ErrUsed when it was spent before. It is remembered until expires, so the
+// caller refuses by its own clock what is older.
+func (s *Store) UseOnce(ctx context.Context, kind string, key []byte, expires time.Time) error {
+	// Not a failed INSERT: in a transaction that would end all of it.
+	res := s.db(ctx).Exec("INSERT INTO used_once (kind, key, expires_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+		kind, key, at(expires))
+	return oneRow(res, ErrUsed)
+}
+
+// purges are the tables whose rows end, each with the key by which a part is taken, and which rows are over.
+// @now is the caller's time. A code stays for half an hour after its end: a replay must still find its grant.
+// Tables that hang on others go first, so that no delete cascades far.
+var purges = []struct{ table, key, over string }{
+	{"interaction", "id", "expires_at <= @now"},
+	{"code", "sig", "expires_at <= CAST(@now AS bigint) - 1800000000"},
+	{"access_token", "sig", "expires_at <= @now"},
+	{"authorization_grant", "id", "expires_at <= @now"},
+	{"mail_token", "hash", "expires_at <= @now"},
+	{"used_once", "key", "expires_at <= @now"},
+	{"consent", "login_id", "login_id <> '' AND NOT EXISTS (SELECT 1 FROM login WHERE login.id = consent.login_id AND ended_at IS NULL)"},
+	{"browser", "id", "expires_at <= @now"},
+	{"account", "id", "state = 'pending' AND expires_at <= @now"},
+	{"outbox", "id", "expires_at <= CAST(@now AS bigint) - 604800000000"}, // given up a week ago: seen, or never
+	{"rate", "key", "tat <= CAST(@now AS bigint) - 86400000000"},
+}
+
+// Purge deletes what is over at now, at most limit rows a table, and tells how many went. A table with more
+// is purged on by the next call: no statement holds locks for long.
+func (s *Store) Purge(ctx context.Context, now time.Time, limit int) (int64, error) {
+	if limit < 1 {
+		return 0, fmt.Errorf("purge: a limit of %d rows", limit)
+	}
+	var gone int64
+	for _, p := range purges {
+		res := s.db(ctx).Exec(s.purgeStatement(p.table, p.key, p.over), map[string]any{"now": at(now), "limit": limit})
+		if res.Error != nil {
+			return gone, fmt.Errorf("purge %s: %w", p.table, res.Error)
+		}
+		gone += res.RowsAffected
+	}
+	return gone, nil
+}
+
+// purgeStatement names the condition twice: a row that is prolonged while this waits for its lock stays.
+func (s *Store) purgeStatement(table, key, over string) string {
+	skip := ""
+	if s.postgres() {
+		// Two replicas that purge together share the work instead of waiting for each other.
+		skip = " FOR UPDATE SKIP LOCKED"
+	}
+	return "DELETE FROM " + table + " WHERE " + over + " AND " + key + " IN (SELECT " + key + " FROM " + table +
+		" WHERE " + over + " LIMIT @limit" + skip + ")"
+}

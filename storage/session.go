@@ -1,0 +1,236 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+
+	"github.com/passport-network/passport/pkg/session"
+)
+
+var _ session.Store = (*Store)(nil)
+
+var sessionRows = []any{&browserRow{}, &sessionSecretRow{}, &loginRow{}}
+
+// kindSID marks the secrets of the session cookie.
+const kindSID = "sid"
+
+type browserRow struct {
+	ID        string `gorm:"primaryKey"`
+	Device    string
+	CreatedAt stamp
+	SeenAt    stamp
+	ExpiresAt stamp
+}
+
+func (browserRow) TableName() string { return "browser" }
+
+type sessionSecretRow struct {
+	Hash      []byte `gorm:"primaryKey"`
+	Kind      string
+	BrowserID string
+	CreatedAt stamp
+}
+
+func (sessionSecretRow) TableName() string { return "session_secret" }
+
+type loginRow struct {
+	ID        string `gorm:"primaryKey"`
+	BrowserID string
+	AccountID string
+	AuthTime  stamp
+	AMR       string `gorm:"column:amr"`
+	ACR       string `gorm:"column:acr"`
+	Event     []byte
+	CreatedAt stamp
+	EndedAt   stamp
+}
+
+func (loginRow) TableName() string { return "login" }
+
+func (l *loginRow) login() session.Login {
+	return session.Login{ID: l.ID, BrowserID: l.BrowserID, AccountID: l.AccountID, AuthTime: l.AuthTime.Time,
+		AMR: words(l.AMR), ACR: l.ACR, Event: l.Event}
+}
+
+// ReadSession implements session.Store.
+func (s *Store) ReadSession(ctx context.Context, hash []byte) (*session.Browser, error) {
+	var rows []struct {
+		Browser   string
+		ExpiresAt stamp
+		loginRow
+	}
+	err := s.read(ctx).Raw(`SELECT b.id AS browser, b.expires_at, l.*
+		FROM session_secret x JOIN browser b ON b.id = x.browser_id
+		LEFT JOIN login l ON l.browser_id = b.id AND l.ended_at IS NULL
+		WHERE x.hash = ? AND x.kind = ? ORDER BY l.auth_time DESC, l.id DESC`, hash, kindSID).Scan(&rows).Error
+	if err != nil || len(rows) == 0 {
+		return nil, err
+	}
+	b := &session.Browser{ID: rows[0].Browser, ExpiresAt: rows[0].ExpiresAt.Time}
+	for _, r := range rows {
+		if r.ID != "" {
+			b.Logins = append(b.Logins, r.login())
+		}
+	}
+	return b, nil
+}
+
+// SaveSignIn implements session.Store.
+func (s *Store) SaveSignIn(ctx context.Context, e session.Entry) (login session.Login, err error) {
+	err = s.InTx(ctx, func(ctx context.Context) error {
+		browser, err := s.takeBrowser(ctx, e)
+		if err != nil {
+			return err
+		}
+		// A login whose time is over must not come back to life with the browser.
+		err = s.endLogins(ctx, e.At, nil, func(db *gorm.DB) *gorm.DB {
+			return db.Where("browser_id = ? AND account_id <> ? AND auth_time <= ?", browser, e.AccountID, at(e.Stale))
+		})
+		if err != nil {
+			return err
+		}
+		db := s.db(ctx)
+		err = db.Create(&sessionSecretRow{Hash: e.New, Kind: kindSID, BrowserID: browser, CreatedAt: at(e.At)}).Error
+		if err != nil {
+			return err
+		}
+		login, err = s.saveLogin(ctx, browser, e)
+		return err
+	})
+	if err != nil {
+		return session.Login{}, fmt.Errorf("write a sign-in: %w", err)
+	}
+	return login, nil
+}
+
+// takeBrowser drops the secrets of the browser that e.Old names and returns its id, else that of a new one.
+// Dropping the presented secret decides between sign-ins at the same moment: one of them has the browser.
+func (s *Store) takeBrowser(ctx context.Context, e session.Entry) (string, error) {
+	db := s.db(ctx)
+	if e.Old != nil {
+		var old []sessionSecretRow
+		err := db.Clauses(clause.Returning{}).Where("hash = ? AND kind = ?", e.Old, kindSID).Delete(&old).Error
+		if err != nil {
+			return "", err
+		}
+		if len(old) == 1 {
+			res := db.Model(&browserRow{}).Where("id = ? AND expires_at > ?", old[0].BrowserID, at(e.At)).
+				Updates(map[string]any{"device": e.Device, "seen_at": at(e.At), "expires_at": at(e.ExpiresAt)})
+			if res.Error != nil {
+				return "", res.Error
+			}
+			if res.RowsAffected == 1 {
+				return old[0].BrowserID, db.Where("browser_id = ?", old[0].BrowserID).Delete(&sessionSecretRow{}).Error
+			}
+		}
+	}
+	b := browserRow{ID: newID(), Device: e.Device, CreatedAt: at(e.At), SeenAt: at(e.At), ExpiresAt: at(e.ExpiresAt)}
+	return b.ID, db.Create(&b).Error
+}
+
+// saveLogin refreshes the account's live login in the browser, or makes one.
+func (s *Store) saveLogin(ctx context.Context, browser string, e session.Entry) (session.Login, error) {
+	db := s.db(ctx)
+	var rows []loginRow
+	err := db.Model(&rows).Clauses(clause.Returning{}).
+		Where("browser_id = ? AND account_id = ? AND ended_at IS NULL", browser, e.AccountID).
+		Updates(map[string]any{"auth_time": at(e.AuthTime), "amr": joined(e.AMR), "acr": e.ACR, "event": e.Event}).Error
+	if err != nil {
+		return session.Login{}, err
+	}
+	if len(rows) == 1 {
+		return rows[0].login(), nil
+	}
+	row := loginRow{ID: newID(), BrowserID: browser, AccountID: e.AccountID, AuthTime: at(e.AuthTime),
+		AMR: joined(e.AMR), ACR: e.ACR, Event: e.Event, CreatedAt: at(e.At)}
+	return row.login(), db.Create(&row).Error
+}
+
+// EndLogins implements session.Store.
+func (s *Store) EndLogins(ctx context.Context, q session.Ending) (ended []string, err error) {
+	if q.BrowserID == "" && q.AccountID == "" && q.LoginID == "" {
+		return nil, errors.New("end logins: none is named")
+	}
+	err = s.InTx(ctx, func(ctx context.Context) error {
+		err := s.endLogins(ctx, q.At, &ended, func(db *gorm.DB) *gorm.DB {
+			for column, value := range map[string]string{"browser_id": q.BrowserID, "account_id": q.AccountID, "id": q.LoginID} {
+				if value != "" {
+					db = db.Where(column+" = ?", value)
+				}
+			}
+			if q.Except != "" {
+				db = db.Where("id <> ?", q.Except)
+			}
+			return db
+		})
+		if err != nil || q.BrowserID == "" {
+			return err
+		}
+		return s.dropSecrets(ctx, []string{q.BrowserID})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("end logins: %w", err)
+	}
+	return ended, nil
+}
+
+// endLogins ends the live logins that pick leaves, and what hangs on them.
+func (s *Store) endLogins(ctx context.Context, when time.Time, ended *[]string, pick func(*gorm.DB) *gorm.DB) error {
+	var rows []loginRow
+	// In the order of ids: two that end the same logins must not wait for each other.
+	err := pick(s.db(ctx)).Select("id", "browser_id").Where("ended_at IS NULL").Order("id").
+		Clauses(clause.Locking{Strength: "UPDATE"}).Find(&rows).Error
+	if err != nil || len(rows) == 0 {
+		return err
+	}
+	var ids, browsers []string
+	for _, r := range rows {
+		ids = append(ids, r.ID)
+		browsers = append(browsers, r.BrowserID)
+	}
+	err = s.db(ctx).Model(&loginRow{}).Where("id IN ?", ids).Update("ended_at", at(when)).Error
+	if err != nil {
+		return err
+	}
+	// After the logins are locked: a grant that is being issued now either waits for us and finds its login
+	// ended, or was there before and is seen by this statement.
+	err = s.db(ctx).Exec("UPDATE authorization_grant SET revoked_at = ? WHERE login_id IN ? AND NOT offline AND revoked_at IS NULL",
+		at(when), ids).Error
+	if err != nil {
+		return err
+	}
+	if ended != nil {
+		*ended = ids
+	}
+	return s.dropSecrets(ctx, browsers)
+}
+
+// dropSecrets drops the secrets of those browsers in which nobody is signed in any more.
+func (s *Store) dropSecrets(ctx context.Context, browsers []string) error {
+	return s.db(ctx).Exec(`DELETE FROM session_secret WHERE browser_id IN ? AND NOT EXISTS (
+		SELECT 1 FROM login l WHERE l.browser_id = session_secret.browser_id AND l.ended_at IS NULL)`, browsers).Error
+}
+
+// ListLogins implements session.Store.
+func (s *Store) ListLogins(ctx context.Context, accountID string) ([]session.Info, error) {
+	var rows []struct {
+		Device string
+		SeenAt stamp
+		loginRow
+	}
+	err := s.read(ctx).Raw(`SELECT b.device, b.seen_at, l.* FROM login l JOIN browser b ON b.id = l.browser_id
+		WHERE l.account_id = ? AND l.ended_at IS NULL ORDER BY l.auth_time DESC, l.id DESC`, accountID).Scan(&rows).Error
+	if err != nil {
+		return nil, err
+	}
+	list := make([]session.Info, len(rows))
+	for i, r := range rows {
+		list[i] = session.Info{Login: r.login(), Device: r.Device, CreatedAt: r.CreatedAt.Time, SeenAt: r.SeenAt.Time}
+	}
+	return list, nil
+}
