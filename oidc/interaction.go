@@ -2,12 +2,33 @@ package oidc
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
 	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/passport-network/passport/oidc/client"
 	"github.com/passport-network/passport/oidc/grant"
+	"github.com/passport-network/passport/pkg/limit"
 	"github.com/passport-network/passport/pkg/session"
+)
+
+const (
+	interactionLife = 30 * time.Minute
+	interactionKind = "authorize"
+)
+
+// Who may leave interaction rows behind, and how fast (D8): asked in the process, before a row is written.
+var (
+	interactionNetwork = limit.Authorize
+	interactionBrowser = limit.Rule{Name: "interaction-browser", Burst: 40, Every: 5 * time.Second}
 )
 
 // View is what a page within a flow may show of it.
@@ -15,16 +36,16 @@ type View struct {
 	ID          string // the i of the URL
 	Interaction grant.Interaction
 	Client      *client.Client
-	ClientName  string // in the first of ui_locales that the client has; else its plain name
+	ClientName  string // in the first of ui_locales
 	ClientHost  string
 	LoginHint   string
 	UILocales   string
 	Display     string
 	Prompt      []string
-	Scopes      []string      // what granting gives; known and allowed ones only
+	Scopes      []string      // what granting gives: known and allowed ones only
 	Claims      []string      // names asked for by the claims parameter, beyond the scopes'
 	Logins      []grant.Login // live ones of this browser, newest authentication first
-	Login       *grant.Login  // the one chosen; nil: none yet
+	Login       *grant.Login  // the account that would answer now; nil: none, or several to choose from
 }
 
 // InteractionHash is what a login's Event and an interaction's row hold of the id in the URL.
@@ -35,29 +56,221 @@ func InteractionHash(i string) []byte {
 
 // View reads an interaction for a page. ErrNoInteraction when it is missing, expired or another browser's.
 func (p *Provider) View(ctx context.Context, r *http.Request, i string) (*View, error) {
-	return nil, ErrNoInteraction
+	f, err := p.load(r.WithContext(ctx), i)
+	var page *pageError
+	if errors.As(err, &page) {
+		return nil, ErrNoInteraction // the client was disabled, or its redirect_uri taken away, meanwhile
+	}
+	if err != nil {
+		return nil, err
+	}
+	locales := f.q.params.Get("ui_locales")
+	first, _, _ := strings.Cut(locales, " ")
+	v := &View{
+		ID: i, Interaction: *f.in, Client: f.q.client, ClientName: f.q.client.LocalName(first), ClientHost: f.q.client.Host(),
+		LoginHint: f.q.params.Get("login_hint"), UILocales: locales, Display: f.q.params.Get("display"),
+		Prompt: f.q.prompt, Scopes: f.q.scopes, Claims: f.q.names,
+		Login: pick(f.q, facts{hash: f.in.Hash, chosen: f.in.LoginID, logins: f.logins}).login,
+	}
+	for _, l := range f.logins {
+		if l.Person.Allowed() {
+			v.Logins = append(v.Logins, l)
+		}
+	}
+	return v, nil
 }
 
-// Continue decides with what now holds, and answers.
-func (p *Provider) Continue(w http.ResponseWriter, r *http.Request, i string) error { return nil }
+// Continue decides with what now holds, and answers: 303 to the client or to the next page.
+func (p *Provider) Continue(w http.ResponseWriter, r *http.Request, i string) error {
+	f, err := p.load(sent(w, r), i)
+	if err != nil {
+		return p.onPage(w, r, err)
+	}
+	return p.step(w, r, f, false)
+}
 
-// ContinueAs is Continue after a sign-in within this same request.
+// ContinueAs is Continue after a sign-in within this same request: whoever signed in is the account chosen.
 func (p *Provider) ContinueAs(w http.ResponseWriter, r *http.Request, i string, login session.Login) error {
-	return nil
+	return p.Choose(w, r, i, login.ID)
 }
 
-// Choose records the account chosen, and continues.
+// Choose records the account chosen, and continues. A login that is not live in this browser changes nothing:
+// the next page is then the one that was due.
 func (p *Provider) Choose(w http.ResponseWriter, r *http.Request, i, loginID string) error {
-	return nil
+	f, err := p.load(sent(w, r), i)
+	if err != nil {
+		return p.onPage(w, r, err)
+	}
+	mine := func(l grant.Login) bool { return l.ID == loginID }
+	if slices.ContainsFunc(f.logins, mine) && f.in.LoginID != loginID {
+		if err := p.choose(r.Context(), f, loginID); err != nil {
+			return p.onPage(w, r, err)
+		}
+	}
+	return p.step(w, r, f, false)
 }
 
-// Approve is the person's yes on the consent page: it remembers, issues and answers.
-func (p *Provider) Approve(w http.ResponseWriter, r *http.Request, i string) error { return nil }
+// ContinueLink tells where a person whose interaction was cut may go on: the site's initiate_login_uri
+// (Core §4), else its home page. ok is false when neither, or nothing of the interaction, is left.
+func (p *Provider) ContinueLink(ctx context.Context, interactionHash []byte) (name, link string, ok bool) {
+	in, err := p.cfg.Store.ReadInteraction(ctx, interactionHash)
+	if err != nil {
+		return "", "", false
+	}
+	return p.ClientLink(ctx, in.ClientID)
+}
 
-// Deny is the person's no: access_denied to the client.
-func (p *Provider) Deny(w http.ResponseWriter, r *http.Request, i string) error { return nil }
+// ClientLink is ContinueLink for a client that is known by its id.
+func (p *Provider) ClientLink(ctx context.Context, clientID string) (name, link string, ok bool) {
+	c, err := p.client(ctx, clientID)
+	if err != nil || c == nil || !c.Enabled() {
+		return "", "", false
+	}
+	name, link = c.LocalName(""), c.Metadata.ClientURI
+	if uri := c.Metadata.InitiateLoginURI; uri != "" {
+		link = withQuery(uri, url.Values{"iss": {p.cfg.Issuer}})
+	}
+	return name, link, link != ""
+}
 
-// ContinueLink tells where a person whose interaction was cut may go on.
-func (p *Provider) ContinueLink(ctx context.Context, interactionHash []byte) (name, url string, ok bool) {
-	return "", "", false
+// show sends the browser to a page, and keeps the request for it.
+func (p *Provider) show(w http.ResponseWriter, r *http.Request, f *flow, d decision) error {
+	var chosen string
+	if d.outcome == toConsent {
+		chosen = d.login.ID // consent is asked of one account: a yes counts for no other (B10)
+	}
+	if f.in == nil {
+		id, in := p.interaction(f.q)
+		in.LoginID = chosen
+		if !p.mayBegin(r, p.cfg.Sessions.FlowHash(r)) {
+			return p.tooMany(w, r)
+		}
+		in.Binding = p.cfg.Sessions.Flow(w, r)
+		if err := p.cfg.Store.SaveInteraction(r.Context(), in); err != nil {
+			return err
+		}
+		f.id, f.in = id, &in
+	} else if chosen != "" && f.in.LoginID != chosen {
+		if err := p.choose(r.Context(), f, chosen); err != nil {
+			return p.onPage(w, r, err)
+		}
+	}
+	return seeOther(w, pages[d.outcome].path+"?i="+f.id)
+}
+
+func (p *Provider) choose(ctx context.Context, f *flow, loginID string) error {
+	err := p.cfg.Store.ChooseLogin(ctx, f.in.Hash, loginID)
+	if errors.Is(err, grant.ErrGone) || errors.Is(err, grant.ErrNotFound) {
+		return ErrNoInteraction
+	}
+	f.in.LoginID = loginID
+	return err
+}
+
+// interaction makes the row of a request, unbound, and the id that its URL will carry.
+func (p *Provider) interaction(q *request) (id string, in grant.Interaction) {
+	var random [32]byte
+	_, _ = rand.Read(random[:]) // never fails since Go 1.24
+	id = base64.RawURLEncoding.EncodeToString(random[:])
+	now := p.cfg.Now()
+	return id, grant.Interaction{
+		Hash: InteractionHash(id), Kind: interactionKind, ClientID: q.client.ID, Params: q.params.Encode(),
+		CreatedAt: now, ExpiresAt: now.Add(interactionLife),
+	}
+}
+
+// load reads an interaction of this browser, its request and who is signed in.
+func (p *Provider) load(r *http.Request, i string) (*flow, error) {
+	in, err := p.readInteraction(r.Context(), i)
+	if err != nil {
+		return nil, err
+	}
+	if !p.bound(r, in) {
+		return nil, ErrNoInteraction
+	}
+	return p.restore(r, i, in)
+}
+
+func (p *Provider) readInteraction(ctx context.Context, i string) (*grant.Interaction, error) {
+	if len(i) != 43 {
+		return nil, ErrNoInteraction
+	}
+	in, err := p.cfg.Store.ReadInteraction(ctx, InteractionHash(i))
+	switch {
+	case errors.Is(err, grant.ErrNotFound):
+		return nil, ErrNoInteraction
+	case err != nil:
+		return nil, err
+	case in.Kind != interactionKind || !p.cfg.Now().Before(in.ExpiresAt):
+		return nil, ErrNoInteraction
+	}
+	return &in, nil
+}
+
+// bound reports whether the interaction is this browser's: knowing the id in a URL is not enough (B2, B6).
+func (p *Provider) bound(r *http.Request, in *grant.Interaction) bool {
+	flow := p.cfg.Sessions.FlowHash(r)
+	return flow != nil && in.Binding != nil && hmac.Equal(flow, in.Binding)
+}
+
+// restore makes the request out of its row. It is checked again: the client may have changed meanwhile.
+func (p *Provider) restore(r *http.Request, i string, in *grant.Interaction) (*flow, error) {
+	v, err := url.ParseQuery(in.Params)
+	if err != nil {
+		return nil, err
+	}
+	q, err := p.prove(r, v)
+	if err != nil {
+		return nil, err
+	}
+	if bad := p.check(q, v, false); bad != nil {
+		return nil, &pageError{http.StatusBadRequest, "error.interaction_gone"}
+	}
+	read, err := p.cfg.Store.ReadRequest(r.Context(), p.cfg.Sessions.Hash(r), q.client.ID)
+	if err != nil {
+		return nil, err
+	}
+	return &flow{q: q, id: i, in: in, logins: read.Logins}, nil
+}
+
+// sent is the request as the browser would send it next, with the cookies that the answer already sets: who
+// signed in a moment ago in this same request is here.
+func sent(w http.ResponseWriter, r *http.Request) *http.Request {
+	set := (&http.Response{Header: http.Header{"Set-Cookie": w.Header()["Set-Cookie"]}}).Cookies()
+	if len(set) == 0 {
+		return r
+	}
+	after := r.Clone(r.Context())
+	after.Header.Del("Cookie")
+	for _, old := range r.Cookies() {
+		if !slices.ContainsFunc(set, func(c *http.Cookie) bool { return c.Name == old.Name }) {
+			after.AddCookie(old)
+		}
+	}
+	for i, c := range set {
+		last := !slices.ContainsFunc(set[i+1:], func(later *http.Cookie) bool { return later.Name == c.Name })
+		if last && c.MaxAge >= 0 {
+			after.AddCookie(&http.Cookie{Name: c.Name, Value: c.Value})
+		}
+	}
+	return after
+}
+
+// mayBegin spends one interaction of the network's and the browser's budget.
+func (p *Provider) mayBegin(r *http.Request, flow []byte) bool {
+	if p.cfg.Limits == nil {
+		return true
+	}
+	ip := p.cfg.ClientIP(r)
+	if p.cfg.Limits.Exempted(ip) {
+		return true
+	}
+	narrow, _ := p.cfg.Limits.Network(ip)
+	return p.network.Allow(narrow) && (flow == nil || p.browser.Allow(hex.EncodeToString(flow)))
+}
+
+func (p *Provider) tooMany(w http.ResponseWriter, r *http.Request) error {
+	w.Header().Set("Retry-After", "30")
+	p.cfg.Pages.Error(w, r, http.StatusTooManyRequests, "error.too_many")
+	return nil
 }

@@ -86,8 +86,10 @@ type Route struct {
 type Provider struct {
 	cfg       Config
 	discovery document
+	security  document
 	network   *limit.Bucket // interactions a network may begin
 	browser   *limit.Bucket // interactions a browser may begin
+	endpoints *limit.Bucket // requests of a network at the JSON endpoints
 }
 
 // New refuses a Config that lacks a part.
@@ -111,12 +113,16 @@ func New(cfg Config) (*Provider, error) {
 	}
 	cfg.Issuer = strings.TrimSuffix(cfg.Issuer, "/")
 	p := &Provider{
-		cfg:     cfg,
-		network: limit.NewBucket(interactionNetwork, cfg.Now),
-		browser: limit.NewBucket(interactionBrowser, cfg.Now),
+		cfg:       cfg,
+		network:   limit.NewBucket(interactionNetwork, cfg.Now),
+		browser:   limit.NewBucket(interactionBrowser, cfg.Now),
+		endpoints: limit.NewBucket(limit.Endpoint, cfg.Now),
 	}
-	p.discovery, err = newDocument("application/json", p.metadata())
-	return p, err
+	p.security = textDocument(cfg.SecurityTxt)
+	if p.discovery, err = newDocument("application/json", p.metadata()); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 // peer is the address of the connection's other end.

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/passport-network/passport/oidc/client"
-	"github.com/passport-network/passport/pkg/audit"
 	"github.com/passport-network/passport/pkg/keys"
 	"github.com/passport-network/passport/pkg/session"
 )
@@ -14,12 +13,14 @@ import (
 // Config is what a Logout is made of.
 type Config struct {
 	Issuer   string
+	Store    Store // grant.Store
 	Clients  *client.Registry
 	Keys     *keys.Ring
 	Sessions *session.Manager
-	Now      func() time.Time
-	Audit    audit.Log // nil: nothing is recorded
-	Pages    Pages
+	// SID is the session id by which a client knows a login: engine.Engine's.
+	SID   func(loginID, clientID string) string
+	Now   func() time.Time
+	Pages Pages
 }
 
 // Pages are what signing out has to show; pkg/web fills them.
@@ -34,14 +35,14 @@ type Pages struct {
 
 // View is what the two pages may show.
 type View struct {
-	I          string // Confirm: goes into the form, back to (*Logout).Confirm
+	I          string // Confirm: goes into the form, and comes back to (*Logout).Confirm
 	ClientName string // the site that asked; empty: none is known
 	ClientHost string
 	UILocales  string
-	AccountID  string // Confirm: the one account that signs out; empty: all of this browser
+	Email      string // Confirm: the one account that will be signed out; empty: all of this browser
 }
 
-// Route is one endpoint of this room. Pages with forms: they carry no form-action (they may end in a redirect).
+// Route is one endpoint of this room. It may end in a redirect to a site: no form-action.
 type Route struct {
 	Path    string
 	Methods []string
@@ -49,14 +50,15 @@ type Route struct {
 	Handler func(w http.ResponseWriter, r *http.Request) error
 }
 
-// Logout answers /end_session.
+// Logout answers /end_session and the confirmation that it may need.
 type Logout struct{ cfg Config }
 
 // New refuses a Config that lacks a part.
 func New(cfg Config) (*Logout, error) {
 	switch {
-	case cfg.Issuer == "", cfg.Clients == nil, cfg.Keys == nil, cfg.Sessions == nil, cfg.Now == nil:
-		return nil, errors.New("logout: Issuer, Clients, Keys, Sessions and Now are needed")
+	case cfg.Issuer == "", cfg.Store == nil, cfg.Clients == nil, cfg.Keys == nil, cfg.Sessions == nil,
+		cfg.SID == nil, cfg.Now == nil:
+		return nil, errors.New("logout: Issuer, Store, Clients, Keys, Sessions, SID and Now are needed")
 	case cfg.Pages.Error == nil, cfg.Pages.Confirm == nil, cfg.Pages.LoggedOut == nil:
 		return nil, errors.New("logout: all Pages are needed")
 	}
@@ -68,11 +70,3 @@ func (l *Logout) Routes() []Route {
 	return []Route{{Path: "/end_session", Methods: []string{http.MethodGet, http.MethodPost},
 		Name: "end_session", Handler: l.endSession}}
 }
-
-// Ask shows the confirmation for a person who wants to sign out here (the page GET /logout).
-func (l *Logout) Ask(w http.ResponseWriter, r *http.Request) error { return nil }
-
-// Confirm is the yes of the confirmation page (POST /logout): it signs out and answers.
-func (l *Logout) Confirm(w http.ResponseWriter, r *http.Request, i string) error { return nil }
-
-func (l *Logout) endSession(w http.ResponseWriter, r *http.Request) error { return nil }

@@ -1,0 +1,264 @@
+package oidc
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/passport-network/passport/oidc/client"
+	"github.com/passport-network/passport/oidc/engine"
+	"github.com/passport-network/passport/oidc/grant"
+)
+
+// flow is a request on its way: everything that a step of it needs.
+type flow struct {
+	q       *request
+	id      string             // the i of its URLs; empty: it has no interaction yet
+	in      *grant.Interaction // nil: it has none yet
+	logins  []grant.Login
+	retried bool
+}
+
+// authorize is the authorization endpoint (Core §3.1.2.1), by GET and POST. A POST from anywhere is
+// legitimate: there is no check of its origin.
+func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) error {
+	v, malformed, err := parameters(w, r)
+	if err != nil {
+		return p.onPage(w, r, err)
+	}
+	if i := v.Get("i"); i != "" && r.Method == http.MethodGet && !v.Has("client_id") {
+		return p.resume(w, r, i)
+	}
+	q, err := p.prove(r, v)
+	if err != nil {
+		return p.onPage(w, r, err)
+	}
+	if bad := p.check(q, v, malformed); bad != nil {
+		return p.sendFault(w, r, q, bad)
+	}
+	session := p.cfg.Sessions.Hash(r)
+	if r.Method == http.MethodPost && session == nil && p.cfg.Sessions.FlowHash(r) == nil {
+		return p.park(w, r, q)
+	}
+	read, err := p.cfg.Store.ReadRequest(r.Context(), session, q.client.ID)
+	if err != nil {
+		return err
+	}
+	return p.step(w, r, &flow{q: q, logins: read.Logins}, false)
+}
+
+// park keeps a POST that came without any cookie of ours. Lax cookies are absent on a cross-site POST, so who
+// is here shows on the same-site GET alone; this answer therefore sets and deletes none (requirement 84).
+func (p *Provider) park(w http.ResponseWriter, r *http.Request, q *request) error {
+	id, in := p.interaction(q)
+	if !p.mayBegin(r, nil) {
+		return p.tooMany(w, r)
+	}
+	if err := p.cfg.Store.SaveInteraction(r.Context(), in); err != nil {
+		return err
+	}
+	return seeOther(w, "/authorize?i="+id)
+}
+
+// resume goes on with a parked request, for the one browser that brings its id first.
+func (p *Provider) resume(w http.ResponseWriter, r *http.Request, i string) error {
+	in, err := p.readInteraction(r.Context(), i)
+	if err != nil {
+		return p.onPage(w, r, err)
+	}
+	if in.Binding == nil {
+		in.Binding = p.cfg.Sessions.Flow(w, r)
+		err = p.cfg.Store.BindInteraction(r.Context(), in.Hash, in.Binding)
+		if errors.Is(err, grant.ErrGone) {
+			err = ErrNoInteraction
+		}
+		if err != nil {
+			return p.onPage(w, r, err)
+		}
+	} else if !p.bound(r, in) {
+		return p.onPage(w, r, ErrNoInteraction)
+	}
+	f, err := p.restore(r, i, in)
+	if err != nil {
+		return p.onPage(w, r, err)
+	}
+	return p.step(w, r, f, false)
+}
+
+// step decides, and does what was decided.
+func (p *Provider) step(w http.ResponseWriter, r *http.Request, f *flow, approved bool) error {
+	known := facts{approved: approved, logins: f.logins}
+	if f.in != nil {
+		known.hash, known.chosen = f.in.Hash, f.in.LoginID
+	}
+	d := decide(f.q, known, p.cfg.Now())
+	switch d.outcome {
+	case toIssue:
+		return p.issue(w, r, f, d.login, approved)
+	case toRefuse:
+		return p.refuse(w, r, f, d.refusal)
+	}
+	return p.show(w, r, f, d)
+}
+
+// issue writes grant, code and consent, drops the interaction, and answers the client.
+func (p *Provider) issue(w http.ResponseWriter, r *http.Request, f *flow, l *grant.Login, approved bool) error {
+	in := engine.AuthorizeInput{
+		Params: f.q.params, Client: f.q.client, Login: *l, Scopes: f.q.scopes,
+		ClaimsRequest: f.q.params.Get("claims"), Offline: f.q.offline(),
+	}
+	if f.in != nil {
+		in.Interaction = f.in.Hash
+	}
+	if approved {
+		in.Consent = remember(l.Consent, f.q, p.cfg.Now())
+	}
+	out, err := p.cfg.Engine.Authorize(r.Context(), in)
+	var refused *engine.Error
+	switch {
+	case errors.Is(err, grant.ErrGone):
+		return p.again(w, r, f)
+	case errors.As(err, &refused) && refused.Status < http.StatusInternalServerError:
+		return p.refuse(w, r, f, &refusal{refused.Code, refused.Description})
+	case err != nil:
+		return err
+	}
+	return p.respond(w, r, f.q, out.Params)
+}
+
+// again: between the read and the write somebody signed out, was disabled, or posted the same form twice.
+// What holds now is read once more; the yes that was given does not count for it.
+func (p *Provider) again(w http.ResponseWriter, r *http.Request, f *flow) error {
+	if f.retried {
+		return p.onPage(w, r, ErrNoInteraction)
+	}
+	if f.in != nil {
+		in, err := p.readInteraction(r.Context(), f.id)
+		if err != nil {
+			return p.onPage(w, r, err)
+		}
+		f.in = in
+	}
+	read, err := p.cfg.Store.ReadRequest(r.Context(), p.cfg.Sessions.Hash(sent(w, r)), f.q.client.ID)
+	if err != nil {
+		return err
+	}
+	f.logins, f.retried = read.Logins, true
+	return p.step(w, r, f, false)
+}
+
+// refuse ends the interaction, if there is one, and sends the error to the client.
+func (p *Provider) refuse(w http.ResponseWriter, r *http.Request, f *flow, bad *refusal) error {
+	if f.in != nil {
+		err := p.cfg.Store.DropInteraction(r.Context(), f.in.Hash)
+		if errors.Is(err, grant.ErrGone) {
+			err = ErrNoInteraction
+		}
+		if err != nil {
+			return p.onPage(w, r, err)
+		}
+	}
+	return p.sendError(w, r, f.q, bad)
+}
+
+// sendFault answers a faulty request. RFC 9700 §4.11.2, R11: as long as nobody vouches for the client, a link
+// to us must not carry a stranger who is not signed in on to it; such a fault is shown here.
+func (p *Provider) sendFault(w http.ResponseWriter, r *http.Request, q *request, bad *refusal) error {
+	if q.client.Verified() {
+		return p.sendError(w, r, q, bad)
+	}
+	read, err := p.cfg.Store.ReadRequest(r.Context(), p.cfg.Sessions.Hash(r), q.client.ID)
+	switch {
+	case err != nil:
+		return err
+	case len(read.Logins) == 0:
+		return p.onPage(w, r, &pageError{http.StatusBadRequest, "error.request_malformed"})
+	}
+	return p.sendError(w, r, q, bad)
+}
+
+// sendError answers the client with an error (RFC 6749 §4.1.2.1). The words are ours alone: nothing of what
+// was sent comes back but state (H20).
+func (p *Provider) sendError(w http.ResponseWriter, r *http.Request, q *request, bad *refusal) error {
+	return p.respond(w, r, q, url.Values{"error": {bad.code}, "error_description": {engine.Plain(bad.description)}})
+}
+
+// respond delivers a response in the request's mode, with state exactly as sent (Core §3.1.2.5) and iss
+// (RFC 9207 §2) in each.
+func (p *Provider) respond(w http.ResponseWriter, r *http.Request, q *request, params url.Values) error {
+	params.Del("state")
+	if q.state != "" {
+		params.Set("state", q.state)
+	}
+	params.Set("iss", p.cfg.Issuer)
+	w.Header().Set("Cache-Control", "no-store")
+	switch q.mode {
+	case modeFormPost:
+		p.cfg.Pages.FormPost(w, r, q.redirect, params)
+		return nil
+	case modeFragment:
+		return seeOther(w, q.redirect+"#"+params.Encode())
+	}
+	return seeOther(w, withQuery(q.redirect, params))
+}
+
+// withQuery appends parameters to a URI whose own query stays byte for byte (RFC 6749 §3.1.2).
+func withQuery(uri string, params url.Values) string {
+	if len(params) == 0 {
+		return uri
+	}
+	base, query, has := strings.Cut(uri, "?")
+	switch {
+	case !has:
+		return uri + "?" + params.Encode()
+	case query == "":
+		return base + "?" + params.Encode()
+	}
+	return uri + "&" + params.Encode()
+}
+
+// seeOther is the only redirect there is: 307 and 308 would post a password on (RFC 9700 §4.12, R10).
+func seeOther(w http.ResponseWriter, location string) error {
+	w.Header().Set("Location", location)
+	w.WriteHeader(http.StatusSeeOther)
+	return nil
+}
+
+// onPage shows an error that belongs to the person; others are returned.
+func (p *Provider) onPage(w http.ResponseWriter, r *http.Request, err error) error {
+	var page *pageError
+	switch {
+	case errors.As(err, &page):
+		p.cfg.Pages.Error(w, r, page.status, page.key)
+	case errors.Is(err, ErrNoInteraction):
+		p.cfg.Pages.Error(w, r, http.StatusBadRequest, "error.interaction_gone")
+	default:
+		return err
+	}
+	return nil
+}
+
+// client reads a client; nil when there is none.
+func (p *Provider) client(ctx context.Context, id string) (*client.Client, error) {
+	c, err := p.cfg.Clients.Get(ctx, id)
+	if errors.Is(err, client.ErrNotFound) {
+		return nil, nil
+	}
+	return c, err
+}
+
+// readBody reads an urlencoded body, which MaxBytesReader bounds.
+func readBody(r *http.Request) (string, error) {
+	body, err := io.ReadAll(r.Body)
+	var large *http.MaxBytesError
+	if errors.As(err, &large) {
+		return "", &pageError{http.StatusRequestEntityTooLarge, "error.request_too_large"}
+	}
+	if err != nil {
+		return "", &pageError{http.StatusBadRequest, "error.request_malformed"}
+	}
+	return string(body), nil
+}

@@ -1,0 +1,47 @@
+package oidc
+
+import (
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/passport-network/passport/oidc/grant"
+)
+
+// Approve is the person's yes on the consent page: it remembers, issues and answers, in one write. The yes
+// counts for the account that the page was shown to; anything else is decided anew.
+func (p *Provider) Approve(w http.ResponseWriter, r *http.Request, i string) error {
+	f, err := p.load(r, i)
+	if err != nil {
+		return p.onPage(w, r, err)
+	}
+	return p.step(w, r, f, f.in.LoginID != "")
+}
+
+// Deny is the person's no: access_denied to the client (RFC 6749 §4.1.2.1).
+func (p *Provider) Deny(w http.ResponseWriter, r *http.Request, i string) error {
+	f, err := p.load(r, i)
+	if err != nil {
+		return p.onPage(w, r, err)
+	}
+	return p.refuse(w, r, f, &refusal{"access_denied", "The person did not agree."})
+}
+
+// remember is the consent after this yes: what was agreed to before stays agreed to.
+func remember(before *grant.Consent, q *request, now time.Time) *grant.Consent {
+	c := &grant.Consent{Scopes: slices.Clone(q.scopes), Claims: slices.Clone(q.names), GrantedAt: now}
+	if before != nil && before.LoginID == "" {
+		c.Scopes = union(before.Scopes, c.Scopes)
+		c.Claims = union(before.Claims, c.Claims)
+	}
+	return c
+}
+
+func union(a, b []string) []string {
+	out := slices.Concat(a, b)
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// offline reports whether the person is asked for access that outlives the login (Core §11).
+func (q *request) offline() bool { return slices.Contains(q.scopes, "offline_access") }

@@ -1,0 +1,168 @@
+package oidc
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/passport-network/passport/oidc/grant"
+)
+
+// outcome is what an authorization request needs next.
+type outcome int
+
+const (
+	toIssue   outcome = iota // all is settled: the response goes to the client
+	toRefuse                 // an error goes to the client
+	toSignIn                 // /login
+	toCreate                 // /register
+	toChoose                 // /accounts
+	toConsent                // /consent
+)
+
+// pages are where the browser goes for an outcome that needs the person, and what prompt=none, which forbids
+// every page, answers instead (Core §3.1.2.6).
+var pages = map[outcome]struct{ path, silent string }{
+	toSignIn:  {"/login", "login_required"},
+	toCreate:  {"/register", "login_required"},
+	toChoose:  {"/accounts", "account_selection_required"},
+	toConsent: {"/consent", "consent_required"},
+}
+
+// facts are what is known beside the request itself.
+type facts struct {
+	hash     []byte        // of the interaction; nil: the request has just arrived
+	chosen   string        // id of the login chosen in the interaction
+	approved bool          // the person said yes on the consent page just now
+	logins   []grant.Login // of this browser, newest authentication first
+}
+
+// decision is what decide found.
+type decision struct {
+	outcome outcome
+	login   *grant.Login // whom it is about; nil: nobody yet
+	refusal *refusal     // toRefuse only
+}
+
+// decide is the one place that knows what comes next. It is pure: the same facts give the same answer, on
+// the first request as after each page.
+func decide(q *request, f facts, now time.Time) decision {
+	d := next(q, f, now)
+	page, needsPerson := pages[d.outcome]
+	if needsPerson && q.asks("none") {
+		return decision{outcome: toRefuse, login: d.login,
+			refusal: &refusal{page.silent, "The request needs the person, and prompt=none forbids every page."}}
+	}
+	return d
+}
+
+func next(q *request, f facts, now time.Time) decision {
+	d := pick(q, f)
+	switch {
+	case d.login == nil || d.outcome == toRefuse:
+		return d
+	case mustSignIn(q, f, d.login, now):
+		return decision{outcome: toSignIn, login: d.login}
+	case mustConsent(q, f, d.login):
+		return decision{outcome: toConsent, login: d.login}
+	}
+	return d
+}
+
+// pick finds the account that answers the request: the outcome is toIssue as far as the account goes.
+func pick(q *request, f facts) decision {
+	var live []grant.Login
+	for _, l := range f.logins {
+		if l.Person.Allowed() {
+			live = append(live, l)
+		}
+	}
+	if f.chosen != "" {
+		return chosen(q, f, live)
+	}
+	switch {
+	case q.asks("create"):
+		return decision{outcome: toCreate}
+	case q.asks("select_account") && len(live) > 0:
+		return decision{outcome: toChoose}
+	case q.subject != "":
+		return found(live, func(l grant.Login) bool { return l.Person.Sub == q.subject }, toSignIn)
+	case len(live) == 0:
+		return decision{outcome: toSignIn}
+	case len(live) == 1:
+		return decision{login: &live[0]}
+	case q.asks("login"):
+		return decision{outcome: toSignIn} // the password page asks who it is
+	}
+	// Several accounts: the hint may pick one of them, and never one that is not here.
+	hint := q.params.Get("login_hint")
+	return found(live, func(l grant.Login) bool { return strings.EqualFold(l.Person.Email, hint) }, toChoose)
+}
+
+// chosen is the account that was chosen, or signed in with, on our pages for this request.
+func chosen(q *request, f facts, live []grant.Login) decision {
+	d := found(live, func(l grant.Login) bool { return l.ID == f.chosen }, toChoose)
+	switch {
+	case d.login == nil && len(live) == 0:
+		return decision{outcome: toSignIn}
+	case d.login == nil:
+		// Signed out elsewhere meanwhile (B10): another account must not slip into what was shown to the first.
+		return d
+	case q.subject != "" && d.login.Person.Sub != q.subject:
+		// Core §3.1.2.2: the hinted person is not the one who came.
+		return decision{outcome: toRefuse, login: d.login,
+			refusal: &refusal{"login_required", "Another person signed in than the request asked for."}}
+	}
+	return d
+}
+
+// found is the one login that fits; otherwise the given outcome, with nobody.
+func found(logins []grant.Login, fits func(grant.Login) bool, otherwise outcome) decision {
+	var hit *grant.Login
+	for i := range logins {
+		if fits(logins[i]) {
+			if hit != nil {
+				return decision{outcome: otherwise}
+			}
+			hit = &logins[i]
+		}
+	}
+	if hit == nil {
+		return decision{outcome: otherwise}
+	}
+	return decision{login: hit}
+}
+
+// mustSignIn: a login event that names this interaction meets prompt=login and any max_age. Clocks are not
+// compared for that: a person may take longer on the consent page than max_age allows.
+func mustSignIn(q *request, f facts, l *grant.Login, now time.Time) bool {
+	if f.hash != nil && bytes.Equal(l.Event, f.hash) {
+		return false
+	}
+	// Core §3.1.2.1: max_age=0 acts as prompt=login.
+	return q.asks("login") || q.maxAge == 0 || q.maxAge > 0 && now.Unix()-l.AuthTime.Unix() > q.maxAge
+}
+
+// mustConsent: what was agreed to is remembered; prompt=consent asks all the same.
+func mustConsent(q *request, f facts, l *grant.Login) bool {
+	switch {
+	case f.approved && f.chosen == l.ID: // the yes of another account's page is no yes
+		return false
+	case q.asks("consent"):
+		return true
+	case q.client.SkipConsent:
+		return false
+	}
+	c := l.Consent
+	return c == nil || c.LoginID != "" && c.LoginID != l.ID ||
+		!covers(c.Scopes, q.scopes) || !covers(c.Claims, q.names)
+}
+
+// covers reports whether have contains all of want.
+func covers(have, want []string) bool {
+	return !slices.ContainsFunc(want, func(s string) bool { return !slices.Contains(have, s) })
+}
+
+// asks reports whether prompt has this value.
+func (q *request) asks(prompt string) bool { return slices.Contains(q.prompt, prompt) }

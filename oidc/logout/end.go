@@ -1,0 +1,172 @@
+package logout
+
+import (
+	"bytes"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/passport-network/passport/oidc/grant"
+)
+
+// endSession is the end_session_endpoint (RP-Initiated Logout §2), by GET and POST. A proven request ends the
+// session at once; any other asks the person (security case B3).
+func (l *Logout) endSession(w http.ResponseWriter, r *http.Request) error {
+	v, err := parameters(w, r)
+	if err != nil {
+		return l.onPage(w, r, err)
+	}
+	if i := v.Get("i"); i != "" && r.Method == http.MethodGet {
+		q, ok := l.open(i)
+		if !ok {
+			return l.onPage(w, r, &refused{http.StatusBadRequest, "error.form_expired"})
+		}
+		return l.end(w, r, q)
+	}
+	q, err := l.read(r.Context(), v)
+	if err != nil {
+		return err
+	}
+	if r.Method == http.MethodPost && l.cfg.Sessions.Hash(r) == nil {
+		// A cross-site POST comes without the Lax cookie: who is here shows on a same-site GET alone.
+		return seeOther(w, "/end_session?i="+l.seal(q))
+	}
+	return l.end(w, r, q)
+}
+
+// Ask shows the confirmation for a person who wants to sign out here (the page GET /logout).
+func (l *Logout) Ask(w http.ResponseWriter, r *http.Request) error {
+	q, err := l.read(r.Context(), url.Values{})
+	if err != nil {
+		return err
+	}
+	return l.end(w, r, q)
+}
+
+// Confirm is the yes of the confirmation page (POST /logout): it signs out and answers. The yes counts in the
+// browser and the session that the page was shown to; elsewhere the question is asked anew.
+func (l *Logout) Confirm(w http.ResponseWriter, r *http.Request, i string) error {
+	q, ok := l.open(i)
+	if !ok {
+		return l.onPage(w, r, &refused{http.StatusBadRequest, "error.form_expired"})
+	}
+	if !bytes.Equal(q.Browser, l.cfg.Sessions.Hash(r)) {
+		q.Proven, q.Login = false, ""
+		return l.end(w, r, q)
+	}
+	var err error
+	if q.Login != "" {
+		err = l.cfg.Sessions.EndLogin(r.Context(), w, r, q.Login)
+	} else {
+		err = l.cfg.Sessions.EndBrowser(r.Context(), w, r)
+	}
+	if err != nil {
+		return err
+	}
+	return l.leave(w, r, q)
+}
+
+// end ends what is proven, and asks about the rest.
+func (l *Logout) end(w http.ResponseWriter, r *http.Request, q request) error {
+	session := l.cfg.Sessions.Hash(r)
+	read, err := l.cfg.Store.ReadRequest(r.Context(), session, q.Client)
+	if err != nil {
+		return err
+	}
+	mine, same := l.find(read.Logins, q)
+	switch {
+	case q.Proven && mine != nil && same:
+		if err := l.cfg.Sessions.EndLogin(r.Context(), w, r, mine.ID); err != nil {
+			return err
+		}
+		return l.leave(w, r, q)
+	case q.Proven && mine == nil && (q.Redirect != "" || len(read.Logins) == 0):
+		return l.leave(w, r, q) // that person is not signed in here: there is nothing to end
+	case len(read.Logins) == 0:
+		q.Redirect = "" // nobody proved anything and nobody said yes: no redirect
+		return l.leave(w, r, q)
+	}
+	view, err := l.view(r, q)
+	if err != nil {
+		return err
+	}
+	q.Browser, q.Login = session, ""
+	if mine != nil {
+		q.Login, view.Email = mine.ID, mine.Person.Email
+	}
+	view.I = l.seal(q)
+	w.Header().Set("Cache-Control", "no-store")
+	l.cfg.Pages.Confirm(w, r, view)
+	return nil
+}
+
+// find is the login here of the hinted person; same tells that it is the very session of the hint too.
+func (l *Logout) find(logins []grant.Login, q request) (mine *grant.Login, same bool) {
+	if q.Sub == "" {
+		return nil, false
+	}
+	for i := range logins {
+		if logins[i].Person.Sub == q.Sub {
+			return &logins[i], q.SID == "" || q.SID == l.cfg.SID(logins[i].ID, q.Client)
+		}
+	}
+	return nil, false
+}
+
+// leave goes to the site, with state exactly as sent and nothing else (§3), or says that it is done.
+func (l *Logout) leave(w http.ResponseWriter, r *http.Request, q request) error {
+	w.Header().Set("Cache-Control", "no-store")
+	c, err := l.client(r.Context(), q.Client)
+	if err != nil {
+		return err
+	}
+	// Asked again: the token that carried it may be half an hour old.
+	if c != nil && q.Redirect != "" && c.MatchPostLogout(q.Redirect) {
+		return seeOther(w, withState(q.Redirect, q.State))
+	}
+	view, err := l.view(r, q)
+	if err != nil {
+		return err
+	}
+	l.cfg.Pages.LoggedOut(w, r, view)
+	return nil
+}
+
+func (l *Logout) view(r *http.Request, q request) (View, error) {
+	v := View{UILocales: q.Locales}
+	c, err := l.client(r.Context(), q.Client)
+	if err == nil && c != nil {
+		first, _, _ := strings.Cut(q.Locales, " ")
+		v.ClientName, v.ClientHost = c.LocalName(first), c.Host()
+	}
+	return v, err
+}
+
+func (l *Logout) onPage(w http.ResponseWriter, r *http.Request, err error) error {
+	var page *refused
+	if !errors.As(err, &page) {
+		return err
+	}
+	l.cfg.Pages.Error(w, r, page.status, page.key)
+	return nil
+}
+
+// withState appends state to a URI whose own query stays byte for byte.
+func withState(uri, state string) string {
+	if state == "" {
+		return uri
+	}
+	separator := "?"
+	if strings.Contains(uri, "?") {
+		separator = "&"
+	}
+	return uri + separator + url.Values{"state": {state}}.Encode()
+}
+
+// seeOther: a confirmed logout is the answer to a POST (RFC 9700 §4.12).
+func seeOther(w http.ResponseWriter, location string) error {
+	w.Header().Set("Location", location)
+	w.WriteHeader(http.StatusSeeOther)
+	return nil
+}
