@@ -72,9 +72,3 @@ func (s *Store) Take(ctx context.Context, key string, r limit.Rule) (bool, time.
 func (s *Store) Refund(ctx context.Context, key string, r limit.Rule) error {
 	return s.db(ctx).Exec(`UPDATE rate SET tat = tat - ? WHERE key = ?`, r.Every.Microseconds(), key).Error
 }
-
-// PurgeRates deletes the budgets that are full again: they say the same as no row.
-func (s *Store) PurgeRates(ctx context.Context) (int, error) {
-	res := s.db(ctx).Exec(`DELETE FROM rate WHERE tat < ` + s.nowSQL())
-	return int(res.RowsAffected), res.Error
-}

@@ -103,9 +103,3 @@ func (s *Store) FailJob(ctx context.Context, id, lease string, failed time.Time,
 	return oneRow(s.leased(ctx, id, lease).Updates(map[string]any{
 		"failed_at": at(failed), "lease": "", "leased_until": nil, "error": reason, "sealed": []byte{}}), outbox.ErrLost)
 }
-
-// PurgeJobs deletes the jobs that were given up before a time.
-func (s *Store) PurgeJobs(ctx context.Context, before time.Time) (int, error) {
-	res := s.db(ctx).Where("failed_at < ?", at(before)).Delete(&outboxRow{})
-	return int(res.RowsAffected), res.Error
-}

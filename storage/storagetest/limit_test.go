@@ -83,19 +83,5 @@ func TestLimitTake(t *testing.T) {
 				t.Errorf("after %s", took)
 			}
 		})
-		t.Run("full budgets are purged", func(t *testing.T) {
-			brief := limit.Rule{Name: "brief", Burst: 1, Every: time.Millisecond}
-			if ok, _, err := s.Take(t.Context(), "brief", brief); err != nil || !ok {
-				t.Fatalf("%v, %v", ok, err)
-			}
-			<-time.After(20 * time.Millisecond)
-			if n, err := s.PurgeRates(t.Context()); err != nil || n < 1 {
-				t.Fatalf("purged %d, %v", n, err)
-			}
-			hour := limit.Rule{Name: "parallel", Burst: 5, Every: time.Hour}
-			if ok, _, err := s.Take(t.Context(), "k", hour); err != nil || ok {
-				t.Errorf("a used budget was purged: %v, %v", ok, err)
-			}
-		})
 	})
 }

@@ -186,8 +186,11 @@ func TestOutboxBackOff(t *testing.T) {
 		if !strings.Contains(w.log.String(), `"reason":"refused"`) {
 			t.Errorf("the log does not tell the reason: %s", w.log)
 		}
-		if n, err := s.PurgeJobs(t.Context(), clock.Now()); err != nil || n != 1 {
-			t.Errorf("purged %d, %v", n, err)
+		for _, want := range []int64{0, 1} {
+			clock.Advance(4 * 24 * time.Hour)
+			if n, err := s.Purge(t.Context(), clock.Now(), 100); err != nil || n != want {
+				t.Errorf("purged %d of %d, %v", n, want, err)
+			}
 		}
 	})
 }
@@ -290,8 +293,8 @@ func TestOutboxEachJobOnce(t *testing.T) {
 		sealer := testSealer(t, "a")
 		var mu sync.Mutex
 		seen := map[string]int{}
-		running, most := 0, map[int]int{}
 		all := make(chan struct{})
+		finish := sync.OnceFunc(func() { close(all) })
 		first := newWorker(t, s, clock, sealer)
 		for range jobs {
 			put(t, first, outbox.Job{Kind: "mail"})
@@ -299,31 +302,15 @@ func TestOutboxEachJobOnce(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()
 		var ended sync.WaitGroup
-		for r := range replicas {
+		for range replicas {
 			w := newWorker(t, s, clock, sealer)
-			here := 0
 			w.Handle("mail", func(_ context.Context, j outbox.Job) error {
 				mu.Lock()
+				defer mu.Unlock()
 				seen[j.ID]++
-				here++
-				running++
-				most[r] = max(most[r], here)
-				n := len(seen)
-				mu.Unlock()
-				if n == jobs {
-					defer sync.OnceFunc(func() {
-						mu.Lock()
-						defer mu.Unlock()
-						select {
-						case <-all:
-						default:
-							close(all)
-						}
-					})()
+				if len(seen) == jobs {
+					finish()
 				}
-				mu.Lock()
-				here--
-				mu.Unlock()
 				return nil
 			})
 			ended.Go(func() {
@@ -344,14 +331,51 @@ func TestOutboxEachJobOnce(t *testing.T) {
 				t.Errorf("job %s was done %d times", id, n)
 			}
 		}
-		for r, n := range most {
-			if n > 4 {
-				t.Errorf("replica %d ran %d jobs at once", r, n)
-			}
-		}
 		if n := due(t, first); n != 0 {
 			t.Errorf("%d jobs are left", n)
 		}
+	})
+}
+
+// A kind has four workers: a slow one neither takes more than those, nor anything from another kind.
+func TestOutboxBoundsWorkers(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, s *storage.Store) {
+		w := newWorker(t, s, newHandClock(), testSealer(t, "a"))
+		begun, release, quick := make(chan string, 20), make(chan struct{}), make(chan string, 20)
+		w.Handle("slow", func(_ context.Context, j outbox.Job) error { begun <- j.ID; <-release; return nil })
+		w.Handle("quick", func(_ context.Context, j outbox.Job) error { quick <- j.ID; return nil })
+		for range 6 {
+			put(t, w, outbox.Job{Kind: "slow"})
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() {
+			if err := w.Run(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+		defer running.Wait()
+		defer stop()
+		wait := func(c chan string, n int) {
+			t.Helper()
+			for range n {
+				select {
+				case <-c:
+				case <-time.After(20 * time.Second):
+					t.Fatal("a job did not begin")
+				}
+			}
+		}
+		wait(begun, 4)
+		put(t, w, outbox.Job{Kind: "quick"})
+		wait(quick, 1)
+		select {
+		case <-begun:
+			t.Error("a fifth job of one kind runs")
+		case <-time.After(1200 * time.Millisecond): // more than one poll
+		}
+		close(release)
+		wait(begun, 2)
 	})
 }
 
