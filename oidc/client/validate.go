@@ -1,5 +1,14 @@
 package client
 
+import (
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/language"
+)
+
 // ValidateOptions tell on whose behalf a document is judged.
 type ValidateOptions struct {
 	// AllowLoopbackHTTP lets web clients use http://localhost, http://127.0.0.1 and http://[::1]: sites under
@@ -9,5 +18,321 @@ type ValidateOptions struct {
 	Operator bool
 }
 
-// Validate judges every member and fills in defaults.
-func (m *Metadata) Validate(opts ValidateOptions) error { return nil }
+// What can be registered: exactly what the endpoints can do, in one place. A client is never registered with
+// something that another part would have to refuse later, or to replace silently.
+var (
+	authMethods   = []string{MethodBasic, MethodPost, MethodNone}
+	responseTypes = []string{"code"}
+	grantTypes    = []string{"authorization_code", "refresh_token", "client_credentials"}
+	idTokenAlgs   = []string{"RS256", "PS256", "ES256", "EdDSA"}
+	subjectTypes  = []string{"public"}
+	tokenFormats  = []string{"opaque"}
+)
+
+// StandardScopes are the scopes that a client of people gets when it names none.
+const StandardScopes = "openid profile email address phone offline_access"
+
+const (
+	maxText  = 200
+	maxScope = 4096
+	maxList  = 100
+	maxAge   = 10 * 365 * 24 * 3600
+)
+
+// Validate judges every member and fills in the defaults of RFC 7591 §2 and OpenID Connect Registration §2.
+// A refusal is a *FieldError.
+func (m *Metadata) Validate(opts ValidateOptions) error {
+	m.defaults()
+	for _, check := range []func(ValidateOptions) error{
+		m.checkFlows, m.checkRedirects, m.checkLinks, m.checkTexts, m.checkScope, m.checkKeys, m.checkTokens,
+	} {
+		if err := check(opts); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *Metadata) defaults() {
+	set := func(field *string, value string) {
+		if *field == "" {
+			*field = value
+		}
+	}
+	set(&m.ApplicationType, "web")
+	set(&m.TokenEndpointAuthMethod, MethodBasic)
+	set(&m.SubjectType, "public")
+	set(&m.IDTokenSignedResponseAlg, "RS256")
+	set(&m.AccessTokenFormat, "opaque")
+	if len(m.GrantTypes) == 0 {
+		m.GrantTypes = []string{"authorization_code"}
+	}
+	if m.ResponseTypes == nil {
+		m.ResponseTypes = []string{}
+		if slices.Contains(m.GrantTypes, "authorization_code") {
+			m.ResponseTypes = []string{"code"}
+		}
+	}
+	if m.Scope == "" && m.people() {
+		m.Scope = StandardScopes
+	}
+}
+
+// people tells whether the client sends people to the authorization endpoint.
+func (m *Metadata) people() bool { return len(m.ResponseTypes) > 0 }
+
+func oneOf(field, value string, list []string) error {
+	if slices.Contains(list, value) {
+		return nil
+	}
+	return refuse(field, "%q is not supported here; use one of: %s", value, strings.Join(list, ", "))
+}
+
+func unique(field string, list []string) error {
+	if len(list) > maxList {
+		return refuse(field, "must not have more than %d entries", maxList)
+	}
+	for i, s := range list {
+		if slices.Contains(list[:i], s) {
+			return refuse(field, "has an entry twice")
+		}
+	}
+	return nil
+}
+
+// checkFlows holds response types, grant types, authentication and application type to each other.
+func (m *Metadata) checkFlows(ValidateOptions) error {
+	if err := oneOf("token_endpoint_auth_method", m.TokenEndpointAuthMethod, authMethods); err != nil {
+		return err
+	}
+	if err := oneOf("application_type", m.ApplicationType, []string{"web", "native"}); err != nil {
+		return err
+	}
+	sorted := make([]string, len(m.ResponseTypes))
+	for i, t := range m.ResponseTypes {
+		sorted[i] = sortedWords(t)
+		if err := oneOf("response_types", sorted[i], responseTypes); err != nil {
+			return err
+		}
+	}
+	if err := unique("response_types", sorted); err != nil {
+		return err
+	}
+	if err := unique("grant_types", m.GrantTypes); err != nil {
+		return err
+	}
+	for _, g := range m.GrantTypes {
+		if err := oneOf("grant_types", g, grantTypes); err != nil {
+			return err
+		}
+	}
+	return flowsAgree(m.GrantTypes, sorted, m.TokenEndpointAuthMethod == MethodNone)
+}
+
+// flowsAgree is the table of OpenID Connect Registration §2: which response type needs which grant type. It
+// covers implicit and hybrid types too, whichever of them can be registered.
+func flowsAgree(grants, responses []string, public bool) error {
+	var code, implicit bool
+	for _, t := range responses {
+		list := strings.Fields(t)
+		code = code || slices.Contains(list, "code")
+		implicit = implicit || slices.Contains(list, "token") || slices.Contains(list, "id_token")
+	}
+	switch has := func(g string) bool { return slices.Contains(grants, g) }; {
+	case code && !has("authorization_code"):
+		return refuse("grant_types", "a response type with code needs authorization_code")
+	case implicit && !has("implicit"):
+		return refuse("grant_types", "a response type with id_token or token needs implicit")
+	case has("authorization_code") && !code:
+		return refuse("response_types", "authorization_code needs a response type with code")
+	case has("implicit") && !implicit:
+		return refuse("response_types", "implicit needs a response type with id_token or token")
+	case has("refresh_token") && !code:
+		return refuse("grant_types", "refresh_token needs authorization_code")
+	case has("client_credentials") && public:
+		// RFC 6749 §4.4: "MUST only be used by confidential clients".
+		return refuse("grant_types", "client_credentials needs a client that authenticates")
+	}
+	return nil
+}
+
+// redirectRules are what redirect targets of this client may be (RFC 8252 §7, OpenID Connect Registration §2).
+func (m *Metadata) redirectRules(opts ValidateOptions) uriRules {
+	native := m.ApplicationType == "native"
+	return uriRules{loopbackHTTP: native || opts.AllowLoopbackHTTP, private: native}
+}
+
+func (m *Metadata) checkRedirects(opts ValidateOptions) error {
+	if m.people() && len(m.RedirectURIs) == 0 {
+		return &FieldError{"redirect_uris", CodeRedirectURI, "at least one is needed"}
+	}
+	for _, field := range []struct {
+		name, code string
+		list       []string
+	}{
+		{"redirect_uris", CodeRedirectURI, m.RedirectURIs},
+		{"post_logout_redirect_uris", CodeMetadata, m.PostLogoutRedirectURIs},
+	} {
+		if len(field.list) > maxURIs {
+			return &FieldError{field.name, field.code, "must not have more than 100 entries"}
+		}
+		for i, s := range field.list {
+			if reason := uriReason(s, m.redirectRules(opts)); reason != "" {
+				return &FieldError{field.name, field.code, reason}
+			}
+			if slices.Contains(field.list[:i], s) {
+				return &FieldError{field.name, field.code, "has an entry twice"}
+			}
+		}
+	}
+	return nil
+}
+
+// checkLinks judges every other URI: people, or this server, are sent there.
+func (m *Metadata) checkLinks(opts ValidateOptions) error {
+	links := map[string]string{
+		"client_uri": m.ClientURI, "logo_uri": m.LogoURI, "policy_uri": m.PolicyURI, "tos_uri": m.TOSURI,
+		"initiate_login_uri": m.InitiateLoginURI, "jwks_uri": m.JWKSURI,
+		"backchannel_logout_uri": m.BackchannelLogoutURI, "frontchannel_logout_uri": m.FrontchannelLogoutURI,
+	}
+	for name, s := range m.Localized {
+		if !strings.HasPrefix(name, "client_name#") {
+			links[name] = s
+		}
+	}
+	for name, s := range links {
+		if s == "" {
+			continue
+		}
+		if reason := uriReason(s, uriRules{loopbackHTTP: opts.AllowLoopbackHTTP}); reason != "" {
+			return refuse(name, "%s", reason)
+		}
+	}
+	switch {
+	case m.BackchannelLogoutSessionRequired && m.BackchannelLogoutURI == "":
+		return refuse("backchannel_logout_session_required", "needs backchannel_logout_uri")
+	case m.FrontchannelLogoutSessionRequired && m.FrontchannelLogoutURI == "":
+		return refuse("frontchannel_logout_session_required", "needs frontchannel_logout_uri")
+	case m.SectorIdentifierURI != "":
+		return refuse("sector_identifier_uri", "is not supported: all subjects are public")
+	case len(m.RequestURIs) > 0:
+		return refuse("request_uris", "is not supported: requests come by parameters only")
+	}
+	for name, list := range map[string][]string{"resources": m.Resources, "resource_server_for": m.ResourceServerFor} {
+		if err := unique(name, list); err != nil {
+			return err
+		}
+		for _, s := range list {
+			// RFC 8707 §2: an absolute URI without a fragment.
+			if reason := uriReason(s, uriRules{loopbackHTTP: opts.AllowLoopbackHTTP}); reason != "" {
+				return refuse(name, "%s", reason)
+			}
+		}
+	}
+	if len(m.ResourceServerFor) > 0 && !opts.Operator {
+		return refuse("resource_server_for", "is set by the operator only")
+	}
+	return nil
+}
+
+// checkTexts judges what people are shown.
+func (m *Metadata) checkTexts(ValidateOptions) error {
+	texts := map[string]string{"client_name": m.ClientName, "software_id": m.SoftwareID, "software_version": m.SoftwareVersion}
+	if len(m.Localized) > maxList {
+		return refuse("client_name", "has too many variants by language")
+	}
+	for name, s := range m.Localized {
+		base, tag, _ := strings.Cut(name, "#")
+		if _, err := language.Parse(tag); err != nil || len(tag) > 35 {
+			return refuse(base, "has a variant whose language is no BCP 47 tag")
+		}
+		if s == "" {
+			return refuse(name, "must not be empty")
+		}
+		if base == "client_name" {
+			texts[name] = s
+		}
+	}
+	for name, s := range texts {
+		if s != "" && !shown(s) {
+			return refuse(name, "must be 1 to %d characters of text on one line, without directional overrides", maxText)
+		}
+	}
+	if err := unique("contacts", m.Contacts); err != nil {
+		return err
+	}
+	for _, s := range m.Contacts {
+		if !shown(s) {
+			return refuse("contacts", "each must be 1 to %d characters of text on one line", maxText)
+		}
+	}
+	if err := unique("default_acr_values", m.DefaultACRValues); err != nil {
+		return err
+	}
+	for _, s := range m.DefaultACRValues {
+		if s == "" || len(s) > maxText || !visible(s) {
+			return refuse("default_acr_values", "each must be 1 to %d visible ASCII characters", maxText)
+		}
+	}
+	return nil
+}
+
+// shown tells whether a text may stand on a page in a client's name: one line, nothing invisible alone, and
+// none of the characters that turn around how its neighbourhood reads.
+func shown(s string) bool {
+	if !utf8.ValidString(s) || utf8.RuneCountInString(s) > maxText || strings.TrimSpace(s) != s {
+		return false
+	}
+	visible := false
+	for _, r := range s {
+		switch {
+		case unicode.IsControl(r), r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069, r == 0x2028, r == 0x2029,
+			r == utf8.RuneError, r == 0xfeff:
+			return false
+		case unicode.IsGraphic(r) && !unicode.IsSpace(r):
+			visible = true
+		}
+	}
+	return visible
+}
+
+// checkScope judges scope: words of RFC 6749 §3.3, each once.
+func (m *Metadata) checkScope(ValidateOptions) error {
+	if m.Scope == "" {
+		return nil
+	}
+	if len(m.Scope) > maxScope {
+		return refuse("scope", "must not be longer than %d characters", maxScope)
+	}
+	list := strings.Split(m.Scope, " ")
+	for _, word := range list {
+		if word == "" || !visible(word) || strings.ContainsAny(word, `"\`) {
+			return refuse("scope", "must be words of visible ASCII without quotes and backslashes, one space between them")
+		}
+	}
+	return unique("scope", list)
+}
+
+// checkTokens judges algorithms and what goes into tokens.
+func (m *Metadata) checkTokens(ValidateOptions) error {
+	if err := oneOf("id_token_signed_response_alg", m.IDTokenSignedResponseAlg, idTokenAlgs); err != nil {
+		return err
+	}
+	if err := oneOf("subject_type", m.SubjectType, subjectTypes); err != nil {
+		return err
+	}
+	if err := oneOf("access_token_format", m.AccessTokenFormat, tokenFormats); err != nil {
+		return err
+	}
+	switch {
+	case m.UserinfoSignedResponseAlg != "":
+		return refuse("userinfo_signed_response_alg", "is not supported: userinfo answers in JSON")
+	case m.RequestObjectSigningAlg != "":
+		return refuse("request_object_signing_alg", "is not supported: requests come by parameters only")
+	case m.TokenEndpointAuthSigningAlg != "":
+		return refuse("token_endpoint_auth_signing_alg", "is not used by %s", m.TokenEndpointAuthMethod)
+	case m.DefaultMaxAge != nil && (*m.DefaultMaxAge < 0 || *m.DefaultMaxAge > maxAge):
+		return refuse("default_max_age", "must be 0 to %d seconds", maxAge)
+	}
+	return nil
+}
