@@ -1,0 +1,109 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/passport-network/passport/pkg/audit"
+	"github.com/passport-network/passport/pkg/limit"
+	"github.com/passport-network/passport/pkg/mail"
+)
+
+// PendingLifetime is how long a registration waits for its confirmation; it is purged then.
+const PendingLifetime = 3 * 24 * time.Hour
+
+var (
+	// ErrLink: the link of a mail is unknown, used, late, or of another purpose. One answer for all of these.
+	ErrLink = errors.New("the link holds no longer")
+	// ErrPassword: a confirmation from another browser came with a wrong password.
+	ErrPassword = errors.New("wrong password")
+	// ErrNeedPassword: a confirmation from another browser came with no password.
+	ErrNeedPassword = errors.New("a password is needed")
+	// ErrCredentials: no account has this address with this password. One answer for all reasons.
+	ErrCredentials = errors.New("wrong address or password")
+	// ErrLimited: too many tries; errors.As finds *limit.Limited. At sign-in it is shown as ErrCredentials.
+	ErrLimited = limit.ErrLimited
+	// ErrNoPending: this browser has made no registration that still waits.
+	ErrNoPending = errors.New("no pending registration")
+	// ErrNotFound: there is no such account.
+	ErrNotFound = errors.New("no such account")
+	// ErrTaken: another account has proven this address.
+	ErrTaken = errors.New("the address belongs to an account")
+)
+
+// FieldError is a value that a person typed and that cannot be taken.
+type FieldError struct {
+	Field string // the id of the form's field
+	Key   string // the message key of the catalogue
+}
+
+// Error names the field and the key, never the value.
+func (e *FieldError) Error() string { return e.Field + ": " + e.Key }
+
+// Busy: the queue of password hashing is full. Answer 503 with Retry-After.
+type Busy struct{ Retry time.Duration }
+
+// Error implements error.
+func (e *Busy) Error() string { return "too many passwords are being checked" }
+
+// Is makes errors.Is(err, ErrBusy) true.
+func (e *Busy) Is(target error) bool { return target == ErrBusy }
+
+// ErrBusy is what every *Busy is.
+var ErrBusy = errors.New("busy")
+
+// Sessions ends what is signed in.
+type Sessions interface {
+	// EndAll ends all logins of the account but one ("": all).
+	EndAll(ctx context.Context, accountID, exceptLoginID string) error
+}
+
+// Grants ends what sites may do in the account's name.
+type Grants interface {
+	// RevokeAll revokes all grants of the account.
+	RevokeAll(ctx context.Context, accountID string) error
+}
+
+// Config is what a Directory works with. All fields but Hasher are required.
+type Config struct {
+	Store    Store
+	Mail     *mail.Mailer
+	Limits   *limit.Limiter
+	Sessions Sessions
+	Grants   Grants
+	Audit    audit.Log
+	Now      func() time.Time
+	Hasher   HasherConfig
+}
+
+// Directory is all people.
+type Directory struct {
+	store    Store
+	mail     *mail.Mailer
+	limits   *limit.Limiter
+	sessions Sessions
+	grants   Grants
+	audit    audit.Log
+	now      func() time.Time
+	hasher   *hasher
+}
+
+// New makes a directory; it refuses a configuration with something missing.
+func New(c Config) (*Directory, error) {
+	if c.Store == nil || c.Mail == nil || c.Limits == nil || c.Sessions == nil || c.Grants == nil || c.Audit == nil || c.Now == nil {
+		return nil, errors.New("account: Store, Mail, Limits, Sessions, Grants, Audit and Now are required")
+	}
+	h, err := newHasher(c.Hasher)
+	if err != nil {
+		return nil, fmt.Errorf("account: %w", err)
+	}
+	return &Directory{
+		store: c.Store, mail: c.Mail, limits: c.Limits, sessions: c.Sessions, grants: c.Grants,
+		audit: c.Audit, now: c.Now, hasher: h,
+	}, nil
+}
+
+// Hashes counts the argon2 runs so far: sign-in and registration make exactly one each.
+func (d *Directory) Hashes() uint64 { return d.hasher.runs.Load() }

@@ -1,0 +1,189 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/passport-network/passport/pkg/audit"
+	"github.com/passport-network/passport/pkg/limit"
+)
+
+// waitingLifetime is how long Authenticated.Waiting shows the waiting page.
+const waitingLifetime = 30 * time.Minute
+
+// Attempt is a posted sign-in.
+type Attempt struct {
+	Email    string
+	Password string
+	FlowHash []byte // SHA-256 of the flow cookie; nil: none
+	IP       netip.Addr
+	Device   string // the User-Agent: for the event log
+}
+
+// Authenticated is who gave the right password.
+type Authenticated struct {
+	AccountID string
+	// Pending: the address is not confirmed: show the waiting page, sign nobody in.
+	Pending bool
+	// Waiting: Pending, and this browser did not register: what PendingAt and ResendAt take. The
+	// registration is not bound to this browser: a forged sign-in would else turn the owner's browser into
+	// the one that registered, and the owner's click on "confirm" would prove the stranger's password.
+	Waiting string
+}
+
+// Authenticate checks a password: argon2 runs exactly once, whatever is known of the address: against the
+// account that has proven it; else the pending registration of this browser; else the newest pending one;
+// else a dummy. (One more run follows only where a right password's hash is upgraded.)
+// Errors: ErrCredentials, ErrLimited (answer as ErrCredentials), ErrBusy; others are failures (503).
+func (d *Directory) Authenticate(ctx context.Context, a Attempt) (*Authenticated, error) {
+	canonical, bad := Canonical(a.Email)
+	var found []Record
+	if bad == nil {
+		var err error
+		if found, err = d.store.ByAddress(ctx, canonical, a.FlowHash, d.now()); err != nil {
+			return nil, fmt.Errorf("look an address up: %w", err)
+		}
+	}
+	// The limit counts by what the address resolves to, never by what was typed (CVE-2025-24806).
+	g := guess{ip: a.IP, account: canonical}
+	if len(found) > 0 && !found[0].ProvenAt.IsZero() {
+		g.account = found[0].ID
+	}
+	if err := d.reserve(ctx, g); err != nil {
+		return nil, err
+	}
+	rec, err := d.match(ctx, a.Password, found)
+	if err != nil {
+		return nil, errors.Join(err, d.refund(ctx, g))
+	}
+	if rec == nil || rec.State == Disabled {
+		// A disabled person is told nothing that a wrong password would not be.
+		subject := ""
+		if len(found) > 0 {
+			subject = found[0].ID
+		}
+		return nil, errors.Join(ErrCredentials, d.recordFailure(ctx, subject, "sign-in", a.Device))
+	}
+	if err := d.refund(ctx, g); err != nil {
+		return nil, err
+	}
+	if rec.State == Pending {
+		return d.waiting(ctx, *rec, a)
+	}
+	if err := d.used(ctx, *rec, a.Password); err != nil {
+		return nil, err
+	}
+	return &Authenticated{AccountID: rec.ID}, nil
+}
+
+// match is the account that the password is right for; nil: none.
+func (d *Directory) match(ctx context.Context, raw string, found []Record) (*Record, error) {
+	hashes := make([]string, len(found))
+	for i, r := range found {
+		hashes[i] = r.Password
+	}
+	password, ok := normalPassword(raw)
+	if !ok {
+		hashes = nil // no password looks like that: the dummy
+	}
+	i, err := d.hasher.verify(ctx, password, hashes...)
+	if err != nil || i < 0 {
+		return nil, err
+	}
+	return &found[i], nil
+}
+
+// waiting answers the right password of a registration that is not confirmed.
+func (d *Directory) waiting(ctx context.Context, rec Record, a Attempt) (*Authenticated, error) {
+	out := &Authenticated{AccountID: rec.ID, Pending: true}
+	if rec.madeIn(a.FlowHash) {
+		return out, nil
+	}
+	token := newToken()
+	now := d.now()
+	link := Link{Purpose: purposeWaiting, Hash: hashToken(token)}
+	err := d.store.InTx(ctx, func(ctx context.Context) error {
+		return d.store.SetLinks(ctx, rec, []Link{link}, now, now.Add(waitingLifetime))
+	})
+	switch {
+	case errors.Is(err, ErrGone):
+		return nil, ErrCredentials // confirmed or cancelled this moment: try again
+	case err != nil:
+		return nil, fmt.Errorf("open the waiting page: %w", err)
+	}
+	out.Waiting = token
+	return out, nil
+}
+
+// used records a sign-in, and brings the hash to the parameters of now where they have changed.
+// ErrCredentials when password or account changed while the password was checked.
+func (d *Directory) used(ctx context.Context, rec Record, raw string) error {
+	upgraded := ""
+	if d.hasher.stale(rec.Password) {
+		password, _ := normalPassword(raw)
+		var err error
+		// A full queue is no reason to refuse a right password: the next sign-in upgrades it.
+		if upgraded, err = d.hasher.hash(ctx, password, nil); err != nil && !errors.Is(err, ErrBusy) {
+			return err
+		}
+	}
+	err := d.store.SignedIn(ctx, rec.ID, rec.Password, upgraded, d.now())
+	switch {
+	case errors.Is(err, ErrGone):
+		return ErrCredentials
+	case err != nil:
+		return fmt.Errorf("record a sign-in: %w", err)
+	}
+	return nil
+}
+
+// guess is what a try at a password counts for.
+type guess struct {
+	ip      netip.Addr
+	account string // its id, else the canonical address; empty: no address was typed
+}
+
+// reserve takes the guess out of the budgets before the password is looked at: parallel guesses would else
+// all be checked before the first is counted (CVE-2023-47111). A failing database means no guess.
+func (d *Directory) reserve(ctx context.Context, g guess) error {
+	if err := d.limits.TakeNetwork(ctx, g.ip, limit.LoginIP, limit.LoginNet); err != nil {
+		return err
+	}
+	if g.account == "" {
+		return nil
+	}
+	if err := d.limits.Take(ctx, limit.LoginAccount, g.account); err != nil {
+		// The network's budget is gone: whoever hammers at a full account pays for it.
+		return err
+	}
+	return nil
+}
+
+// refund gives the guess back: it was right, or was not checked.
+func (d *Directory) refund(ctx context.Context, g guess) error {
+	// Also when the request was broken off: its person must not pay for it.
+	ctx = context.WithoutCancel(ctx)
+	err := d.limits.RefundNetwork(ctx, g.ip, limit.LoginIP, limit.LoginNet)
+	if g.account != "" {
+		err = errors.Join(err, d.limits.Refund(ctx, limit.LoginAccount, g.account))
+	}
+	return err
+}
+
+func (d *Directory) recordFailure(ctx context.Context, subject, where, device string) error {
+	detail := map[string]any{"where": where}
+	if device != "" {
+		detail["device"] = strings.ToValidUTF8(device[:min(len(device), 256)], "")
+	}
+	err := d.audit.Record(ctx, audit.Event{
+		Event: audit.LoginFailed, ActorKind: audit.ActorAnonymous, Subject: subject, Detail: detail, At: d.now(),
+	})
+	if err != nil {
+		return fmt.Errorf("record a failed sign-in: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,311 @@
+package account
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/passport-network/passport/pkg/audit"
+)
+
+// NewAccount is an account that the operator makes.
+type NewAccount struct {
+	Email     string
+	Password  string // empty: none
+	Name      string
+	Language  string
+	Claims    json.RawMessage // standard claims (OpenID Connect Core §5.1); nil: none
+	Confirmed bool            // the operator vouches for the address; else the two links are mailed
+}
+
+// Change is what Set changes; nil leaves a thing as it is.
+type Change struct {
+	Name     *string
+	Language *string
+	Password *string         // ends all sessions and grants
+	Claims   json.RawMessage // replaces all
+}
+
+// Account is what the operator sees of one.
+type Account struct {
+	ID         string          `json:"id"`
+	Sub        string          `json:"sub"`
+	State      string          `json:"state"`
+	Email      string          `json:"email"`
+	Confirmed  bool            `json:"confirmed"`
+	Name       string          `json:"name"`
+	Language   string          `json:"language"`
+	Claims     json.RawMessage `json:"claims"`
+	Password   bool            `json:"password"` // it has one
+	CreatedAt  time.Time       `json:"created_at"`
+	UpdatedAt  time.Time       `json:"updated_at"`
+	DisabledAt time.Time       `json:"disabled_at,omitzero"`
+	ExpiresAt  time.Time       `json:"expires_at,omitzero"`
+}
+
+func (r Record) view() *Account {
+	claims := r.Claims
+	if len(claims) == 0 {
+		claims = json.RawMessage("{}")
+	}
+	return &Account{
+		ID: r.ID, Sub: r.Sub, State: r.State, Email: r.Email, Confirmed: !r.ProvenAt.IsZero(), Name: r.Name,
+		Language: r.Language, Claims: claims, Password: r.Password != "", CreatedAt: r.CreatedAt,
+		UpdatedAt: r.UpdatedAt, DisabledAt: r.DisabledAt, ExpiresAt: r.ExpiresAt,
+	}
+}
+
+// Create makes an account. *FieldError, ErrTaken, ErrBusy.
+func (d *Directory) Create(ctx context.Context, n NewAccount) (*Account, error) {
+	f, claims, err := checkNew(n)
+	if err != nil {
+		return nil, err
+	}
+	hash := ""
+	if f.password != "" {
+		if hash, err = d.hasher.hash(ctx, f.password, nil); err != nil {
+			return nil, err
+		}
+	}
+	now := d.now()
+	rec := newRecord(f, hash, now)
+	rec.Claims, rec.Language = claims, languageOf(n.Language)
+	if n.Confirmed {
+		rec.State, rec.ProvenAt, rec.ExpiresAt = Active, now, time.Time{}
+	}
+	err = d.store.InTx(ctx, func(ctx context.Context) error { return d.insertByOperator(ctx, rec) })
+	if err != nil {
+		return nil, fmt.Errorf("create an account: %w", err)
+	}
+	return rec.view(), nil
+}
+
+func checkNew(n NewAccount) (f form, claims json.RawMessage, err error) {
+	if f.send, f.canonical, err = parseAddress(n.Email); err != nil {
+		return form{}, nil, &FieldError{Field: "email", Key: "error.email.invalid"}
+	}
+	claims, name, err := checkClaims(n.Claims)
+	if err != nil {
+		return form{}, nil, err
+	}
+	if n.Name != "" {
+		name = n.Name
+	}
+	if f.name, err = checkName("name", name); err != nil {
+		return form{}, nil, err
+	}
+	if n.Password != "" {
+		f.password, err = CheckPassword("password", n.Password, f.canonical, f.name)
+	}
+	return f, claims, err
+}
+
+func (d *Directory) insertByOperator(ctx context.Context, rec Record) error {
+	if err := d.store.LockAddress(ctx, rec.Canonical); err != nil {
+		return err
+	}
+	owner, err := d.owner(ctx, rec.Canonical)
+	if err != nil {
+		return err
+	}
+	if owner.ID != "" {
+		return ErrTaken
+	}
+	if err := d.store.Insert(ctx, rec); err != nil {
+		return err
+	}
+	if rec.State == Active {
+		// The operator's word is a proof like any other: the pending registrations of the address end.
+		err = d.store.DropPending(ctx, rec.Canonical, rec.ID)
+	} else {
+		err = d.mailLinks(ctx, rec, Record{})
+	}
+	if err != nil {
+		return err
+	}
+	return d.operated(ctx, audit.AccountCreated, rec.ID, map[string]any{"confirmed": rec.State == Active})
+}
+
+func (d *Directory) operated(ctx context.Context, event, accountID string, detail map[string]any) error {
+	return d.audit.Record(ctx, audit.Event{
+		Event: event, ActorKind: audit.ActorOperator, Subject: accountID, Detail: detail, At: d.now(),
+	})
+}
+
+// Show finds an account by id, sub or address (the account that has proven it, else the newest pending
+// one). ErrNotFound.
+func (d *Directory) Show(ctx context.Context, ref string) (*Account, error) {
+	rec, err := d.find(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	return rec.view(), nil
+}
+
+func (d *Directory) find(ctx context.Context, ref string) (Record, error) {
+	if !strings.Contains(ref, "@") {
+		if ref == "" || len(ref) > 64 || !plainID(ref) {
+			return Record{}, ErrNotFound
+		}
+		rec, err := d.store.ByID(ctx, ref)
+		if err != nil {
+			return Record{}, fmt.Errorf("find an account: %w", err)
+		}
+		return rec, nil
+	}
+	canonical, err := Canonical(ref)
+	if err != nil {
+		return Record{}, ErrNotFound
+	}
+	found, err := d.store.ByAddress(ctx, canonical, nil, d.now())
+	if err != nil {
+		return Record{}, fmt.Errorf("find an account: %w", err)
+	}
+	if len(found) == 0 {
+		return Record{}, ErrNotFound
+	}
+	return found[0], nil
+}
+
+// operate finds an account and acts on it in one transaction; it returns it as it is afterwards.
+func (d *Directory) operate(ctx context.Context, ref string, act func(ctx context.Context, rec Record) error) (*Account, error) {
+	var after Record
+	err := d.store.InTx(ctx, func(ctx context.Context) error {
+		rec, err := d.find(ctx, ref)
+		if err != nil {
+			return err
+		}
+		if err := act(ctx, rec); err != nil {
+			return err
+		}
+		after, err = d.store.ByID(ctx, rec.ID)
+		if errors.Is(err, ErrNotFound) {
+			after, err = rec, nil // Delete
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return after.view(), nil
+}
+
+// Set changes an account. *FieldError, ErrNotFound, ErrBusy.
+func (d *Directory) Set(ctx context.Context, ref string, c Change) (*Account, error) {
+	rec, err := d.find(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	changed, err := applyChange(rec, c)
+	if err != nil {
+		return nil, err
+	}
+	hash := ""
+	if c.Password != nil {
+		password, err := CheckPassword("password", *c.Password, rec.Canonical, changed.Name)
+		if err != nil {
+			return nil, err
+		}
+		// Outside the transaction: SQLite has one writer, and this takes a while.
+		if hash, err = d.hasher.hash(ctx, password, nil); err != nil {
+			return nil, err
+		}
+	}
+	return d.operate(ctx, rec.ID, func(ctx context.Context, now Record) error {
+		changed, err := applyChange(now, c)
+		if err != nil {
+			return err
+		}
+		if err := d.store.SetProfile(ctx, changed, d.now()); err != nil {
+			return err
+		}
+		if hash == "" {
+			return d.operated(ctx, audit.AccountChanged, rec.ID, nil)
+		}
+		// A17: whoever had the old password keeps nothing.
+		if err := d.store.SetPassword(ctx, rec.ID, hash, d.now()); err != nil {
+			return err
+		}
+		if err := d.endAll(ctx, rec.ID); err != nil {
+			return err
+		}
+		return d.operated(ctx, audit.AccountPasswordChanged, rec.ID, nil)
+	})
+}
+
+func applyChange(rec Record, c Change) (Record, error) {
+	if c.Claims != nil {
+		claims, name, err := checkClaims(c.Claims)
+		if err != nil {
+			return rec, err
+		}
+		rec.Claims = claims
+		if name != "" && c.Name == nil {
+			c.Name = &name
+		}
+	}
+	if c.Name != nil {
+		name, err := checkName("name", *c.Name)
+		if err != nil {
+			return rec, err
+		}
+		rec.Name = name
+	}
+	if c.Language != nil {
+		rec.Language = languageOf(*c.Language)
+	}
+	return rec, nil
+}
+
+// Disable ends all sessions and grants of an account and lets nobody sign in to it. ErrNotFound.
+func (d *Directory) Disable(ctx context.Context, ref string) (*Account, error) {
+	return d.operate(ctx, ref, func(ctx context.Context, rec Record) error {
+		if err := d.store.SetState(ctx, rec.ID, Disabled, d.now()); err != nil {
+			return err
+		}
+		if err := d.endAll(ctx, rec.ID); err != nil {
+			return err
+		}
+		return d.operated(ctx, audit.AccountDisabled, rec.ID, nil)
+	})
+}
+
+// Enable undoes Disable; what was ended stays ended. ErrNotFound.
+func (d *Directory) Enable(ctx context.Context, ref string) (*Account, error) {
+	return d.operate(ctx, ref, func(ctx context.Context, rec Record) error {
+		state := Active
+		if rec.ProvenAt.IsZero() {
+			state = Pending
+		}
+		if err := d.store.SetState(ctx, rec.ID, state, d.now()); err != nil {
+			return err
+		}
+		return d.operated(ctx, audit.AccountEnabled, rec.ID, nil)
+	})
+}
+
+// EndSessions ends all sessions of an account, and the grants that do not outlive them. ErrNotFound.
+func (d *Directory) EndSessions(ctx context.Context, ref string) (*Account, error) {
+	return d.operate(ctx, ref, func(ctx context.Context, rec Record) error {
+		if err := d.sessions.EndAll(ctx, rec.ID, ""); err != nil {
+			return err
+		}
+		return d.operated(ctx, audit.LoginEnded, rec.ID, map[string]any{"all": true})
+	})
+}
+
+// Delete removes an account and everything that hangs on it; the event log keeps its id. ErrNotFound.
+func (d *Directory) Delete(ctx context.Context, ref string) (*Account, error) {
+	return d.operate(ctx, ref, func(ctx context.Context, rec Record) error {
+		if err := d.endAll(ctx, rec.ID); err != nil {
+			return err
+		}
+		if err := d.store.Delete(ctx, rec.ID); err != nil {
+			return err
+		}
+		return d.operated(ctx, audit.AccountDeleted, rec.ID, nil)
+	})
+}

@@ -1,0 +1,323 @@
+package account
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/passport-network/passport/pkg/audit"
+	"github.com/passport-network/passport/pkg/limit"
+	"github.com/passport-network/passport/pkg/mail"
+)
+
+// Registration is a filled-in form, with the terms accepted.
+type Registration struct {
+	FormID      string // the form's one-time id: a double post makes one registration
+	Email       string
+	TermsEmail  string // the address typed again: how the terms are accepted
+	Password    string
+	Name        string
+	Language    string
+	FlowHash    []byte // SHA-256 of the flow cookie of the browser
+	Interaction []byte // hash of the interaction; nil: none
+	IP          netip.Addr
+}
+
+// PendingView is a registration that waits for its confirmation.
+type PendingView struct {
+	ID          string
+	Email       string
+	Name        string
+	Interaction []byte
+	Language    string
+	ExpiresAt   time.Time
+}
+
+// Check says whether the form's first page can be taken: address, password and name, no more.
+// It does no work that differs between addresses. The error is a *FieldError.
+func (d *Directory) Check(r Registration) error {
+	_, err := checkRegistration(r)
+	return err
+}
+
+// form is a registration whose fields are good.
+type form struct {
+	send, canonical string
+	password, name  string
+}
+
+func checkRegistration(r Registration) (form, error) {
+	var f form
+	var err error
+	if f.send, f.canonical, err = parseAddress(r.Email); err != nil {
+		return form{}, err
+	}
+	if f.name, err = checkName("register-name", r.Name); err != nil {
+		return form{}, err
+	}
+	if f.name == "" {
+		return form{}, &FieldError{Field: "register-name", Key: "error.name.empty"}
+	}
+	f.password, err = CheckPassword("register-password", r.Password, f.canonical, f.name)
+	return f, err
+}
+
+// Register writes a pending registration and queues its mail, in one transaction. A known address is
+// answered alike after the same work: its registration is written too, but the mail goes to the owner, says
+// "you already have an account" and has no link, so that nobody can confirm it.
+// Errors: *FieldError, ErrLimited, ErrBusy.
+func (d *Directory) Register(ctx context.Context, r Registration) (id string, err error) {
+	f, err := checkRegistration(r)
+	if err != nil {
+		return "", err
+	}
+	if again, err := Canonical(r.TermsEmail); err != nil || again != f.canonical {
+		return "", &FieldError{Field: "terms-email", Key: "error.terms.mismatch"}
+	}
+	if r.FormID == "" || len(r.FormID) > 64 || !plainID(r.FormID) {
+		return "", &FieldError{Field: "register-email", Key: "error.form.expired"}
+	}
+	if id, ok, err := d.posted(ctx, r); err != nil || ok {
+		return id, err
+	}
+	if err := d.limits.TakeNetwork(ctx, r.IP, limit.RegisterIP, limit.RegisterNet); err != nil {
+		// The other posts of a double click are answered as the first is, however many there are.
+		if id, ok, again := d.posted(ctx, r); again == nil && ok {
+			return id, nil
+		}
+		return "", err
+	}
+	now := d.now()
+	owner, err := d.owner(ctx, f.canonical)
+	if err != nil {
+		return "", err
+	}
+	// With the owner's salt: one derivation at sign-in then tells both the owner and whoever registered the
+	// known address, so that the latter sees the same waiting page as for an unknown one.
+	hash, err := d.hasher.hash(ctx, f.password, d.hasher.saltOf(owner.Password))
+	if err != nil {
+		return "", errors.Join(err, d.limits.RefundNetwork(ctx, r.IP, limit.RegisterIP, limit.RegisterNet))
+	}
+	rec := newRecord(f, hash, now)
+	rec.Language = languageOf(r.Language)
+	rec.FormID, rec.BrowserHash, rec.Interaction = r.FormID, r.FlowHash, r.Interaction
+	rec.TermsAt = now
+	err = d.store.InTx(ctx, func(ctx context.Context) error { return d.insertPending(ctx, rec, owner) })
+	if errors.Is(err, ErrGone) {
+		id, ok, err := d.posted(ctx, r)
+		if err == nil && !ok {
+			// The form's id is another browser's, or its registration was cancelled this moment.
+			err = &FieldError{Field: "register-email", Key: "error.form.expired"}
+		}
+		return id, err
+	}
+	if err != nil {
+		return "", fmt.Errorf("register: %w", err)
+	}
+	return rec.ID, nil
+}
+
+// posted finds what this form has made already, in this browser.
+func (d *Directory) posted(ctx context.Context, r Registration) (string, bool, error) {
+	rec, err := d.store.ByForm(ctx, r.FormID)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return "", false, nil
+	case err != nil:
+		return "", false, fmt.Errorf("read a registration: %w", err)
+	}
+	return rec.ID, subtle.ConstantTimeCompare(rec.BrowserHash, r.FlowHash) == 1, nil
+}
+
+// owner is the account that has proven the address; the zero Record when none has.
+func (d *Directory) owner(ctx context.Context, canonical string) (Record, error) {
+	found, err := d.store.ByAddress(ctx, canonical, nil, d.now())
+	if err != nil {
+		return Record{}, fmt.Errorf("look an address up: %w", err)
+	}
+	if len(found) > 0 && !found[0].ProvenAt.IsZero() {
+		return found[0], nil
+	}
+	return Record{}, nil
+}
+
+func newRecord(f form, hash string, now time.Time) Record {
+	return Record{
+		ID: newID(), Sub: newSub(), State: Pending, Name: f.name, Claims: []byte("{}"), Language: "en",
+		CreatedAt: now, UpdatedAt: now, ExpiresAt: now.Add(PendingLifetime),
+		AddressID: newID(), Email: f.send, Canonical: f.canonical, Password: hash,
+	}
+}
+
+// insertPending runs in a transaction.
+func (d *Directory) insertPending(ctx context.Context, rec, owner Record) error {
+	if err := d.store.Insert(ctx, rec); err != nil {
+		return err
+	}
+	event := audit.Event{Event: audit.AccountRegistered, ActorKind: audit.ActorAnonymous, Subject: rec.ID, At: rec.CreatedAt}
+	if err := d.audit.Record(ctx, event); err != nil {
+		return err
+	}
+	err := d.mailLinks(ctx, rec, owner)
+	if errors.Is(err, ErrLimited) {
+		// A22: the answer stays as it is, the mail does not go. "Send again" works when the hour is over.
+		return nil
+	}
+	return err
+}
+
+// mailLinks makes the account's links anew and queues the mail, in the transaction of ctx. The address's
+// budget is taken inside: it counts mails that are really queued. ErrLimited leaves the links made.
+func (d *Directory) mailLinks(ctx context.Context, rec, owner Record) error {
+	confirm, cancel := newToken(), newToken()
+	links := []Link{{purposeConfirm, hashToken(confirm)}, {purposeCancel, hashToken(cancel)}}
+	if err := d.store.SetLinks(ctx, rec, links, d.now(), rec.ExpiresAt); err != nil {
+		return err
+	}
+	if err := d.limits.Take(ctx, limit.MailAddressHour, rec.Canonical); err != nil {
+		return err
+	}
+	if err := d.limits.Take(ctx, limit.MailAddressDay, rec.Canonical); err != nil {
+		return errors.Join(err, d.limits.Refund(ctx, limit.MailAddressHour, rec.Canonical))
+	}
+	msg := mail.Message{
+		To: rec.Email, Language: rec.Language, Template: "confirm",
+		Data: map[string]string{"confirm": confirm, "cancel": cancel},
+	}
+	if owner.ID != "" {
+		// CVE-2019-19844: to the stored address, never to the one that a stranger typed.
+		msg = mail.Message{To: owner.Email, Name: owner.Name, Language: owner.Language, Template: "known"}
+	}
+	return d.mail.Send(ctx, msg)
+}
+
+// Pending is the newest registration of this browser that still waits: ErrNoPending.
+func (d *Directory) Pending(ctx context.Context, flowHash []byte) (*PendingView, error) {
+	rec, err := d.pendingHere(ctx, flowHash)
+	if err != nil {
+		return nil, err
+	}
+	return rec.pendingView(), nil
+}
+
+// PendingAt is Pending for a browser that did not register but gave the right password:
+// waiting is Authenticated.Waiting. ErrNoPending.
+func (d *Directory) PendingAt(ctx context.Context, waiting string) (*PendingView, error) {
+	rec, err := d.pendingAt(ctx, waiting)
+	if err != nil {
+		return nil, err
+	}
+	return rec.pendingView(), nil
+}
+
+// Resend makes new links in place of the old ones and mails them; the old ones are dead.
+// Errors: ErrNoPending, ErrLimited (the old links then live on).
+func (d *Directory) Resend(ctx context.Context, flowHash []byte, ip netip.Addr) error {
+	rec, err := d.pendingHere(ctx, flowHash)
+	if err != nil {
+		return err
+	}
+	return d.resend(ctx, rec, ip)
+}
+
+// ResendAt is Resend by Authenticated.Waiting.
+func (d *Directory) ResendAt(ctx context.Context, waiting string, ip netip.Addr) error {
+	rec, err := d.pendingAt(ctx, waiting)
+	if err != nil {
+		return err
+	}
+	return d.resend(ctx, rec, ip)
+}
+
+func (d *Directory) resend(ctx context.Context, rec Record, ip netip.Addr) error {
+	if err := d.limits.TakeNetwork(ctx, ip, limit.MailIP, limit.MailNet); err != nil {
+		return err
+	}
+	owner, err := d.owner(ctx, rec.Canonical)
+	if err != nil {
+		return err
+	}
+	err = d.store.InTx(ctx, func(ctx context.Context) error {
+		if err := d.store.LockAddress(ctx, rec.Canonical); err != nil {
+			return err
+		}
+		return d.mailLinks(ctx, rec, owner)
+	})
+	switch {
+	case errors.Is(err, ErrGone):
+		return ErrNoPending
+	case err != nil:
+		return fmt.Errorf("mail the links again: %w", err)
+	}
+	return nil
+}
+
+func (d *Directory) pendingHere(ctx context.Context, flowHash []byte) (Record, error) {
+	if len(flowHash) == 0 {
+		return Record{}, ErrNoPending
+	}
+	return noPending(d.store.ByBrowser(ctx, flowHash, d.now()))
+}
+
+func (d *Directory) pendingAt(ctx context.Context, waiting string) (Record, error) {
+	if !plausibleToken(waiting) {
+		return Record{}, ErrNoPending
+	}
+	return noPending(d.store.ByLink(ctx, purposeWaiting, hashToken(waiting), d.now()))
+}
+
+func noPending(rec Record, err error) (Record, error) {
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return Record{}, ErrNoPending
+	case err != nil:
+		return Record{}, fmt.Errorf("read a registration: %w", err)
+	}
+	return rec, nil
+}
+
+func (r Record) pendingView() *PendingView {
+	return &PendingView{ID: r.ID, Email: r.Email, Name: r.Name, Interaction: r.Interaction, Language: r.Language, ExpiresAt: r.ExpiresAt}
+}
+
+func newID() string { return uuid.Must(uuid.NewV7()).String() }
+
+// newSub is what sites know the person by: 128 random bits.
+func newSub() string {
+	b := make([]byte, 16)
+	_, _ = rand.Read(b) // never fails (crypto/rand)
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+// newToken is 256 random bits.
+func newToken() string {
+	b := make([]byte, 32)
+	_, _ = rand.Read(b) // never fails (crypto/rand)
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+// hashToken: 256 random bits need no salt and no slow hash.
+func hashToken(token string) []byte {
+	h := sha256.Sum256([]byte(token))
+	return h[:]
+}
+
+// plausibleToken keeps the megabytes that strangers send away from hash and database.
+func plausibleToken(s string) bool { return len(s) == 43 && plainID(s) }
+
+func plainID(s string) bool {
+	for i := range len(s) {
+		if !letterOrDigit(s[i]) && s[i] != '-' && s[i] != '_' {
+			return false
+		}
+	}
+	return true
+}

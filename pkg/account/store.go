@@ -1,0 +1,119 @@
+package account
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+)
+
+// States of an account, as the database has them.
+const (
+	Pending  = "pending"  // registered; no address proven
+	Active   = "active"   // may use the network
+	Disabled = "disabled" // by the operator
+)
+
+// Purposes of the links in mails.
+const (
+	purposeConfirm = "confirm"
+	purposeCancel  = "cancel"
+	// purposeWaiting is no link: it shows the waiting page in a browser that did not register but gave
+	// the right password, without binding the registration to that browser.
+	purposeWaiting = "waiting"
+)
+
+// ErrGone: a conditional write hit no row: what the read before it saw no longer holds.
+var ErrGone = errors.New("no longer holds")
+
+// Record is an account with its primary address and its password.
+type Record struct {
+	ID          string
+	Sub         string
+	State       string
+	Name        string
+	Claims      json.RawMessage // the other standard claims (OpenID Connect Core §5.1), a JSON object
+	Language    string
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
+	DisabledAt  time.Time
+	TermsAt     time.Time
+	ExpiresAt   time.Time // pending: purged then
+	FormID      string    // of the registration form; empty: made by the operator
+	BrowserHash []byte    // SHA-256 of the flow cookie of the browser that registered
+	Interaction []byte    // hash of the interaction in which it was registered
+
+	AddressID string
+	Email     string // as typed
+	Canonical string
+	ProvenAt  time.Time // zero: not proven
+
+	Password string // PHC string; empty: none
+}
+
+// Link is one secret of a mail, as it is kept.
+type Link struct {
+	Purpose string
+	Hash    []byte // SHA-256 of the token
+}
+
+// Proof is what confirming an address writes.
+type Proof struct {
+	Hash      []byte // of the confirm link: must be live
+	AccountID string // must be pending
+	AddressID string
+	Canonical string
+	At        time.Time
+	// Fresh: the person set a new password: this one replaces what was set before, and all else that the
+	// registration brought is dropped.
+	Fresh    bool
+	Password string
+	Language string
+}
+
+// Store keeps accounts. Every method joins the transaction that ctx carries. Pending accounts and links
+// past their expiry are not returned.
+type Store interface {
+	// InTx runs fn in one transaction; an error of fn rolls it back.
+	InTx(ctx context.Context, fn func(ctx context.Context) error) error
+
+	// ByAddress reads at most two accounts that name the address: first the one that has proven it, if any;
+	// then the pending one that this browser made last, else the newest pending one.
+	ByAddress(ctx context.Context, canonical string, browser []byte, now time.Time) ([]Record, error)
+	// ByBrowser reads the newest pending account that this browser registered: ErrNotFound.
+	ByBrowser(ctx context.Context, browser []byte, now time.Time) (Record, error)
+	// ByForm reads the account that this form made: ErrNotFound.
+	ByForm(ctx context.Context, formID string) (Record, error)
+	// ByLink reads the pending account of a live link: ErrNotFound.
+	ByLink(ctx context.Context, purpose string, hash []byte, now time.Time) (Record, error)
+	// ByID reads by id or sub: ErrNotFound.
+	ByID(ctx context.Context, idOrSub string) (Record, error)
+
+	// Insert writes account, address and password: ErrGone when this form has made an account already,
+	// ErrTaken when the address is to be proven and another account has proven it.
+	Insert(ctx context.Context, r Record) error
+	// SetLinks replaces the live links of these purposes: ErrGone when the account is not pending any more.
+	SetLinks(ctx context.Context, r Record, links []Link, at, expires time.Time) error
+	// LockAddress makes concurrent changes of the accounts that name this address wait for each other until
+	// the transaction ends.
+	LockAddress(ctx context.Context, canonical string) error
+	// Prove spends the confirm link, activates the account, proves the address, deletes the account's other
+	// links and every other pending account that names the address: ErrGone, and the transaction is lost,
+	// unless the link was live, the account pending and the address not proven by another account.
+	Prove(ctx context.Context, p Proof) error
+	// Cancel deletes a pending account by its live cancel link: ErrGone.
+	Cancel(ctx context.Context, accountID string, hash []byte, now time.Time) error
+
+	// SignedIn records the use of a password; a non-empty hash replaces the one that was read (old).
+	SignedIn(ctx context.Context, accountID, old, hash string, at time.Time) error
+	// SetPassword replaces the password.
+	SetPassword(ctx context.Context, accountID, hash string, at time.Time) error
+	// SetProfile replaces name, language and claims.
+	SetProfile(ctx context.Context, r Record, at time.Time) error
+	// SetState moves an account to a state: ErrNotFound.
+	SetState(ctx context.Context, accountID, state string, at time.Time) error
+	// DropPending deletes every pending account that names the address but one ("": all).
+	DropPending(ctx context.Context, canonical, except string) error
+	// Delete removes the account and everything that hangs on it: ErrNotFound.
+	Delete(ctx context.Context, accountID string) error
+}

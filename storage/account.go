@@ -1,0 +1,360 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+
+	"github.com/passport-network/passport/pkg/account"
+)
+
+var _ account.Store = (*Store)(nil)
+
+var accountRows = []any{&accountRow{}, &addressRow{}, &credentialRow{}, &mailTokenRow{}}
+
+type accountRow struct {
+	ID          string `gorm:"primaryKey"`
+	Sub         string
+	State       string
+	Name        string
+	Claims      string
+	Language    string
+	CreatedAt   stamp `gorm:"autoCreateTime:false"`
+	UpdatedAt   stamp `gorm:"autoUpdateTime:false"`
+	DisabledAt  stamp
+	TermsAt     stamp
+	ExpiresAt   stamp
+	FormID      *string
+	BrowserHash []byte
+	Interaction []byte
+}
+
+func (accountRow) TableName() string { return "account" }
+
+type addressRow struct {
+	ID        string `gorm:"primaryKey"`
+	AccountID string
+	Email     string
+	Canonical string
+	IsPrimary bool
+	ProvenAt  stamp
+	CreatedAt stamp `gorm:"autoCreateTime:false"`
+}
+
+func (addressRow) TableName() string { return "address" }
+
+// kindPassword is the one kind of credential so far.
+const kindPassword = "password"
+
+type credentialRow struct {
+	ID        string `gorm:"primaryKey"`
+	AccountID string
+	Kind      string
+	Secret    string
+	CreatedAt stamp `gorm:"autoCreateTime:false"`
+	UsedAt    stamp
+}
+
+func (credentialRow) TableName() string { return "credential" }
+
+type mailTokenRow struct {
+	Purpose   string `gorm:"primaryKey"`
+	Hash      []byte `gorm:"primaryKey"`
+	AccountID string
+	AddressID string
+	CreatedAt stamp `gorm:"autoCreateTime:false"`
+	ExpiresAt stamp
+	UsedAt    stamp
+}
+
+func (mailTokenRow) TableName() string { return "mail_token" }
+
+// personRow is an account with its primary address and its password: what one statement reads.
+type personRow struct {
+	accountRow `gorm:"embedded"`
+	AddressID  string
+	Email      string
+	Canonical  string
+	ProvenAt   stamp
+	Secret     *string
+}
+
+func (p personRow) record() account.Record {
+	r := account.Record{
+		ID: p.ID, Sub: p.Sub, State: p.State, Name: p.Name, Claims: []byte(p.Claims), Language: p.Language,
+		CreatedAt: p.CreatedAt.Time, UpdatedAt: p.UpdatedAt.Time, DisabledAt: p.DisabledAt.Time,
+		TermsAt: p.TermsAt.Time, ExpiresAt: p.ExpiresAt.Time, BrowserHash: p.BrowserHash, Interaction: p.Interaction,
+		AddressID: p.AddressID, Email: p.Email, Canonical: p.Canonical, ProvenAt: p.ProvenAt.Time,
+	}
+	if p.FormID != nil {
+		r.FormID = *p.FormID
+	}
+	if p.Secret != nil {
+		r.Password = *p.Secret
+	}
+	return r
+}
+
+const selectPerson = `SELECT account.*, address.id AS address_id, address.email, address.canonical, address.proven_at,
+		credential.secret
+	FROM account
+	JOIN address ON address.account_id = account.id
+	LEFT JOIN credential ON credential.account_id = account.id AND credential.kind = 'password'
+	`
+
+// person reads one: account.ErrNotFound.
+func (s *Store) person(ctx context.Context, tail string, args ...any) (account.Record, error) {
+	var rows []personRow
+	if err := s.read(ctx).Raw(selectPerson+tail, args...).Scan(&rows).Error; err != nil {
+		return account.Record{}, err
+	}
+	if len(rows) == 0 {
+		return account.Record{}, account.ErrNotFound
+	}
+	return rows[0].record(), nil
+}
+
+// ByAddress reads first the account that has proven the address, then this browser's newest pending one,
+// else the newest: the two that a sign-in can be about.
+func (s *Store) ByAddress(ctx context.Context, canonical string, browser []byte, now time.Time) ([]account.Record, error) {
+	var rows []personRow
+	err := s.read(ctx).Raw(selectPerson+`
+		WHERE address.canonical = @canonical AND (address.proven_at IS NOT NULL
+			OR account.state = 'pending' AND account.expires_at > @now)
+		ORDER BY CASE WHEN address.proven_at IS NOT NULL THEN 0 WHEN account.browser_hash = @browser THEN 1 ELSE 2 END,
+			account.created_at DESC, account.id DESC
+		LIMIT 2`, map[string]any{"canonical": canonical, "browser": notNil(browser), "now": at(now)}).Scan(&rows).Error
+	if err != nil {
+		return nil, err
+	}
+	found := make([]account.Record, len(rows))
+	for i, r := range rows {
+		found[i] = r.record()
+	}
+	return found, nil
+}
+
+// notNil: a comparison with an empty value is false in both databases, one with NULL has no value.
+func notNil(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
+// ByBrowser reads the newest pending account that this browser registered.
+func (s *Store) ByBrowser(ctx context.Context, browser []byte, now time.Time) (account.Record, error) {
+	return s.person(ctx, `WHERE address.is_primary AND account.browser_hash = ? AND account.state = 'pending'
+		AND account.expires_at > ? ORDER BY account.created_at DESC, account.id DESC LIMIT 1`, notNil(browser), at(now))
+}
+
+// ByForm reads the account that this form made.
+func (s *Store) ByForm(ctx context.Context, formID string) (account.Record, error) {
+	return s.person(ctx, `WHERE address.is_primary AND account.form_id = ?`, formID)
+}
+
+// ByLink reads the pending account of a live link. The purpose is part of the key (A3).
+func (s *Store) ByLink(ctx context.Context, purpose string, hash []byte, now time.Time) (account.Record, error) {
+	return s.person(ctx, `JOIN mail_token ON mail_token.address_id = address.id
+		WHERE mail_token.purpose = ? AND mail_token.hash = ? AND mail_token.used_at IS NULL
+		AND mail_token.expires_at > ? AND account.state = 'pending' AND account.expires_at > ?`,
+		purpose, hash, at(now), at(now))
+}
+
+// ByID reads by id or sub.
+func (s *Store) ByID(ctx context.Context, idOrSub string) (account.Record, error) {
+	return s.person(ctx, `WHERE address.is_primary AND (account.id = ? OR account.sub = ?)`, idOrSub, idOrSub)
+}
+
+// Insert writes account, address and password. The form's unique id settles which of its posts it is.
+func (s *Store) Insert(ctx context.Context, r account.Record) error {
+	return s.InTx(ctx, func(ctx context.Context) error {
+		row := accountRow{
+			ID: r.ID, Sub: r.Sub, State: r.State, Name: r.Name, Claims: string(r.Claims), Language: r.Language,
+			CreatedAt: at(r.CreatedAt), UpdatedAt: at(r.UpdatedAt), DisabledAt: at(r.DisabledAt), TermsAt: at(r.TermsAt),
+			ExpiresAt: at(r.ExpiresAt), BrowserHash: r.BrowserHash, Interaction: r.Interaction,
+		}
+		if r.FormID != "" {
+			row.FormID = &r.FormID
+		}
+		if err := oneRow(s.db(ctx).Clauses(clause.OnConflict{DoNothing: true}).Create(&row), account.ErrGone); err != nil {
+			return err
+		}
+		err := s.db(ctx).Create(&addressRow{
+			ID: r.AddressID, AccountID: r.ID, Email: r.Email, Canonical: r.Canonical, IsPrimary: true,
+			ProvenAt: at(r.ProvenAt), CreatedAt: at(r.CreatedAt),
+		}).Error
+		if errors.Is(err, gorm.ErrDuplicatedKey) {
+			return account.ErrTaken
+		}
+		if err != nil || r.Password == "" {
+			return err
+		}
+		return s.insertPassword(ctx, r.ID, r.Password, r.CreatedAt)
+	})
+}
+
+func (s *Store) insertPassword(ctx context.Context, accountID, hash string, when time.Time) error {
+	return s.db(ctx).Create(&credentialRow{
+		ID: newID(), AccountID: accountID, Kind: kindPassword, Secret: hash, CreatedAt: at(when),
+	}).Error
+}
+
+// SetLinks replaces the live links of these purposes. The lock on the account makes it wait for a
+// confirmation or a cancellation that is under way.
+func (s *Store) SetLinks(ctx context.Context, r account.Record, links []account.Link, when, expires time.Time) error {
+	return s.InTx(ctx, func(ctx context.Context) error {
+		var pending []string
+		q := `SELECT id FROM account WHERE id = ? AND state = 'pending'` + s.forUpdate()
+		if err := s.db(ctx).Raw(q, r.ID).Scan(&pending).Error; err != nil {
+			return err
+		}
+		if len(pending) == 0 {
+			return account.ErrGone
+		}
+		for _, l := range links {
+			old := s.db(ctx).Where("address_id = ? AND purpose = ?", r.AddressID, l.Purpose).Delete(&mailTokenRow{})
+			if old.Error != nil {
+				return old.Error
+			}
+			err := s.db(ctx).Create(&mailTokenRow{
+				Purpose: l.Purpose, Hash: l.Hash, AccountID: r.ID, AddressID: r.AddressID,
+				CreatedAt: at(when), ExpiresAt: at(expires),
+			}).Error
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// forUpdate ends a SELECT that locks what it reads. SQLite's one immediate writer needs none.
+func (s *Store) forUpdate() string {
+	if s.postgres() {
+		return " FOR UPDATE"
+	}
+	return ""
+}
+
+// LockAddress locks every row that names the address, in one order: two confirmations would else wait for
+// each other, one at the unique index, one at the pending account that it is to delete.
+func (s *Store) LockAddress(ctx context.Context, canonical string) error {
+	if !s.postgres() {
+		return nil
+	}
+	var ids []string
+	return s.db(ctx).Raw(`SELECT id FROM address WHERE canonical = ? ORDER BY id FOR UPDATE`, canonical).Scan(&ids).Error
+}
+
+// Prove spends the link, activates the account, proves the address and ends every other registration of it.
+func (s *Store) Prove(ctx context.Context, p account.Proof) error {
+	return s.InTx(ctx, func(ctx context.Context) error {
+		spent := s.db(ctx).Model(&mailTokenRow{}).
+			Where("purpose = 'confirm' AND hash = ? AND account_id = ? AND used_at IS NULL AND expires_at > ?", p.Hash, p.AccountID, at(p.At)).
+			Update("used_at", at(p.At))
+		if err := oneRow(spent, account.ErrGone); err != nil {
+			return err
+		}
+		set := map[string]any{
+			"state": account.Active, "updated_at": at(p.At), "expires_at": nil, "browser_hash": nil, "interaction": nil,
+		}
+		if p.Fresh {
+			// Nobody has accepted the terms who has proven to be the owner.
+			set["name"], set["claims"], set["terms_at"], set["language"] = "", "{}", nil, p.Language
+		}
+		active := s.db(ctx).Model(&accountRow{}).Where("id = ? AND state = 'pending'", p.AccountID).Updates(set)
+		if err := oneRow(active, account.ErrGone); err != nil {
+			return err
+		}
+		proven := s.db(ctx).Model(&addressRow{}).Where("id = ? AND account_id = ? AND proven_at IS NULL", p.AddressID, p.AccountID).
+			Update("proven_at", at(p.At))
+		if errors.Is(proven.Error, gorm.ErrDuplicatedKey) {
+			return account.ErrGone // another account was faster
+		}
+		if err := oneRow(proven, account.ErrGone); err != nil {
+			return err
+		}
+		if p.Fresh {
+			if err := s.dropCredentials(ctx, p); err != nil {
+				return err
+			}
+		}
+		if err := s.db(ctx).Where("account_id = ?", p.AccountID).Delete(&mailTokenRow{}).Error; err != nil {
+			return err
+		}
+		return s.DropPending(ctx, p.Canonical, p.AccountID)
+	})
+}
+
+// dropCredentials replaces everything with which somebody could sign in.
+func (s *Store) dropCredentials(ctx context.Context, p account.Proof) error {
+	if err := s.db(ctx).Where("account_id = ?", p.AccountID).Delete(&credentialRow{}).Error; err != nil {
+		return err
+	}
+	if err := s.db(ctx).Where("account_id = ? AND id <> ?", p.AccountID, p.AddressID).Delete(&addressRow{}).Error; err != nil {
+		return err
+	}
+	return s.insertPassword(ctx, p.AccountID, p.Password, p.At)
+}
+
+// DropPending deletes every pending account that names the address but one.
+func (s *Store) DropPending(ctx context.Context, canonical, except string) error {
+	return s.db(ctx).Where(`state = 'pending' AND id <> ? AND id IN (SELECT account_id FROM address WHERE canonical = ?)`,
+		except, canonical).Delete(&accountRow{}).Error
+}
+
+// Cancel deletes a pending account by its live cancel link.
+func (s *Store) Cancel(ctx context.Context, accountID string, hash []byte, now time.Time) error {
+	gone := s.db(ctx).Where(`id = ? AND state = 'pending' AND EXISTS (SELECT 1 FROM mail_token
+			WHERE mail_token.account_id = account.id AND purpose = 'cancel' AND hash = ? AND used_at IS NULL
+			AND mail_token.expires_at > ?)`, accountID, hash, at(now)).Delete(&accountRow{})
+	return oneRow(gone, account.ErrGone)
+}
+
+// SignedIn records the use of a password; it hits no row when password or account have changed meanwhile.
+func (s *Store) SignedIn(ctx context.Context, accountID, old, hash string, when time.Time) error {
+	set := map[string]any{"used_at": at(when)}
+	if hash != "" {
+		set["secret"] = hash
+	}
+	used := s.db(ctx).Model(&credentialRow{}).Where(`account_id = ? AND kind = 'password' AND secret = ?
+		AND EXISTS (SELECT 1 FROM account WHERE account.id = credential.account_id AND account.state = 'active')`,
+		accountID, old).Updates(set)
+	return oneRow(used, account.ErrGone)
+}
+
+// SetPassword replaces the password.
+func (s *Store) SetPassword(ctx context.Context, accountID, hash string, when time.Time) error {
+	return s.InTx(ctx, func(ctx context.Context) error {
+		err := s.db(ctx).Where("account_id = ? AND kind = 'password'", accountID).Delete(&credentialRow{}).Error
+		if err != nil {
+			return err
+		}
+		return s.insertPassword(ctx, accountID, hash, when)
+	})
+}
+
+// SetProfile replaces name, language and claims.
+func (s *Store) SetProfile(ctx context.Context, r account.Record, when time.Time) error {
+	return oneRow(s.db(ctx).Model(&accountRow{}).Where("id = ?", r.ID).Updates(map[string]any{
+		"name": r.Name, "language": r.Language, "claims": string(r.Claims), "updated_at": at(when),
+	}), account.ErrNotFound)
+}
+
+// SetState moves an account to a state.
+func (s *Store) SetState(ctx context.Context, accountID, state string, when time.Time) error {
+	set := map[string]any{"state": state, "updated_at": at(when), "disabled_at": nil}
+	if state == account.Disabled {
+		set["disabled_at"] = at(when)
+	}
+	return oneRow(s.db(ctx).Model(&accountRow{}).Where("id = ?", accountID).Updates(set), account.ErrNotFound)
+}
+
+// Delete removes the account; everything that hangs on it goes by the foreign keys.
+func (s *Store) Delete(ctx context.Context, accountID string) error {
+	return oneRow(s.db(ctx).Where("id = ?", accountID).Delete(&accountRow{}), account.ErrNotFound)
+}
