@@ -104,8 +104,8 @@ type Notice struct {
 // Logout asks whether to sign out.
 type Logout struct {
 	Base
-	Site *Site // who asked; nil: the person
-	One  bool  // one account of several signs out
+	Site  *Site  // who asked; nil: the person
+	Email string // the one account of several that signs out; empty: all
 }
 
 // Error is every error page.

@@ -50,7 +50,7 @@ func samples() map[string]Page {
 		"cancel":         &Cancel{Base: Base{Link: "abc", Token: "token"}, Email: ada.Email},
 		"cancelled":      &Notice{Title: "cancelled.title", Body: "cancelled.body", Action: "cancelled.home", To: "/"},
 		"logout":         &Logout{Base: flow},
-		"logout-site":    &Logout{Base: flow, Site: site, One: true},
+		"logout-site":    &Logout{Base: flow, Site: site, Email: ada.Email},
 		"loggedout":      &Notice{Title: "loggedout.title", Body: "loggedout.body", Action: "loggedout.home", To: "/"},
 		"error":          &Error{Base: Base{RequestID: "0123456789abcdef"}, Status: 404, Key: "notfound"},
 		"home":           &Home{Dev: true},

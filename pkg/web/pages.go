@@ -76,7 +76,7 @@ func (p *Pages) Logout() logout.Pages {
 	return logout.Pages{
 		Error: p.Error,
 		Confirm: func(w http.ResponseWriter, r *http.Request, v logout.View) {
-			page := &templates.Logout{Site: site(v), One: v.AccountID != ""}
+			page := &templates.Logout{Site: site(v), Email: v.Email}
 			page.Interaction = v.I
 			page.Token = p.FormToken(w, r, "logout", v.I)
 			p.show(w, r, http.StatusOK, v.UILocales, page)

@@ -20,8 +20,8 @@ const (
 	maxBody = 64 << 10
 )
 
-// Handler is the whole public server. In order: the notes on the request, the log line, panics, sizes, our own
-// host, encodings; then the route with its headers, CORS and the check of forms.
+// Handler is the whole public server. In order: the notes on the request, the log line, panics, the URL's size, our
+// own host; then the route with its headers, CORS, the body's size and encoding, and the check of forms.
 func (s *Site) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := s.cfg.Now()
@@ -31,7 +31,7 @@ func (s *Site) Handler() http.Handler {
 		defer s.rescue(rec, r, q)
 		q.route, q.kind = "refused", Own
 		setHeaders(rec.Header(), Own, q.nonce, s.https)
-		if err := s.admit(rec, r); err != nil {
+		if err := s.admit(r); err != nil {
 			s.answer(rec, r, err)
 			return
 		}
@@ -40,19 +40,25 @@ func (s *Site) Handler() http.Handler {
 }
 
 // admit refuses what no route may see.
-func (s *Site) admit(w http.ResponseWriter, r *http.Request) error {
+func (s *Site) admit(r *http.Request) error {
 	switch {
 	case len(r.RequestURI) > maxURL:
 		return &Error{Status: http.StatusRequestURITooLong, Key: "request_too_large"}
 	case !sameHost(r.Host, s.host, s.https):
 		// A4: nothing we say depends on the Host header, and another's is not answered.
 		return &Error{Status: http.StatusMisdirectedRequest, Key: "host"}
+	}
+	return nil
+}
+
+// readBody refuses what no handler may unpack or read.
+func readBody(w http.ResponseWriter, r *http.Request) error {
+	switch {
 	case r.Header.Get("Content-Encoding") != "":
 		return &Error{Status: http.StatusUnsupportedMediaType, Key: "type"} // D7: a small bomb unpacks to a large one
 	case r.ContentLength > maxBody:
 		return &Error{Status: http.StatusRequestEntityTooLarge, Key: "request_too_large"}
-	}
-	if r.Body == nil || r.Body == http.NoBody {
+	case r.Body == nil || r.Body == http.NoBody:
 		return nil
 	}
 	// Read before any handler runs: a body without a length must not be cut in the middle of a parse.
@@ -120,6 +126,10 @@ func (s *Site) serve(route Route) http.Handler {
 		}
 		setHeaders(h, route.Kind, q.nonce, s.https)
 		s.cors(h, r, route)
+		if err := readBody(w, r); err != nil {
+			s.answer(w, r, err)
+			return
+		}
 		if !route.Protocol {
 			// B1, B4: Sec-Fetch-Site, else Origin against Host. GET and HEAD always pass; they change nothing.
 			if err := s.forms.Check(r); err != nil {

@@ -1,13 +1,12 @@
 package signin
 
 import (
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"net/http"
 	"time"
-
-	"encoding/base64"
 
 	"github.com/google/uuid"
 
@@ -86,7 +85,11 @@ func (s *Room) postTerms(w http.ResponseWriter, r *http.Request) error {
 		in.Interaction = oidc.InteractionHash(f.id)
 	}
 	_, err = s.Accounts.Register(r.Context(), in)
-	if errs, ok := field(err); ok {
+	if errs, ok := field(err); ok && errs["terms-email"] == "" { // the page before has to be filled in again
+		page := &templates.Register{Base: s.base(w, r, "register", f), Site: f.site(), Email: d.Email, Full: d.Name}
+		page.Errors = errs
+		return s.Pages.Render(w, r, http.StatusUnprocessableEntity, f.locales(), page)
+	} else if ok {
 		page := &templates.Terms{Base: s.base(w, r, "terms", f), Site: f.site(), Sealed: form["sealed"], Email: d.Email}
 		page.Errors = errs
 		return s.Pages.Render(w, r, http.StatusUnprocessableEntity, f.locales(), page)

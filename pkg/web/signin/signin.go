@@ -79,7 +79,7 @@ func (f flow) site() *templates.Site {
 		return nil
 	}
 	m := f.view.Client.Metadata
-	return &templates.Site{Name: f.view.ClientName, Host: f.view.ClientHost, Policy: m.PolicyURI, Terms: m.TosURI}
+	return &templates.Site{Name: f.view.ClientName, Host: f.view.ClientHost, Policy: m.PolicyURI, Terms: m.TOSURI}
 }
 
 func (f flow) locales() string {
