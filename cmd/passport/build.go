@@ -1,20 +1,175 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"net/http"
 
 	"github.com/spf13/cobra"
 
+	"github.com/passport-network/passport/oidc"
+	"github.com/passport-network/passport/oidc/client"
+	"github.com/passport-network/passport/oidc/engine"
+	"github.com/passport-network/passport/oidc/logout"
+	"github.com/passport-network/passport/pkg/account"
+	"github.com/passport-network/passport/pkg/clock"
 	"github.com/passport-network/passport/pkg/config"
+	"github.com/passport-network/passport/pkg/keys"
+	"github.com/passport-network/passport/pkg/limit"
+	"github.com/passport-network/passport/pkg/mail"
+	"github.com/passport-network/passport/pkg/outbound"
+	"github.com/passport-network/passport/pkg/outbox"
+	"github.com/passport-network/passport/pkg/session"
+	"github.com/passport-network/passport/pkg/web"
+	"github.com/passport-network/passport/pkg/web/myaccount"
+	"github.com/passport-network/passport/pkg/web/signin"
 	"github.com/passport-network/passport/storage"
 )
 
 // app is the wired program: what the subcommands work with.
 type app struct {
-	cfg    *config.Config
-	logger *slog.Logger
-	store  *storage.Store
+	cfg      *config.Config
+	logger   *slog.Logger
+	metrics  *metrics
+	store    *storage.Store
+	clock    *clock.Clock
+	sealer   *keys.Sealer
+	ring     *keys.Ring
+	clients  *client.Registry
+	sessions *session.Manager
+	limits   *limit.Limiter
+	outbox   *outbox.Queue
+	outbound *outbound.Client
+	mailer   *mail.Mailer
+	accounts *account.Directory
 }
 
 // openFunc opens the app of a command; the command closes it.
 type openFunc func(cmd *cobra.Command) (*app, error)
+
+// newApp opens the database, brings its schema up to date, and wires every room but those that answer requests.
+func newApp(ctx context.Context, cfg *config.Config, logger *slog.Logger) (_ *app, err error) {
+	a := &app{cfg: cfg, logger: logger, metrics: newMetrics()}
+	if a.store, err = storage.Open(ctx, cfg.Database); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.close())
+		}
+	}()
+	if err = a.store.Migrate(ctx); err != nil {
+		return nil, fmt.Errorf("migrate: %w", err)
+	}
+	a.clock = clock.New(a.store.Now)
+	if err = a.clock.Measure(ctx); err != nil {
+		return nil, fmt.Errorf("measure the database's clock: %w", err)
+	}
+	now := a.clock.Now
+
+	var previous [][]byte
+	for _, s := range cfg.SecretPrevious {
+		previous = append(previous, []byte(s))
+	}
+	if a.sealer, err = keys.NewSealer([]byte(cfg.Secret), previous...); err != nil {
+		return nil, err
+	}
+	if a.ring, err = keys.Open(ctx, keys.Config{
+		Store: a.store, Sealer: a.sealer, Now: now, KeySetMaxAge: cfg.KeySetMaxAge,
+	}); err != nil {
+		return nil, err
+	}
+	a.clients = client.NewRegistry(client.Config{
+		Store: a.store, Now: now, HashKey: a.ring.Secret(keys.SecretClient), Sealer: a.sealer, Audit: a.store, Logger: logger,
+	})
+	if a.sessions, err = session.New(session.Config{
+		Store: a.store, Issuer: cfg.Issuer, Now: now, Lifetime: cfg.SessionLifetime,
+	}); err != nil {
+		return nil, err
+	}
+	a.limits = limit.New(limit.Config{
+		Store: a.store, Exempt: cfg.LimitExempt, HashKey: a.ring.Secret(keys.SecretClient), Now: now,
+	})
+	a.outbox = outbox.New(outbox.Config{
+		Store: a.store, Sealer: a.sealer, Now: now, Logger: logger, Count: a.metrics.job,
+	})
+	if a.outbound, err = outbound.New(outbound.Config{
+		Allow: cfg.OutboundAllow, CAFile: cfg.OutboundCAFile, Issuer: cfg.Issuer,
+	}); err != nil {
+		return nil, err
+	}
+	if a.mailer, err = mail.New(mail.Config{
+		From: cfg.MailFrom, Issuer: cfg.Issuer, Brand: cfg.Brand, SMTP: cfg.SMTPURL, CAFile: cfg.OutboundCAFile,
+		Queue: a.outbox, Now: now,
+	}); err != nil {
+		return nil, err
+	}
+	a.accounts, err = account.New(account.Config{
+		Store: a.store, Mail: a.mailer, Limits: a.limits, Sessions: a.sessions, Grants: a.store, Audit: a.store, Now: now,
+	})
+	return a, err
+}
+
+// handler wires the rooms that answer requests.
+func (a *app) handler() (http.Handler, error) {
+	now, cfg := a.clock.Now, a.cfg
+	pages, err := web.NewPages(web.PagesConfig{
+		Issuer: cfg.Issuer, Brand: cfg.Brand, FormKey: a.ring.Secret(keys.SecretForm), Sessions: a.sessions, Logger: a.logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	flows, err := engine.New(engine.Config{
+		Issuer: cfg.Issuer, Clients: a.clients, Store: a.store, Keys: a.ring, Now: now, Audit: a.store,
+		RefreshGrace: cfg.RefreshGrace,
+	})
+	if err != nil {
+		return nil, err
+	}
+	provider, err := oidc.New(oidc.Config{
+		Issuer: cfg.Issuer, Engine: flows, Store: a.store, Clients: a.clients, Keys: a.ring, Sessions: a.sessions,
+		Limits: a.limits, Now: now, Audit: a.store, Pages: pages.OIDC(), ClientIP: web.ClientIP,
+	})
+	if err != nil {
+		return nil, err
+	}
+	leaving, err := logout.New(logout.Config{
+		Issuer: cfg.Issuer, Store: a.store, Clients: a.clients, Keys: a.ring, Sessions: a.sessions, SID: flows.SID,
+		Now: now, Pages: pages.Logout(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	in, err := signin.New(signin.Config{
+		Pages: pages, OIDC: provider, Logout: leaving, Accounts: a.accounts, Sessions: a.sessions, Sealer: a.sealer, Now: now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	mine, err := myaccount.New(myaccount.Config{Pages: pages, Accounts: a.accounts, Sessions: a.sessions, Dev: cfg.Dev})
+	if err != nil {
+		return nil, err
+	}
+	site := web.Config{
+		Issuer: cfg.Issuer, Pages: pages, OIDC: provider, Logout: leaving, Routes: append(in.Routes(), mine.Routes()...),
+		TrustedProxies: cfg.TrustedProxies, Logger: a.logger, Observe: a.metrics.request, Now: now,
+		KnownClient: func(ctx context.Context, id string) bool {
+			_, err := a.clients.Get(ctx, id)
+			return err == nil
+		},
+		KnownOrigin: func(_ context.Context, origin string) bool { return a.clients.AllowsOrigin(origin) },
+	}
+	if cfg.Dev {
+		site.Inbox = a.mailer.Inbox()
+	}
+	s, err := web.New(site)
+	if err != nil {
+		return nil, err
+	}
+	return s.Handler(), nil
+}
+
+// close ends the connections to the database.
+func (a *app) close() error { return a.store.Close() }

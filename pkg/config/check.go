@@ -97,9 +97,12 @@ func prefix(s string) (netip.Prefix, error) {
 // complete derives what was left out, and tells everything that cannot be so.
 func (c *Config) complete() (faults []string) {
 	add := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
-	_, port, err := net.SplitHostPort(c.Addr)
-	if err != nil {
+	at, port, err := net.SplitHostPort(c.Addr)
+	if err != nil || port == "" || port == "0" {
 		add("addr: not HOST:PORT")
+	} else if c.Dev && !loopback(at) {
+		// The inbox shows every mail to whoever asks.
+		add("addr: with --dev the server listens on loopback only")
 	}
 	if _, _, err := net.SplitHostPort(c.AdminAddr); err != nil && c.AdminAddr != "off" {
 		add("admin_addr: not HOST:PORT, nor off")
@@ -110,6 +113,8 @@ func (c *Config) complete() (faults []string) {
 	host, why := checkIssuer(c.Issuer)
 	if why != "" {
 		add("issuer: %s", why)
+	} else if c.Dev && !loopback(host) {
+		add("issuer: with --dev it must be a loopback address")
 	}
 	if c.Database == "" {
 		c.Database = "sqlite:" + filepath.Join(c.Data, "passport.db")

@@ -224,3 +224,16 @@ func TestPrintHidesSecrets(t *testing.T) {
 		}
 	}
 }
+
+// The inbox of --dev shows every mail: nobody else may reach it.
+func TestDevIsForThisMachine(t *testing.T) {
+	for _, e := range []string{"PASSPORT_ADDR=0.0.0.0:8080", "PASSPORT_ADDR=:8080", "PASSPORT_ISSUER=https://passport.test", "PASSPORT_ADDR=127.0.0.1:0"} {
+		if _, err := Load(Sources{Dev: true, Environ: []string{e}}); err == nil {
+			t.Error(e)
+		}
+	}
+	c, err := Load(Sources{Dev: true})
+	if err != nil || len(c.LimitExempt) != 2 || len(c.OutboundAllow) != 1 {
+		t.Errorf("%+v %v", c, err)
+	}
+}

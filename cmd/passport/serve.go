@@ -1,0 +1,256 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+)
+
+func serveCommand(open openFunc) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the server",
+		Long: `Run the server until SIGTERM or SIGINT: it then says "not ready", goes on for the shutdown delay,
+lets the requests that run end, and exits with 0. A second signal ends it at once.`,
+		Example: `  passport serve --dev
+  passport serve --config /etc/passport.yaml`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			a, err := open(cmd)
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, a.close()) }()
+			return a.serve(cmd)
+		},
+	}
+	cmd.Flags().String("addr", "", "where to listen (PASSPORT_ADDR; default 127.0.0.1:8080)")
+	return cmd
+}
+
+// serve answers requests until a signal.
+func (a *app) serve(cmd *cobra.Command) error {
+	ctx := cmd.Context()
+	sites, err := a.demoSites(ctx) // none without --dev
+	if err != nil {
+		return err
+	}
+	handler, err := a.handler()
+	if err != nil {
+		return err
+	}
+	s, err := a.newServers(ctx, handler, sites)
+	if err != nil {
+		return err
+	}
+	// The loops outlive the last request: what it put into the outbox is still to be seen.
+	background, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	loops, background := errgroup.WithContext(background)
+	for name, run := range map[string]func(context.Context) error{
+		"clock": a.clock.Run, "keys": a.ring.Run, "clients": a.clients.Run, "outbox": a.outbox.Run, "purge": a.purge,
+	} {
+		loops.Go(func() error {
+			if err := run(background); err != nil && background.Err() == nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			return nil
+		})
+	}
+	if a.cfg.Dev {
+		greet(cmd.OutOrStdout(), a.cfg.Issuer, sites)
+	}
+	a.logger.Info("serving", "issuer", a.cfg.Issuer, "addr", a.cfg.Addr, "admin", a.cfg.AdminAddr)
+	err = s.run(background)
+	end()
+	return errors.Join(err, loops.Wait())
+}
+
+// purgeEvery is how often what has expired is deleted; purgeBatch is how many rows of a table one step takes.
+const (
+	purgeEvery = time.Minute
+	purgeBatch = 1000
+)
+
+// purge deletes what is over. Every replica does it: they share the work.
+func (a *app) purge(ctx context.Context) error {
+	tick := time.NewTicker(purgeEvery)
+	defer tick.Stop()
+	for {
+		if err := a.purgeOnce(ctx); err != nil && ctx.Err() == nil {
+			a.logger.Error("purge", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+func (a *app) purgeOnce(ctx context.Context) error {
+	for {
+		n, err := a.store.Purge(ctx, a.clock.Now(), purgeBatch)
+		if err != nil {
+			return err
+		}
+		if n < purgeBatch {
+			return nil
+		}
+	}
+}
+
+// servers are all listeners of the process.
+type servers struct {
+	a        *app
+	public   *http.Server
+	all      []*http.Server
+	on       []net.Listener // as all
+	stopping atomic.Bool
+	reload   func() error // the certificate; nil: no TLS
+}
+
+// newServers listens on every address, so that a busy one is told before anything has begun.
+func (a *app) newServers(ctx context.Context, handler http.Handler, sites []demoSite) (_ *servers, err error) {
+	s := &servers{a: a, public: a.httpServer(handler)}
+	defer func() {
+		if err != nil {
+			for _, l := range s.on {
+				_ = l.Close()
+			}
+		}
+	}()
+	var listen net.ListenConfig
+	public, err := listen.Listen(ctx, "tcp", a.cfg.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	if a.cfg.TLSCertFile != "" {
+		pair := &keyPair{cert: a.cfg.TLSCertFile, key: a.cfg.TLSKeyFile}
+		if err := pair.load(); err != nil {
+			return nil, errors.Join(err, public.Close())
+		}
+		s.reload, s.public.TLSConfig = pair.load, tlsConfig(pair)
+		public = tls.NewListener(public, s.public.TLSConfig)
+	}
+	s.all, s.on = append(s.all, s.public), append(s.on, public)
+	if a.cfg.AdminAddr != "off" {
+		admin, err := listen.Listen(ctx, "tcp", a.cfg.AdminAddr)
+		switch {
+		case err == nil:
+			s.all, s.on = append(s.all, a.httpServer(a.admin(&s.stopping))), append(s.on, admin)
+			a.metrics.watch(a.clock)
+		case a.cfg.Dev: // two of them on one machine is nothing to stop for
+			a.logger.Warn("no admin listener", "addr", a.cfg.AdminAddr, "error", err)
+		default:
+			return nil, fmt.Errorf("listen for the admin: %w", err)
+		}
+	}
+	for _, d := range sites {
+		s.all, s.on = append(s.all, a.httpServer(d.handler)), append(s.on, d.on)
+	}
+	return s, nil
+}
+
+// httpServer has the limits that keep slow and greedy clients from the others (D1, D2, D3).
+func (a *app) httpServer(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       15 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       75 * time.Second, // longer than a proxy keeps its connections to us
+		MaxHeaderBytes:    32 << 10,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 100},
+		ErrorLog:          log.New(connectionLog{a.logger}, "", 0),
+	}
+}
+
+// connectionLog takes net/http's own complaints without the peer's address and without stacks.
+type connectionLog struct{ logger *slog.Logger }
+
+func (c connectionLog) Write(p []byte) (int, error) {
+	what, _, _ := strings.Cut(string(p), "\n")
+	for _, before := range []string{" from ", " serving "} {
+		what, _, _ = strings.Cut(what, before)
+	}
+	c.logger.Warn("connection", "what", what)
+	return len(p), nil
+}
+
+// run serves until a signal, a listener's end, or the end of a loop in the background.
+func (s *servers) run(background context.Context) error {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	ended := make(chan error, len(s.all))
+	for i, server := range s.all {
+		go func() { ended <- server.Serve(s.on[i]) }()
+	}
+	for {
+		select {
+		case err := <-ended:
+			return errors.Join(fmt.Errorf("serve: %w", err), s.stop(0))
+		case <-background.Done():
+			return errors.Join(errors.New("a loop in the background has ended"), s.stop(0))
+		case got := <-signals:
+			if got == syscall.SIGHUP {
+				s.again()
+				continue
+			}
+			s.a.logger.Info("stopping", "signal", got.String())
+			go func() {
+				for got := range signals {
+					if got != syscall.SIGHUP {
+						os.Exit(1) // the second signal: at once
+					}
+				}
+			}()
+			return s.stop(s.a.cfg.ShutdownDelay)
+		}
+	}
+}
+
+// again reads the certificate again; one that cannot be used leaves the old one in place.
+func (s *servers) again() {
+	if s.reload == nil {
+		return
+	}
+	if err := s.reload(); err != nil {
+		s.a.logger.Error("reload the certificate", "error", err)
+		return
+	}
+	s.a.logger.Info("the certificate was read again")
+}
+
+// stop says "not ready", goes on for delay so that the load balancer notices, then lets running requests end.
+// Connections are kept alive until then: to close them early makes proxies fail requests.
+func (s *servers) stop(delay time.Duration) error {
+	s.stopping.Store(true)
+	if delay > 0 {
+		time.Sleep(delay)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), s.a.cfg.ShutdownLimit)
+	defer cancel()
+	var errs []error
+	for _, server := range s.all {
+		if err := server.Shutdown(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("requests still ran after the shutdown limit: %w", err), server.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
