@@ -3,5 +3,5 @@ package storage
 import "slices"
 
 // rows are the row structs of every file: a test holds their fields against the columns of both databases.
-var rows = slices.Concat(accountRows, sessionRows, auditRows, maintainRows, keyRows, limitRows, outboxRows, grantRows,
-	clientRows)
+var rows = slices.Concat(sessionRows, auditRows, maintainRows, keyRows, limitRows, outboxRows, grantRows,
+	accountRows, clientRows)

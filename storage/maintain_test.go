@@ -1,0 +1,196 @@
+package storage_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/passport-network/passport/storage"
+	"github.com/passport-network/passport/storage/storagetest"
+)
+
+// together runs fn in 32 goroutines that start at once, and counts the nil errors.
+func together(fn func(n int) error) (ok int64, others []error) {
+	var wg sync.WaitGroup
+	var won atomic.Int64
+	var mu sync.Mutex
+	start := make(chan struct{})
+	for n := range 32 {
+		wg.Go(func() {
+			<-start
+			if err := fn(n); err != nil {
+				mu.Lock()
+				others = append(others, err)
+				mu.Unlock()
+				return
+			}
+			won.Add(1)
+		})
+	}
+	close(start)
+	wg.Wait()
+	return won.Load(), others
+}
+
+func TestUseOnce(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, s *storage.Store) {
+		ctx := t.Context()
+		until := time.Unix(1e9, 0)
+		for round := range 5 {
+			key := fmt.Appendf(nil, "key %d", round)
+			ok, others := together(func(int) error { return s.UseOnce(ctx, "jti", key, until) })
+			if ok != 1 {
+				t.Errorf("%d of 32 used it", ok)
+			}
+			for _, err := range others {
+				if !errors.Is(err, storage.ErrUsed) {
+					t.Errorf("a loser: %v", err)
+				}
+			}
+		}
+		if err := s.UseOnce(ctx, "proof", []byte("key 0"), until); err != nil {
+			t.Errorf("the key of another kind: %v", err)
+		}
+		// A loser's transaction goes on: nothing failed.
+		err := s.InTx(ctx, func(ctx context.Context) error {
+			if err := s.UseOnce(ctx, "jti", []byte("key 0"), until); !errors.Is(err, storage.ErrUsed) {
+				t.Errorf("again: %v", err)
+			}
+			return s.UseOnce(ctx, "jti", []byte("new"), until)
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A conditional UPDATE spends a link once.
+func TestSpendOnce(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, s *storage.Store) {
+		fill(t, s)
+		gone := errors.New("gone")
+		ok, others := together(func(n int) error {
+			return s.InTx(t.Context(), func(ctx context.Context) error {
+				return storage.OneRow(s.DB(ctx).Exec(
+					"UPDATE mail_token SET used_at = ? WHERE purpose = 'confirm' AND hash = ? AND used_at IS NULL", n+1, []byte("old")), gone)
+			})
+		})
+		if ok != 1 {
+			t.Errorf("%d of 32 spent it", ok)
+		}
+		for _, err := range others {
+			if !errors.Is(err, gone) {
+				t.Errorf("a loser: %v", err)
+			}
+		}
+	})
+}
+
+// fill writes, into every table that is purged, one row that ends at 1000 s ("old") and one at 100,000 s ("new").
+func fill(t *testing.T, s *storage.Store) {
+	t.Helper()
+	exec := func(q string, args ...any) {
+		t.Helper()
+		if err := s.DB(t.Context()).Exec(q, args...).Error; err != nil {
+			t.Fatalf("%s: %v", q, err)
+		}
+	}
+	exec("INSERT INTO client (client_id, name, metadata, require_pkce, skip_consent, created_at, updated_at, revision) VALUES ('c', '', '{}', true, false, 1, 1, 1)")
+	exec("INSERT INTO account (id, sub, state, created_at, updated_at) VALUES ('a', 'a', 'active', 1, 1)")
+	exec("INSERT INTO address (id, account_id, email, canonical, is_primary, created_at) VALUES ('a', 'a', 'a', 'a', true, 1), ('b', 'a', 'b', 'b', false, 1)")
+	for _, name := range []string{"new", "old"} {
+		us, key := map[string]int64{"old": 1000e6, "new": 100000e6}[name], []byte(name)
+		address := map[string]string{"old": "a", "new": "b"}[name]
+		exec("INSERT INTO account (id, sub, state, created_at, updated_at, expires_at) VALUES (?, ?, 'pending', 1, 1, ?)", "pending "+name, name, us)
+		exec("INSERT INTO address (id, account_id, email, canonical, is_primary, created_at) VALUES (?, ?, 'p', 'p', true, 1)", "pending "+name, "pending "+name)
+		exec("INSERT INTO interaction (kind, id, client_id, params, created_at, expires_at) VALUES ('authorize', ?, 'c', '', 1, ?)", key, us)
+		exec("INSERT INTO browser (id, created_at, seen_at, expires_at) VALUES (?, 1, 1, ?)", name, us)
+		exec("INSERT INTO session_secret (kind, hash, browser_id, created_at) VALUES ('sid', ?, ?, 1)", key, name)
+		exec("INSERT INTO login (id, browser_id, account_id, auth_time, amr, acr, created_at, ended_at) VALUES (?, ?, 'a', 1, '', '', 1, ?)",
+			name, name, map[string]any{"old": 1, "new": nil}[name])
+		exec("INSERT INTO consent (account_id, client_id, login_id, scopes, granted_at) VALUES ('a', 'c', ?, '', 1)", name)
+		exec("INSERT INTO authorization_grant (id, account_id, client_id, login_id, sid, scopes, auth_time, amr, acr, created_at, expires_at) VALUES (?, 'a', 'c', ?, '', '', 1, '', '', 1, ?)", name, name, us)
+		exec("INSERT INTO code (grant_id, sig, client_id, redirect_uri, created_at, expires_at) VALUES ('new', ?, 'c', '', 1, ?)", key, us)
+		exec("INSERT INTO access_token (grant_id, sig, client_id, scopes, issued_at, expires_at) VALUES ('new', ?, 'c', '', 1, ?)", key, us)
+		exec("INSERT INTO mail_token (purpose, hash, account_id, address_id, created_at, expires_at) VALUES ('confirm', ?, 'a', ?, 1, ?)", key, address, us)
+		exec("INSERT INTO used_once (kind, key, expires_at) VALUES ('jti', ?, ?)", key, us)
+		exec("INSERT INTO rate (key, tat) VALUES (?, ?)", name, us)
+	}
+	exec("INSERT INTO consent (account_id, client_id, scopes, granted_at) VALUES ('a', 'c', '', 1)")
+}
+
+func TestPurge(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, s *storage.Store) {
+		fill(t, s)
+		count := func() map[string]int64 {
+			all := map[string]int64{}
+			for _, table := range []string{"account", "address", "interaction", "browser", "session_secret", "login", "consent",
+				"authorization_grant", "code", "access_token", "mail_token", "used_once", "rate", "client"} {
+				var n int64
+				if err := s.Read(t.Context()).Table(table).Count(&n).Error; err != nil {
+					t.Fatal(err)
+				}
+				all[table] = n
+			}
+			return all
+		}
+		check := func(after string, change map[string]int64, want map[string]int64) {
+			t.Helper()
+			for table, n := range change {
+				want[table] += n
+			}
+			for table, n := range count() {
+				if n != want[table] {
+					t.Errorf("after %s: %d rows of %s, want %d", after, n, table, want[table])
+				}
+			}
+		}
+		purge := func(at int64) {
+			t.Helper()
+			if _, err := s.Purge(t.Context(), time.Unix(at, 0), 100); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want := count()
+		purge(999)
+		check("999 s", map[string]int64{"consent": -1}, want) // that of the ended login
+		purge(1000)
+		check("1000 s", map[string]int64{"account": -1, "address": -1, "interaction": -1, "browser": -1, "session_secret": -1,
+			"login": -1, "authorization_grant": -1, "access_token": -1, "mail_token": -1, "used_once": -1}, want)
+		purge(1000 + 1799)
+		check("half an hour less a second", nil, want)
+		purge(1000 + 1800)
+		check("half an hour", map[string]int64{"code": -1}, want)
+		purge(1000 + 86399)
+		check("a day less a second", nil, want)
+		purge(1000 + 86400)
+		check("a day", map[string]int64{"rate": -1}, want)
+		var left int64
+		if err := s.Read(t.Context()).Table("used_once").Where("key = ?", []byte("new")).Count(&left).Error; err != nil || left != 1 {
+			t.Errorf("the new row went: %v", err)
+		}
+	})
+}
+
+func TestPurgeIsBounded(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, s *storage.Store) {
+		for n := range 10 {
+			if err := s.UseOnce(t.Context(), "jti", []byte{byte(n)}, time.Unix(1, 0)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, want := range []int64{4, 4, 2, 0} {
+			n, err := s.Purge(t.Context(), time.Unix(2, 0), 4)
+			if err != nil || n != want {
+				t.Errorf("%d rows went, want %d: %v", n, want, err)
+			}
+		}
+		if _, err := s.Purge(t.Context(), time.Unix(2, 0), 0); err == nil {
+			t.Error("without a limit")
+		}
+	})
+}
