@@ -74,23 +74,23 @@ func (mailTokenRow) TableName() string { return "mail_token" }
 
 // personRow is an account with its primary address and its password: what one statement reads.
 type personRow struct {
-	accountRow `gorm:"embedded"`
-	AddressID  string
-	Email      string
-	Canonical  string
-	ProvenAt   stamp
-	Secret     *string
+	Account   accountRow `gorm:"embedded"`
+	AddressID string
+	Email     string
+	Canonical string
+	ProvenAt  stamp
+	Secret    *string
 }
 
 func (p personRow) record() account.Record {
 	r := account.Record{
-		ID: p.ID, Sub: p.Sub, State: p.State, Name: p.Name, Claims: []byte(p.Claims), Language: p.Language,
-		CreatedAt: p.CreatedAt.Time, UpdatedAt: p.UpdatedAt.Time, DisabledAt: p.DisabledAt.Time,
-		TermsAt: p.TermsAt.Time, ExpiresAt: p.ExpiresAt.Time, BrowserHash: p.BrowserHash, Interaction: p.Interaction,
+		ID: p.Account.ID, Sub: p.Account.Sub, State: p.Account.State, Name: p.Account.Name, Claims: []byte(p.Account.Claims), Language: p.Account.Language,
+		CreatedAt: p.Account.CreatedAt.Time, UpdatedAt: p.Account.UpdatedAt.Time, DisabledAt: p.Account.DisabledAt.Time,
+		TermsAt: p.Account.TermsAt.Time, ExpiresAt: p.Account.ExpiresAt.Time, BrowserHash: p.Account.BrowserHash, Interaction: p.Account.Interaction,
 		AddressID: p.AddressID, Email: p.Email, Canonical: p.Canonical, ProvenAt: p.ProvenAt.Time,
 	}
-	if p.FormID != nil {
-		r.FormID = *p.FormID
+	if p.Account.FormID != nil {
+		r.FormID = *p.Account.FormID
 	}
 	if p.Secret != nil {
 		r.Password = *p.Secret
