@@ -29,12 +29,11 @@ func (interactionRow) TableName() string { return "interaction" }
 
 // SaveInteraction implements grant.Store.
 func (s *Store) SaveInteraction(ctx context.Context, i grant.Interaction) error {
-	row := interactionRow{ID: i.Hash, Kind: i.Kind, ClientID: i.ClientID, Params: i.Params, Binding: i.Binding,
-		CreatedAt: at(i.CreatedAt), ExpiresAt: at(i.ExpiresAt)}
-	if i.LoginID != "" {
-		row.LoginID = &i.LoginID
-	}
-	if err := s.db(ctx).Create(&row).Error; err != nil {
+	// Not through the row struct: to SQLite's driver a nil []byte is an empty blob, and not NULL.
+	err := s.db(ctx).Exec(`INSERT INTO interaction (id, kind, client_id, params, binding, login_id, created_at, expires_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?)`, i.Hash, i.Kind, i.ClientID, i.Params, blob(i.Binding),
+		sql.NullString{String: i.LoginID, Valid: i.LoginID != ""}, at(i.CreatedAt), at(i.ExpiresAt)).Error
+	if err != nil {
 		return fmt.Errorf("save an interaction: %w", err)
 	}
 	return nil
