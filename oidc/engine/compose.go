@@ -58,7 +58,7 @@ func (e *Engine) assemble() *fosite.Fosite {
 // fositeConfig sets every field: its getters would else write the missing ones on first use, unlocked (H22).
 func (e *Engine) fositeConfig() *fosite.Config {
 	none := retryablehttp.NewClient() // H08: fosite fetches nothing here; if it tried, it would get no answer
-	none.HTTPClient = &http.Client{Transport: refuseTransport{}}
+	none.HTTPClient.Transport = refuseTransport{}
 	none.RetryMax = 0
 	none.Logger = nil
 	return &fosite.Config{
