@@ -30,9 +30,9 @@ func (interactionRow) TableName() string { return "interaction" }
 // SaveInteraction implements grant.Store.
 func (s *Store) SaveInteraction(ctx context.Context, i grant.Interaction) error {
 	// Not through the row struct: to SQLite's driver a nil []byte is an empty blob, and not NULL.
-	err := s.db(ctx).Exec(`INSERT INTO interaction (id, kind, client_id, params, binding, login_id, created_at, expires_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?)`, i.Hash, i.Kind, i.ClientID, i.Params, blob(i.Binding),
-		sql.NullString{String: i.LoginID, Valid: i.LoginID != ""}, at(i.CreatedAt), at(i.ExpiresAt)).Error
+	_, err := hotPool(s.db(ctx)).ExecContext(ctx, `INSERT INTO interaction (id, kind, client_id, params, binding, login_id, created_at,
+		expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`, i.Hash, i.Kind, i.ClientID, i.Params, blob(i.Binding),
+		sql.NullString{String: i.LoginID, Valid: i.LoginID != ""}, at(i.CreatedAt), at(i.ExpiresAt))
 	if err != nil {
 		return fmt.Errorf("save an interaction: %w", err)
 	}
