@@ -62,7 +62,7 @@ func (s *Store) ReadSession(ctx context.Context, hash []byte) (*session.Browser,
 	var rows []struct {
 		Browser   string
 		ExpiresAt stamp
-		loginRow
+		Login     loginRow `gorm:"embedded"` // all NULL: nobody is signed in there
 	}
 	err := s.read(ctx).Raw(`SELECT b.id AS browser, b.expires_at, l.*
 		FROM session_secret x JOIN browser b ON b.id = x.browser_id
@@ -73,8 +73,8 @@ func (s *Store) ReadSession(ctx context.Context, hash []byte) (*session.Browser,
 	}
 	b := &session.Browser{ID: rows[0].Browser, ExpiresAt: rows[0].ExpiresAt.Time}
 	for _, r := range rows {
-		if r.ID != "" {
-			b.Logins = append(b.Logins, r.login())
+		if r.Login.ID != "" {
+			b.Logins = append(b.Logins, r.Login.login())
 		}
 	}
 	return b, nil
@@ -210,7 +210,9 @@ func (s *Store) endLogins(ctx context.Context, when time.Time, ended *[]string, 
 	return s.dropSecrets(ctx, browsers)
 }
 
-// dropSecrets drops the secrets of those browsers in which nobody is signed in any more.
+// dropSecrets drops the secrets of those browsers in which nobody is signed in any more. Of two that end the
+// last two logins at the same moment neither may see it: a secret that stays shows nobody, until its browser
+// is purged.
 func (s *Store) dropSecrets(ctx context.Context, browsers []string) error {
 	return s.db(ctx).Exec(`DELETE FROM session_secret WHERE browser_id IN ? AND NOT EXISTS (
 		SELECT 1 FROM login l WHERE l.browser_id = session_secret.browser_id AND l.ended_at IS NULL)`, browsers).Error
@@ -221,7 +223,7 @@ func (s *Store) ListLogins(ctx context.Context, accountID string) ([]session.Inf
 	var rows []struct {
 		Device string
 		SeenAt stamp
-		loginRow
+		Login  loginRow `gorm:"embedded"`
 	}
 	err := s.read(ctx).Raw(`SELECT b.device, b.seen_at, l.* FROM login l JOIN browser b ON b.id = l.browser_id
 		WHERE l.account_id = ? AND l.ended_at IS NULL ORDER BY l.auth_time DESC, l.id DESC`, accountID).Scan(&rows).Error
@@ -230,7 +232,7 @@ func (s *Store) ListLogins(ctx context.Context, accountID string) ([]session.Inf
 	}
 	list := make([]session.Info, len(rows))
 	for i, r := range rows {
-		list[i] = session.Info{Login: r.login(), Device: r.Device, CreatedAt: r.CreatedAt.Time, SeenAt: r.SeenAt.Time}
+		list[i] = session.Info{Login: r.Login.login(), Device: r.Device, CreatedAt: r.Login.CreatedAt.Time, SeenAt: r.SeenAt.Time}
 	}
 	return list, nil
 }
