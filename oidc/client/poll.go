@@ -11,6 +11,7 @@ const (
 	maxOrigins    = 100_000
 	rebuildEvery  = time.Minute
 	originsInPage = 500
+	originsAtOnce = 100
 )
 
 // origins is the set of all enabled clients' origins, for preflights. Between two rebuilds it only grows: an
@@ -107,6 +108,10 @@ func (r *Registry) heed(ctx context.Context, seen, newest int64) error {
 	r.forget(ids...)
 	r.mu.Lock()
 	r.origins.stale = true
+	if len(ids) > originsAtOnce {
+		// So many that one look at all is cheaper.
+		r.origins.built, ids = time.Time{}, nil
+	}
 	r.mu.Unlock()
 	for _, id := range ids {
 		c, err := r.Get(ctx, id)

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"unicode"
@@ -200,7 +201,8 @@ func (m *Metadata) checkLinks(opts ValidateOptions) error {
 			links[name] = s
 		}
 	}
-	for name, s := range links {
+	for _, name := range slices.Sorted(maps.Keys(links)) {
+		s := links[name]
 		if s == "" {
 			continue
 		}
@@ -218,19 +220,27 @@ func (m *Metadata) checkLinks(opts ValidateOptions) error {
 	case len(m.RequestURIs) > 0:
 		return refuse("request_uris", "is not supported: requests come by parameters only")
 	}
-	for name, list := range map[string][]string{"resources": m.Resources, "resource_server_for": m.ResourceServerFor} {
-		if err := unique(name, list); err != nil {
-			return err
-		}
-		for _, s := range list {
-			// RFC 8707 §2: an absolute URI without a fragment.
-			if reason := uriReason(s, uriRules{loopbackHTTP: opts.AllowLoopbackHTTP}); reason != "" {
-				return refuse(name, "%s", reason)
-			}
-		}
+	if err := checkResources("resources", m.Resources, opts); err != nil {
+		return err
+	}
+	if err := checkResources("resource_server_for", m.ResourceServerFor, opts); err != nil {
+		return err
 	}
 	if len(m.ResourceServerFor) > 0 && !opts.Operator {
 		return refuse("resource_server_for", "is set by the operator only")
+	}
+	return nil
+}
+
+// checkResources judges resource indicators: absolute URIs without a fragment (RFC 8707 §2).
+func checkResources(field string, list []string, opts ValidateOptions) error {
+	if err := unique(field, list); err != nil {
+		return err
+	}
+	for _, s := range list {
+		if reason := uriReason(s, uriRules{loopbackHTTP: opts.AllowLoopbackHTTP}); reason != "" {
+			return refuse(field, "%s", reason)
+		}
 	}
 	return nil
 }
@@ -253,8 +263,8 @@ func (m *Metadata) checkTexts(ValidateOptions) error {
 			texts[name] = s
 		}
 	}
-	for name, s := range texts {
-		if s != "" && !shown(s) {
+	for _, name := range slices.Sorted(maps.Keys(texts)) {
+		if s := texts[name]; s != "" && !shown(s) {
 			return refuse(name, "must be 1 to %d characters of text on one line, without directional overrides", maxText)
 		}
 	}
