@@ -1,0 +1,17 @@
+# make test is what CI runs; make quick is for between two edits.
+.PHONY: build test quick pictures run
+
+build: ## the program, as it is released: static, without the paths of this machine
+	CGO_ENABLED=0 go build -trimpath -o dist/passport ./cmd/passport
+
+test: ## everything, on both databases and in a browser; installs on Debian what it needs
+	@deploy/test/all.sh
+
+quick: ## at most three minutes: SQLite, no browser
+	@deploy/test/quick.sh
+
+pictures: ## screenshots of every page into dist/pictures
+	go test -tags 'e2e pictures' -count=1 -run '^TestPictures$$' ./cmd/passport
+
+run: ## the server with everything that is needed to try it
+	go run ./cmd/passport serve --dev

@@ -1,0 +1,131 @@
+#!/usr/bin/env bash
+# Everything that must hold: what `make test` and .ci/run run. It ends with 0 only when nothing failed and,
+# under CI=true, nothing but govulncheck was left out.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+# shellcheck source=deploy/test/lib.sh
+. deploy/test/lib.sh
+
+STATICCHECK=honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK=golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+work=$(mktemp -d) || exit 1
+postgres=""
+finish() {
+	if [ -n "$postgres" ]; then
+		as_postgres "$bin/pg_ctl" -D "$work/pg" -m immediate -w stop >/dev/null 2>&1
+	fi
+	rm -rf "$work"
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+as_postgres() {
+	if [ "$(id -u)" = 0 ]; then
+		(cd / && runuser -u postgres -- "$@")
+	else
+		"$@"
+	fi
+}
+
+# One server for all packages, without the writing to disk that tests do not need.
+start_postgres() {
+	bin=$(postgres_bin) || return 1
+	mkdir "$work/pg" && chmod 711 "$work" || return 1
+	if [ "$(id -u)" = 0 ]; then
+		chown postgres "$work/pg" || return 1
+	fi
+	as_postgres "$bin/initdb" -D "$work/pg" -U postgres -A trust -E UTF8 --locale=C --no-sync >/dev/null || return 1
+	local port try
+	for try in 1 2 3 4 5; do
+		port=$((20000 + (RANDOM + try) % 12000))
+		if as_postgres "$bin/pg_ctl" -D "$work/pg" -w -t 60 -l "$work/pg/log" \
+			-o "-p $port -k '$work/pg' -c listen_addresses=127.0.0.1 -c max_connections=300 -c fsync=off \
+			-c synchronous_commit=off -c full_page_writes=off -c shared_buffers=64MB -c log_min_messages=fatal" start >/dev/null; then
+			postgres=yes
+			export PASSPORT_TEST_POSTGRES="postgres://postgres@127.0.0.1:$port/postgres?sslmode=disable"
+			return 0
+		fi
+	done
+	return 1
+}
+
+# tool builds a checker with this very Go: one built with an older Go cannot read what this one writes.
+tool() {
+	GOBIN="$work/bin" GOFLAGS=-mod=mod GOTOOLCHAIN=local CGO_ENABLED=0 go install "$1" >"$work/tool.log" 2>&1
+}
+
+staticcheck() {
+	"$work/bin/staticcheck" -tags e2e ./...
+}
+
+vulnerabilities() {
+	say govulncheck
+	if ! tool "$GOVULNCHECK"; then
+		echo "not run: govulncheck could not be installed"
+		return
+	fi
+	"$work/bin/govulncheck" ./... >"$work/vuln.log" 2>&1
+	case $? in
+	0) echo ok ;;
+	3)
+		cat "$work/vuln.log"
+		echo "FAILED: govulncheck"
+		failed=1
+		;;
+	*)
+		if grep -qiE 'fetch|dial|lookup|connection|timeout|no such host|vulndb|Forbidden|status' "$work/vuln.log"; then
+			echo "not run: the vulnerability database cannot be reached"
+		else
+			cat "$work/vuln.log"
+			echo "FAILED: govulncheck"
+			failed=1
+		fi
+		;;
+	esac
+}
+
+say prerequisites
+deploy/test/prerequisites.sh || echo "installing failed"
+
+step gofmt formatted
+step "go vet" go vet -tags e2e ./...
+step "build without cgo" env CGO_ENABLED=0 go build -trimpath -o "$work/passport" ./cmd/passport
+say staticcheck
+if tool "$STATICCHECK"; then
+	step staticcheck staticcheck
+else
+	cat "$work/tool.log"
+	not_run "staticcheck could not be installed"
+fi
+vulnerabilities
+
+race=(-race)
+if ! command -v gcc >/dev/null && ! command -v clang >/dev/null; then
+	race=()
+	not_run "race detector: no C compiler"
+fi
+e2e=yes
+if ! start_postgres; then
+	e2e="" && export PASSPORT_TEST_DATABASES=sqlite
+	not_run "tests on PostgreSQL: it is not installed, or cannot be started"
+fi
+if ! browser >/dev/null || ! command -v certutil >/dev/null; then
+	e2e=""
+	not_run "browser tests: no Chromium, or no certutil"
+fi
+skip=()
+if ! node_new_enough; then
+	skip=(-skip '^TestOpenIDClient$')
+	not_run "openid-client: no Node 20 with npm"
+fi
+tags=()
+[ -n "$e2e" ] && tags=(-tags e2e)
+[ -n "$e2e" ] || not_run "end-to-end tests"
+step "go test" go test "${race[@]}" "${tags[@]}" "${skip[@]}" -p 2 -timeout 15m ./...
+
+if [ "$failed" != 0 ]; then
+	printf '\nFAILED\n'
+	exit 1
+fi
+printf '\nall is well\n'

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Installs on Debian what the tests need and the machine lacks: PostgreSQL, Chromium, a C compiler (the race
+# detector needs cgo) and certutil. Go and Node are the caller's. Where it may not install, it installs nothing:
+# all.sh then tells what could not run.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+# shellcheck source=deploy/test/lib.sh
+. deploy/test/lib.sh
+
+missing=()
+command -v gcc >/dev/null || command -v clang >/dev/null || missing+=(gcc libc6-dev)
+postgres_bin >/dev/null || missing+=(postgresql)
+browser >/dev/null || missing+=(chromium)
+command -v certutil >/dev/null || missing+=(libnss3-tools)
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+	echo "missing: ${missing[*]} (only root on Debian can install them here)"
+	exit 0
+fi
+echo "installing: ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
