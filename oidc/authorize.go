@@ -43,7 +43,7 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) error {
 	if r.Method == http.MethodPost && session == nil && p.cfg.Sessions.FlowHash(r) == nil {
 		return p.park(w, r, q)
 	}
-	read, err := p.cfg.Store.ReadRequest(r.Context(), session, q.client.ID)
+	read, err := p.readRequest(r.Context(), session, q.client.ID)
 	if err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func (p *Provider) resume(w http.ResponseWriter, r *http.Request, i string) erro
 	if err != nil {
 		return p.onPage(w, r, err)
 	}
-	if in.Binding == nil {
+	if len(in.Binding) == 0 {
 		in.Binding = p.cfg.Sessions.Flow(w, r)
 		err = p.cfg.Store.BindInteraction(r.Context(), in.Hash, in.Binding)
 		if errors.Is(err, grant.ErrGone) {
@@ -142,7 +142,7 @@ func (p *Provider) again(w http.ResponseWriter, r *http.Request, f *flow) error 
 		}
 		f.in = in
 	}
-	read, err := p.cfg.Store.ReadRequest(r.Context(), p.cfg.Sessions.Hash(sent(w, r)), f.q.client.ID)
+	read, err := p.readRequest(r.Context(), p.cfg.Sessions.Hash(sent(w, r)), f.q.client.ID)
 	if err != nil {
 		return err
 	}
@@ -170,7 +170,7 @@ func (p *Provider) sendFault(w http.ResponseWriter, r *http.Request, q *request,
 	if q.client.Verified() {
 		return p.sendError(w, r, q, bad)
 	}
-	read, err := p.cfg.Store.ReadRequest(r.Context(), p.cfg.Sessions.Hash(r), q.client.ID)
+	read, err := p.readRequest(r.Context(), p.cfg.Sessions.Hash(r), q.client.ID)
 	switch {
 	case err != nil:
 		return err

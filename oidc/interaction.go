@@ -210,7 +210,7 @@ func (p *Provider) readInteraction(ctx context.Context, i string) (*grant.Intera
 // bound reports whether the interaction is this browser's: knowing the id in a URL is not enough (B2, B6).
 func (p *Provider) bound(r *http.Request, in *grant.Interaction) bool {
 	flow := p.cfg.Sessions.FlowHash(r)
-	return flow != nil && in.Binding != nil && hmac.Equal(flow, in.Binding)
+	return flow != nil && len(in.Binding) > 0 && hmac.Equal(flow, in.Binding)
 }
 
 // restore makes the request out of its row. It is checked again: the client may have changed meanwhile.
@@ -226,7 +226,7 @@ func (p *Provider) restore(r *http.Request, i string, in *grant.Interaction) (*f
 	if bad := p.check(q, v, false); bad != nil {
 		return nil, &pageError{http.StatusBadRequest, "error.interaction_gone"}
 	}
-	read, err := p.cfg.Store.ReadRequest(r.Context(), p.cfg.Sessions.Hash(r), q.client.ID)
+	read, err := p.readRequest(r.Context(), p.cfg.Sessions.Hash(r), q.client.ID)
 	if err != nil {
 		return nil, err
 	}

@@ -96,6 +96,7 @@ func parameters(w http.ResponseWriter, r *http.Request) (v url.Values, malformed
 		return nil, false, &pageError{http.StatusRequestURITooLong, "error.request_too_large"}
 	}
 	v, bad := url.ParseQuery(r.URL.RawQuery)
+	defer delete(v, hintParam) // ours alone
 	if r.Method != http.MethodPost {
 		return v, bad != nil, nil
 	}

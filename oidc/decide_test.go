@@ -1,0 +1,142 @@
+package oidc
+
+import (
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/passport-network/passport/oidc/client"
+	"github.com/passport-network/passport/oidc/grant"
+)
+
+var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+
+// login makes one of a person who allowed openid and profile, authenticated a minute ago.
+func login(name string, change ...func(*grant.Login)) grant.Login {
+	l := grant.Login{
+		ID:       "login-" + name,
+		Person:   grant.Person{AccountID: name, Sub: "sub-" + name, State: grant.Active, Proven: true, Email: name + "@example.test"},
+		AuthTime: noon.Add(-time.Minute),
+		Consent:  &grant.Consent{Scopes: []string{"openid", "profile"}},
+	}
+	for _, c := range change {
+		c(&l)
+	}
+	return l
+}
+
+func TestDecide(t *testing.T) {
+	hash := []byte("this interaction")
+	served := func(l *grant.Login) { l.Event = hash }
+	stranger := func(l *grant.Login) { l.Consent = nil }
+	disabled := func(l *grant.Login) { l.Person.State = grant.Disabled }
+	unproven := func(l *grant.Login) { l.Person.Proven = false }
+	alice, bob := login("alice"), login("bob")
+	type in struct {
+		prompt  []string
+		maxAge  int64 // 0 stands for none here; -1 for max_age=0
+		subject string
+		hint    string
+		scopes  []string
+		names   []string
+		skip    bool
+		facts   facts
+	}
+	one := facts{logins: []grant.Login{alice}}
+	two := facts{logins: []grant.Login{alice, bob}}
+	after := func(f facts, chosen string) facts { f.hash, f.chosen = hash, chosen; return f }
+	yes := func(f facts) facts { f.approved = true; return f }
+	for _, c := range []struct {
+		name string
+		in   in
+		want outcome
+		who  string // account
+		code string
+	}{
+		{"nobody", in{}, toSignIn, "", ""},
+		{"known and remembered", in{facts: one}, toIssue, "alice", ""},
+		{"H18 a disabled person is nobody", in{facts: facts{logins: []grant.Login{login("alice", disabled)}}}, toSignIn, "", ""},
+		{"a person with no proven address is nobody", in{facts: facts{logins: []grant.Login{login("alice", unproven)}}}, toSignIn, "", ""},
+		{"a disabled person does not make two", in{facts: facts{logins: []grant.Login{alice, login("bob", disabled)}}}, toIssue, "alice", ""},
+
+		{"Q029 none, nobody", in{prompt: []string{"none"}}, toRefuse, "", "login_required"},
+		{"Q029 none, known", in{prompt: []string{"none"}, facts: one}, toIssue, "alice", ""},
+		{"Q029 none, no consent", in{prompt: []string{"none"}, facts: facts{logins: []grant.Login{login("alice", stranger)}}}, toRefuse, "alice", "consent_required"},
+		{"Q029 none, two accounts", in{prompt: []string{"none"}, facts: two}, toRefuse, "", "account_selection_required"},
+		{"Q029 none, too old", in{prompt: []string{"none"}, maxAge: 10, facts: one}, toRefuse, "alice", "login_required"},
+		{"Q029 none, max_age=0", in{prompt: []string{"none"}, maxAge: -1, facts: one}, toRefuse, "alice", "login_required"},
+
+		{"Q030 login, live session", in{prompt: []string{"login"}, facts: one}, toSignIn, "alice", ""},
+		{"Q030 login, two accounts: the password page asks", in{prompt: []string{"login"}, facts: two}, toSignIn, "", ""},
+		{"Q030 login, signed in for another interaction", in{prompt: []string{"login"}, facts: after(facts{logins: []grant.Login{
+			login("alice", func(l *grant.Login) { l.Event = []byte("another"); l.AuthTime = noon })}}, "login-alice")}, toSignIn, "alice", ""},
+		{"Q030 login, signed in for this one", in{prompt: []string{"login"}, facts: after(facts{logins: []grant.Login{login("alice", served)}}, "login-alice")}, toIssue, "alice", ""},
+		{"Q030 login, no event and no interaction are not equal", in{prompt: []string{"login"}, facts: one}, toSignIn, "alice", ""},
+		{"Q030 consent", in{prompt: []string{"consent"}, facts: one}, toConsent, "alice", ""},
+		{"Q030 consent, given", in{prompt: []string{"consent"}, facts: yes(after(one, "login-alice"))}, toIssue, "alice", ""},
+		{"Q030 select_account, one account", in{prompt: []string{"select_account"}, facts: one}, toChoose, "", ""},
+		{"Q030 select_account, nobody", in{prompt: []string{"select_account"}}, toSignIn, "", ""},
+		{"Q030 select_account, chosen", in{prompt: []string{"select_account"}, facts: after(two, "login-bob")}, toIssue, "bob", ""},
+		{"create", in{prompt: []string{"create"}, facts: one}, toCreate, "", ""},
+		{"create, done", in{prompt: []string{"create"}, facts: after(two, "login-bob")}, toIssue, "bob", ""},
+
+		{"Q031 younger than max_age", in{maxAge: 60, facts: one}, toIssue, "alice", ""},
+		{"Q031 older than max_age", in{maxAge: 59, facts: one}, toSignIn, "alice", ""},
+		{"Q031 max_age=0", in{maxAge: -1, facts: facts{logins: []grant.Login{login("alice", func(l *grant.Login) { l.AuthTime = noon })}}}, toSignIn, "alice", ""},
+		{"Q031 max_age=0, signed in for this one", in{maxAge: -1, facts: after(facts{logins: []grant.Login{login("alice", served)}}, "login-alice")}, toIssue, "alice", ""},
+		{"Q031 a slow person is not asked twice", in{maxAge: 1, facts: after(facts{logins: []grant.Login{login("alice", served)}}, "login-alice")}, toIssue, "alice", ""},
+
+		{"Q033 the hinted one is here", in{subject: "sub-bob", facts: two}, toIssue, "bob", ""},
+		{"Q033 the hinted one is not here", in{subject: "sub-carol", facts: two}, toSignIn, "", ""},
+		{"Q033 none, the hinted one is not here", in{prompt: []string{"none"}, subject: "sub-carol", facts: one}, toRefuse, "", "login_required"},
+		{"Q033 none, the hinted one of two", in{prompt: []string{"none"}, subject: "sub-bob", facts: two}, toIssue, "bob", ""},
+		{"Q033 another person signed in", in{subject: "sub-alice", facts: after(two, "login-bob")}, toRefuse, "bob", "login_required"},
+		{"Q034 login_hint picks one of two", in{hint: "BOB@example.test", facts: two}, toIssue, "bob", ""},
+		{"Q034 login_hint of nobody here", in{hint: "carol@example.test", facts: two}, toChoose, "", ""},
+		{"two accounts", in{facts: two}, toChoose, "", ""},
+
+		{"B10 the chosen account signed out: no other slips in", in{facts: after(facts{logins: []grant.Login{bob}}, "login-alice")}, toChoose, "", ""},
+		{"B10 the chosen account signed out, nobody left", in{facts: after(facts{}, "login-alice")}, toSignIn, "", ""},
+		{"B10 a yes for the chosen account alone", in{facts: yes(after(facts{logins: []grant.Login{login("bob", stranger)}}, "login-alice"))}, toChoose, "", ""},
+		{"B10 a yes without a chosen account", in{facts: yes(facts{hash: hash, logins: []grant.Login{login("bob", stranger)}})}, toConsent, "bob", ""},
+
+		{"first visit to the site", in{facts: facts{logins: []grant.Login{login("alice", stranger)}}}, toConsent, "alice", ""},
+		{"first visit, plain OAuth without any scope", in{scopes: []string{}, facts: facts{logins: []grant.Login{login("alice", stranger)}}}, toConsent, "alice", ""},
+		{"more than remembered", in{scopes: []string{"openid", "email"}, facts: one}, toConsent, "alice", ""},
+		{"less than remembered", in{scopes: []string{"openid"}, facts: one}, toIssue, "alice", ""},
+		{"Q037 offline_access is asked for", in{scopes: []string{"openid", "offline_access"}, facts: one}, toConsent, "alice", ""},
+		{"a claim by name is asked for", in{names: []string{"phone_number"}, facts: one}, toConsent, "alice", ""},
+		{"a claim by name was agreed to", in{names: []string{"phone_number"}, facts: facts{logins: []grant.Login{login("alice", func(l *grant.Login) {
+			l.Consent.Claims = []string{"phone_number"}
+		})}}}, toIssue, "alice", ""},
+		{"agreed to in another login only", in{facts: facts{logins: []grant.Login{login("alice", func(l *grant.Login) { l.Consent.LoginID = "other" })}}}, toConsent, "alice", ""},
+		{"the operator's own site", in{skip: true, facts: facts{logins: []grant.Login{login("alice", stranger)}}}, toIssue, "alice", ""},
+		{"the operator's own site, prompt=consent", in{skip: true, prompt: []string{"consent"}, facts: one}, toConsent, "alice", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			q := &request{client: &client.Client{SkipConsent: c.in.skip}, params: url.Values{}, scopes: c.in.scopes, names: c.in.names,
+				prompt: c.in.prompt, subject: c.in.subject, maxAge: c.in.maxAge}
+			if q.scopes == nil {
+				q.scopes = []string{"openid", "profile"}
+			}
+			q.params.Set("login_hint", c.in.hint)
+			switch c.in.maxAge {
+			case 0:
+				q.maxAge = -1
+			case -1:
+				q.maxAge = 0
+			}
+			d := decide(q, c.in.facts, noon)
+			who, code := "", ""
+			if d.login != nil {
+				who = d.login.Person.AccountID
+			}
+			if d.refusal != nil {
+				code = d.refusal.code
+			}
+			if d.outcome != c.want || who != c.who || code != c.code {
+				t.Errorf("outcome %d for %q with %q, want %d for %q with %q", d.outcome, who, code, c.want, c.who, c.code)
+			}
+		})
+	}
+}
