@@ -44,6 +44,10 @@ func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) error {
 	if read.Grant == nil || !slices.Contains(read.Token.Scopes, "openid") {
 		return failBearer(w, insufficientScope, "The access token was not issued for this.")
 	}
+	if origin := r.Header.Get("Origin"); origin != "" && !c.AllowsOrigin(origin) {
+		// Only the token names the client: what the shell allowed for any client's origin is taken back.
+		w.Header().Del("Access-Control-Allow-Origin")
+	}
 	return p.tell(w, c, userClaims(read))
 }
 

@@ -155,11 +155,7 @@ func (a *app) handler() (http.Handler, error) {
 	site := web.Config{
 		Issuer: cfg.Issuer, Pages: pages, OIDC: provider, Logout: leaving, Routes: append(in.Routes(), mine.Routes()...),
 		TrustedProxies: cfg.TrustedProxies, Logger: a.logger, Observe: a.metrics.request, Now: now,
-		KnownClient: func(ctx context.Context, id string) bool {
-			_, err := a.clients.Get(ctx, id)
-			return err == nil
-		},
-		KnownOrigin: func(_ context.Context, origin string) bool { return a.clients.AllowsOrigin(origin) },
+		Clients: a.clients,
 	}
 	if cfg.Dev {
 		site.Inbox = a.mailer.Inbox()

@@ -18,8 +18,8 @@ type request struct {
 	route  string
 	kind   Kind
 	client string
-	served *http.Request // as the handler got it, with its parsed form
-	flow   []byte        // SHA-256 of the flow cookie once it was asked for
+	body   []byte // all of it, bounded
+	flow   []byte // SHA-256 of the flow cookie once it was asked for
 }
 
 type requestKey struct{}

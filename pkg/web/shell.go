@@ -71,6 +71,7 @@ func readBody(w http.ResponseWriter, r *http.Request) error {
 		return refuse(err)
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
+	of(r).body = body
 	return nil
 }
 
@@ -119,14 +120,15 @@ func (s *Site) dispatch(methods map[string]Route) http.Handler {
 func (s *Site) serve(route Route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		q := of(r)
-		q.route, q.kind, q.served = route.Name, route.Kind, r
+		q.route, q.kind = route.Name, route.Kind
 		h := w.Header()
 		for name := range h {
 			h.Del(name)
 		}
 		setHeaders(h, route.Kind, q.nonce, s.https)
+		err := readBody(w, r)
 		s.cors(h, r, route)
-		if err := readBody(w, r); err != nil {
+		if err != nil {
 			s.answer(w, r, err)
 			return
 		}
@@ -157,11 +159,19 @@ func (s *Site) cors(h http.Header, r *http.Request, route Route) {
 	}
 }
 
-// allowedOrigin is the request's Origin when a site registered it; two Origin headers are none.
+// allowedOrigin is the request's Origin when a site registered it; two Origin headers are none. A preflight
+// cannot name the client, so any client's origin passes; the request itself names one, whose own it must be.
+// Of userinfo only the token names the client: that endpoint takes the header back where it must.
 func (s *Site) allowedOrigin(r *http.Request) string {
 	origins := r.Header.Values("Origin")
-	if len(origins) != 1 || s.cfg.KnownOrigin == nil || !s.cfg.KnownOrigin(r.Context(), origins[0]) {
+	if len(origins) != 1 || !s.cfg.Clients.AllowsOrigin(origins[0]) {
 		return ""
+	}
+	if id := clientID(r); r.Method != http.MethodOptions && id != "" {
+		c, err := s.cfg.Clients.Get(r.Context(), id)
+		if err != nil || !c.AllowsOrigin(origins[0]) {
+			return ""
+		}
 	}
 	return origins[0]
 }
@@ -241,8 +251,8 @@ func (s *Site) log(w *recorder, r *http.Request, q *request, began time.Time) {
 		outcome = "redirected"
 	}
 	client := q.client
-	if client == "" && status < 400 && !q.kind.forPeople() && q.served != nil {
-		client = s.clientOf(q.served)
+	if client == "" && status < 400 && !q.kind.forPeople() {
+		client = s.clientOf(r)
 	}
 	s.cfg.Logger.LogAttrs(r.Context(), slog.LevelInfo, "request",
 		slog.String("id", q.id), slog.String("route", q.route), slog.String("method", method(r.Method)),
@@ -256,17 +266,27 @@ func (s *Site) log(w *recorder, r *http.Request, q *request, began time.Time) {
 // clientOf names the client of an answered protocol request, if it is a registered one: what strangers send
 // as client_id is not written into the log.
 func (s *Site) clientOf(r *http.Request) string {
-	if s.cfg.KnownClient == nil {
+	id := clientID(r)
+	if id == "" {
 		return ""
 	}
-	id := r.PostForm.Get("client_id")
+	if _, err := s.cfg.Clients.Get(r.Context(), id); err != nil {
+		return ""
+	}
+	return id
+}
+
+// clientID is what a protocol request says its client is; nothing is proven by it.
+func clientID(r *http.Request) string {
+	form, _ := url.ParseQuery(string(of(r).body)) // what does not parse names nobody
+	id := form.Get("client_id")
 	if id == "" {
 		id = r.URL.Query().Get("client_id")
 	}
 	if user, _, ok := r.BasicAuth(); ok && id == "" {
 		id, _ = url.QueryUnescape(user)
 	}
-	if id == "" || len(id) > maxID || !s.cfg.KnownClient(r.Context(), id) {
+	if len(id) > maxID || !clean(id) {
 		return ""
 	}
 	return id

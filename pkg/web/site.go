@@ -1,7 +1,6 @@
 package web
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +13,7 @@ import (
 	"github.com/gorilla/mux"
 
 	"github.com/passport-network/passport/oidc"
+	"github.com/passport-network/passport/oidc/client"
 	"github.com/passport-network/passport/oidc/logout"
 	"github.com/passport-network/passport/pkg/mail"
 	"github.com/passport-network/passport/templates"
@@ -26,17 +26,15 @@ type Config struct {
 	OIDC   *oidc.Provider // nil only in tests
 	Logout *logout.Logout // nil only in tests
 	Routes []Route
+	// Clients tells which origins may read an answer (CORS) and which client ids may stand in the log.
+	Clients *client.Registry
 
 	Inbox          *mail.Inbox    // nil unless in development
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed
 	Logger         *slog.Logger
 	// Observe is told of each answer, for the metrics. It may be nil.
 	Observe func(route, method string, status int, elapsed time.Duration)
-	// KnownClient reports whether a client id may stand in the log; nil: none may.
-	KnownClient func(ctx context.Context, id string) bool
-	// KnownOrigin reports whether some client registered the origin (CORS); nil: none did.
-	KnownOrigin func(ctx context.Context, origin string) bool
-	Now         func() time.Time
+	Now     func() time.Time
 }
 
 // Site is the whole public server.
@@ -57,8 +55,8 @@ func New(c Config) (*Site, error) {
 	if err != nil || u.Host == "" || u.Path != "" {
 		return nil, errors.New("web: the issuer must be a root URL")
 	}
-	if c.Pages == nil || c.Now == nil || c.Logger == nil {
-		return nil, errors.New("web: Pages, Logger and Now are needed")
+	if c.Pages == nil || c.Clients == nil || c.Now == nil || c.Logger == nil {
+		return nil, errors.New("web: Pages, Clients, Logger and Now are needed")
 	}
 	s := &Site{cfg: c, pages: c.Pages, origin: c.Issuer, host: u.Host, https: u.Scheme == "https",
 		forms: http.NewCrossOriginProtection()}
