@@ -1,0 +1,66 @@
+package oidc_test
+
+import (
+	"context"
+	"net/url"
+	"testing"
+
+	"github.com/passport-network/passport/oidc/engine"
+	"github.com/passport-network/passport/storage/storagetest"
+)
+
+// TestRoundTrips counts what the protocol costs PostgreSQL, BEGIN and COMMIT included.
+func TestRoundTrips(t *testing.T) {
+	if storagetest.Databases() == "sqlite" {
+		return
+	}
+	dsn, trips := storagetest.RoundTrips(t, storagetest.Postgres(t))
+	w := newWorld(t, dsn)
+	here, _ := w.signedIn(t, "ada")
+	s := w.site(t, nil).at(w.replica(t, &moody{}, func(c *engine.Config) { c.RefreshGrace = engine.RefreshGrace }))
+
+	cost := func(t *testing.T, want int64, step func()) {
+		t.Helper()
+		step() // the statements are prepared once a connection, the client is read once a server
+		step()
+		before := trips()
+		step()
+		if got := trips() - before; got != want {
+			t.Errorf("%d round trips, not %d", got, want)
+		}
+	}
+	post := func(token string) func() {
+		return func() { s.post(t, "/introspect", url.Values{"token": {token}}).claims() }
+	}
+	codes := make(chan string, 3)
+	var tokens engine.TokenOutput
+	t.Run("authorize 2", func(t *testing.T) {
+		cost(t, 2, func() { codes <- s.code(t, here, "scope", "openid offline_access") })
+	})
+	t.Run("code exchange 2", func(t *testing.T) {
+		cost(t, 2, func() { tokens = s.redeem(t, <-codes).tokens() })
+	})
+	t.Run("refresh 2", func(t *testing.T) {
+		cost(t, 2, func() { tokens = s.refresh(t, tokens.RefreshToken).tokens() })
+	})
+	t.Run("introspection 1", func(t *testing.T) {
+		cost(t, 1, post(tokens.AccessToken))
+		cost(t, 1, post(tokens.RefreshToken))
+	})
+	t.Run("userinfo 1", func(t *testing.T) {
+		cost(t, 1, func() { s.w.userinfo(t, tokens.AccessToken).claims() })
+	})
+	t.Run("client_credentials 1", func(t *testing.T) {
+		cost(t, 1, func() {
+			s.post(t, "/token", url.Values{"grant_type": {"client_credentials"}, "scope": {"read"}}).tokens()
+		})
+	})
+	t.Run("the counter counts a transaction as three", func(t *testing.T) {
+		cost(t, 3, func() { w.must(w.store.InTx(t.Context(), w.oneStatement)) })
+	})
+}
+
+// oneStatement is one statement in the transaction that ctx carries.
+func (w *world) oneStatement(ctx context.Context) error {
+	return w.store.RevokeGrant(ctx, "nothing", w.now())
+}
