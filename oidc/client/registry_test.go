@@ -1,0 +1,337 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/passport-network/passport/oidc/client"
+	"github.com/passport-network/passport/storage"
+	"github.com/passport-network/passport/storage/storagetest"
+)
+
+// fixed is a store with one client that has no secret that could match.
+type fixed struct{ m client.Metadata }
+
+func (f fixed) ReadClient(_ context.Context, id string) (*client.Client, error) {
+	if id != "basic" {
+		return nil, client.ErrNotFound
+	}
+	m := f.m
+	m.TokenEndpointAuthMethod = client.MethodBasic
+	// H13: an empty hash matches nothing, whatever is presented.
+	return &client.Client{ID: id, Metadata: m, Secrets: []client.Secret{{ID: "1", Hash: nil}, {ID: "2", Hash: []byte{}}}}, nil
+}
+func (fixed) InTx(ctx context.Context, fn func(context.Context) error) error         { return fn(ctx) }
+func (fixed) ClientsRevision(context.Context) (int64, error)                         { return 1, nil }
+func (fixed) RaiseClients(context.Context) (int64, error)                            { return 1, nil }
+func (fixed) ChangedClients(context.Context, int64, int64) ([]client.Changed, error) { return nil, nil }
+func (fixed) ListClients(context.Context, string, int) ([]*client.Client, error)     { return nil, nil }
+func (fixed) InsertClient(context.Context, *client.Client) error                     { return nil }
+func (fixed) UpdateClient(context.Context, *client.Client) error                     { return nil }
+func (fixed) DeleteClient(context.Context, string) error                             { return nil }
+func (fixed) InsertClientSecret(context.Context, string, client.Secret) error        { return nil }
+func (fixed) ExpireClientSecret(context.Context, string, time.Time) error            { return nil }
+func (fixed) DeleteClientSecret(context.Context, string) error                       { return nil }
+
+func TestH13EmptyHashMatchesNothing(t *testing.T) {
+	r := client.NewRegistry(client.Config{Store: fixed{valid()}, Now: newClock().now, HashKey: key})
+	for _, secret := range []string{"", "x", "\x00"} {
+		if _, err := r.Authenticate(request(t, "", "", basic("basic", secret))); err == nil {
+			t.Errorf("%q authenticates", secret)
+		}
+	}
+}
+
+// counted counts reads of a real store, and can be made to fail or to wait.
+type counted struct {
+	*storage.Store
+	reads atomic.Int64
+	fail  atomic.Bool
+	read  func(id string) // called after each read
+}
+
+var errDown = errors.New("the database is down")
+
+func (c *counted) ReadClient(ctx context.Context, id string) (*client.Client, error) {
+	c.reads.Add(1)
+	if c.fail.Load() {
+		return nil, errDown
+	}
+	got, err := c.Store.ReadClient(ctx, id)
+	if c.read != nil {
+		c.read(id)
+	}
+	return got, err
+}
+
+func (c *counted) ClientsRevision(ctx context.Context) (int64, error) {
+	if c.fail.Load() {
+		return 0, errDown
+	}
+	return c.Store.ClientsRevision(ctx)
+}
+
+func replica(s client.Store, now *clock, cached int) *client.Registry {
+	return client.NewRegistry(client.Config{Store: s, Now: now.now, HashKey: key, MaxCached: cached})
+}
+
+func mustPoll(t *testing.T, r *client.Registry) {
+	t.Helper()
+	if err := r.Poll(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestCache(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, s *storage.Store) {
+		now := newClock()
+		one, store := replica(s, now, 0), &counted{Store: s}
+		two := replica(store, now, 2)
+		for _, id := range []string{"a", "b", "c"} {
+			register(t, one, id, client.MethodBasic, "")
+		}
+		get := func(id string) (*client.Client, int64) {
+			t.Helper()
+			before := store.reads.Load()
+			c, err := two.Get(t.Context(), id)
+			if err != nil && !errors.Is(err, client.ErrNotFound) {
+				t.Fatal(err)
+			}
+			return c, store.reads.Load() - before
+		}
+		mustPoll(t, two)
+		if _, n := get("a"); n != 1 {
+			t.Error("first read")
+		}
+		if _, n := get("a"); n != 0 {
+			t.Error("not cached")
+		}
+		get("b")
+		get("c")
+		if _, n := get("a"); n != 1 {
+			t.Error("the bound of two is not kept")
+		}
+		// A change is heeded by id: the other stays.
+		get("b")
+		if err := one.Disable(t.Context(), "a"); err != nil {
+			t.Fatal(err)
+		}
+		mustPoll(t, two)
+		if c, _ := get("a"); c.Enabled() {
+			t.Error("the change of another server is not seen")
+		}
+		if _, n := get("b"); n != 0 {
+			t.Error("a client that did not change was dropped")
+		}
+		if err := one.Delete(t.Context(), "b"); err != nil {
+			t.Fatal(err)
+		}
+		mustPoll(t, two)
+		if c, _ := get("b"); c != nil {
+			t.Error("a deleted client is still there")
+		}
+		// Absence is kept for a second at most, and ends with a creation.
+		if _, n := get("b"); n != 0 {
+			t.Error("absence is not kept")
+		}
+		now.t = now.t.Add(time.Second)
+		if _, n := get("b"); n != 1 {
+			t.Error("absence is kept too long")
+		}
+		register(t, one, "b", client.MethodNone, "")
+		mustPoll(t, two)
+		if c, _ := get("b"); c == nil {
+			t.Error("a new client is not seen")
+		}
+		for _, id := range []string{"", "a\x00", "ñ", string(make([]byte, 600))} {
+			if c, n := get(id); c != nil || n != 0 {
+				t.Errorf("%q is asked for", id)
+			}
+		}
+	})
+}
+
+// A read that began before a change must not stay in the cache after it.
+func TestCacheRace(t *testing.T) {
+	now := newClock()
+	s := storagetest.Open(t, storagetest.SQLite(t))
+	one, store := replica(s, now, 0), &counted{Store: s}
+	two := replica(store, now, 0)
+	register(t, one, "a", client.MethodBasic, "")
+	mustPoll(t, two)
+	var done atomic.Bool
+	store.read = func(string) {
+		if done.Swap(true) {
+			return
+		}
+		// Between the read and the caching: another server disables, this one polls.
+		if err := one.Disable(context.Background(), "a"); err != nil {
+			t.Error(err)
+		}
+		if err := two.Poll(context.Background()); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := two.Get(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := two.Get(t.Context(), "a"); err != nil || c.Enabled() {
+		t.Errorf("the stale read stayed: %v", err)
+	}
+}
+
+func TestManyAskAtOnce(t *testing.T) {
+	now := newClock()
+	s := storagetest.Open(t, storagetest.SQLite(t))
+	store := &counted{Store: s}
+	r := replica(store, now, 0)
+	register(t, r, "a", client.MethodBasic, "")
+	start := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 64 {
+		wg.Go(func() {
+			<-start
+			if _, err := r.Get(context.Background(), "a"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	close(start)
+	wg.Wait()
+	if n := store.reads.Load(); n > 8 {
+		t.Errorf("%d reads for one client", n)
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := r.Get(gone, "other"); !errors.Is(err, context.Canceled) && !errors.Is(err, client.ErrNotFound) {
+		t.Error(err)
+	}
+}
+
+func TestReady(t *testing.T) {
+	now := newClock()
+	store := &counted{Store: storagetest.Open(t, storagetest.SQLite(t))}
+	r := replica(store, now, 0)
+	if r.Ready() == nil {
+		t.Error("ready before the first poll")
+	}
+	mustPoll(t, r)
+	if err := r.Ready(); err != nil {
+		t.Error(err)
+	}
+	store.fail.Store(true)
+	now.t = now.t.Add(5 * time.Second)
+	if err := r.Poll(t.Context()); !errors.Is(err, errDown) {
+		t.Error(err)
+	}
+	if err := r.Ready(); err != nil {
+		t.Error("after 5 s still ready:", err)
+	}
+	now.t = now.t.Add(time.Millisecond)
+	if r.Ready() == nil {
+		t.Error("ready though polling fails")
+	}
+	// A failing database is no failed authentication.
+	var failed *client.AuthError
+	if _, err := r.Authenticate(request(t, "", "", basic("x", "y"))); !errors.Is(err, errDown) || errors.As(err, &failed) {
+		t.Error(err)
+	}
+	store.fail.Store(false)
+	mustPoll(t, r)
+	if err := r.Ready(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestRunEndsWithItsContext(t *testing.T) {
+	now := newClock()
+	r := replica(storagetest.Open(t, storagetest.SQLite(t)), now, 0)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- r.Run(ctx) }()
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestB8Origins(t *testing.T) {
+	now := newClock()
+	s := storagetest.Open(t, storagetest.SQLite(t))
+	one, two := replica(s, now, 0), replica(s, now, 0)
+	create := func(ctx context.Context, id, uri string) {
+		t.Helper()
+		c := client.Client{ID: id, RequirePKCE: true, Metadata: client.Metadata{ClientName: id, RedirectURIs: []string{uri}}}
+		if _, _, err := one.Create(ctx, c, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.InTx(t.Context(), func(ctx context.Context) error {
+		for i := range 600 { // more than a page
+			create(ctx, fmt.Sprintf("c%03d", i), fmt.Sprintf("https://c%d.test/cb", i))
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if two.AllowsOrigin("https://c1.test") {
+		t.Error("known before the first poll")
+	}
+	mustPoll(t, two)
+	create(t.Context(), "late", "http://localhost:3000/cb")
+	for origin, want := range map[string]bool{
+		"https://c0.test": true, "https://c599.test": true, "http://localhost:3000": false, "null": false, "": false,
+		"https://c0.test.evil.test": false, "http://c0.test": false, "https://c0.test:444": false, "HTTPS://c0.test": false,
+	} {
+		if two.AllowsOrigin(origin) != want {
+			t.Errorf("%q: %v", origin, !want)
+		}
+	}
+	mustPoll(t, two)
+	if !two.AllowsOrigin("http://localhost:3000") {
+		t.Error("a new client's origin is not known")
+	}
+	if err := one.Disable(t.Context(), "c000"); err != nil {
+		t.Fatal(err)
+	}
+	if err := one.Delete(t.Context(), "c001"); err != nil {
+		t.Fatal(err)
+	}
+	mustPoll(t, two)
+	now.t = now.t.Add(time.Minute)
+	mustPoll(t, two)
+	if two.AllowsOrigin("https://c0.test") || two.AllowsOrigin("https://c1.test") || !two.AllowsOrigin("https://c2.test") {
+		t.Error("origins of clients that are gone stay")
+	}
+}
+
+// opener stands for the sealer: what it opens is compared as a hash is.
+type opener map[string]string
+
+func (o opener) Open(table, column, row string, sealed []byte) ([]byte, error) {
+	v, ok := o[table+"|"+column+"|"+row+"|"+string(sealed)]
+	if !ok {
+		return nil, errors.New("sealed for another place")
+	}
+	return []byte(v), nil
+}
+
+func TestSealedSecret(t *testing.T) {
+	now := newClock()
+	s := storagetest.Open(t, storagetest.SQLite(t))
+	r := client.NewRegistry(client.Config{Store: s, Now: now.now, HashKey: key, Sealer: opener{"client_secret|sealed|2|blob": secretPost}})
+	register(t, r, "basic", client.MethodBasic, secretBasic)
+	if err := s.InsertClientSecret(t.Context(), "basic", client.Secret{ID: "2", Sealed: []byte("blob"), CreatedAt: now.t}); err != nil {
+		t.Fatal(err)
+	}
+	for secret, want := range map[string]bool{secretBasic: true, secretPost: true, "blob": false, "": false} {
+		if _, err := r.Authenticate(request(t, "", "", basic("basic", secret))); (err == nil) != want {
+			t.Errorf("%q: %v", secret, err)
+		}
+	}
+}
