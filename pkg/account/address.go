@@ -2,6 +2,7 @@ package account
 
 import (
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 )
@@ -35,7 +36,7 @@ func Canonical(email string) (string, error) {
 // A-labels (what a mail server can be told without SMTPUTF8), and the canonical form.
 func parseAddress(typed string) (send, canonical string, err error) {
 	bad := &FieldError{Field: "register-email", Key: "error.email.invalid"}
-	if len(typed) > maxTyped {
+	if len(typed) > maxTyped || !utf8.ValidString(typed) {
 		return "", "", bad
 	}
 	local, domain, ok := strings.Cut(strings.Trim(typed, " \t\r\n"), "@")
