@@ -53,6 +53,11 @@ var only = map[string]string{
 	"github.com/glebarez/": "storage", "modernc.org/": "storage",
 }
 
+// inside tells whether a room is one of those, or within one.
+func inside(room string, rooms []string) bool {
+	return slices.ContainsFunc(rooms, func(r string) bool { return room == r || strings.HasPrefix(room, r+"/") })
+}
+
 // law says which names of a package only some rooms may use.
 type law struct {
 	pkg   string
@@ -105,7 +110,7 @@ func breaches(room, name string, src any) ([]string, error) {
 			add("%s must not import %s", room, dep)
 		}
 		for prefix, owner := range only {
-			if strings.HasPrefix(imp, prefix) && room != owner && !strings.HasPrefix(room, owner+"/") {
+			if strings.HasPrefix(imp, prefix) && !inside(room, []string{owner}) {
 				add("only %s may import %s", owner, imp)
 			}
 		}
@@ -123,7 +128,7 @@ func breaches(room, name string, src any) ([]string, error) {
 			return true
 		}
 		for _, l := range laws {
-			if packages[x.Name] == l.pkg && slices.Contains(l.names, sel.Sel.Name) && !slices.Contains(l.rooms, room) {
+			if packages[x.Name] == l.pkg && slices.Contains(l.names, sel.Sel.Name) && !inside(room, l.rooms) {
 				add("%s.%s: %s", l.pkg, sel.Sel.Name, l.why)
 			}
 		}
