@@ -48,28 +48,7 @@ func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) error {
 		// Only the token names the client: what the shell allowed for any client's origin is taken back.
 		w.Header().Del("Access-Control-Allow-Origin")
 	}
-	return p.tell(w, c, userClaims(read))
-}
-
-// tell answers with the claims, signed where the client registered so (OpenID Connect Core §5.3.2).
-func (p *Provider) tell(w http.ResponseWriter, c *client.Client, claims map[string]any) error {
-	alg := c.Metadata.UserinfoSignedResponseAlg
-	if alg == "" || alg == "none" {
-		return reply(w, http.StatusOK, claims)
-	}
-	key, err := p.cfg.Keys.Signer(alg)
-	if err != nil {
-		return err
-	}
-	claims["iss"], claims["aud"] = p.cfg.Issuer, c.ID
-	signed, err := key.Sign(claims, "JWT")
-	if err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/jwt")
-	neverStored(w.Header())
-	_, _ = w.Write([]byte(signed))
-	return nil
+	return reply(w, http.StatusOK, userClaims(read))
 }
 
 // bearer finds the access token: in the header or in the body of a POST (RFC 6750 §2.1, §2.2), never in the URL
