@@ -11,6 +11,7 @@ import (
 	"github.com/passport-network/passport/oidc/client"
 	"github.com/passport-network/passport/oidc/engine"
 	"github.com/passport-network/passport/oidc/grant"
+	"github.com/passport-network/passport/pkg/audit"
 )
 
 // flow is a request on its way: everything that a step of it needs.
@@ -113,10 +114,18 @@ func (p *Provider) issue(w http.ResponseWriter, r *http.Request, f *flow, l *gra
 	if f.in != nil {
 		in.Interaction = f.in.Hash
 	}
+	var out engine.AuthorizeOutput
+	issue := func(ctx context.Context) (err error) {
+		out, err = p.cfg.Engine.Authorize(ctx, in)
+		return err
+	}
+	var err error
 	if approved {
 		in.Consent = remember(l.Consent, f.q, p.cfg.Now())
+		err = p.recorded(r.Context(), audit.ConsentGranted, f, issue)
+	} else {
+		err = issue(r.Context())
 	}
-	out, err := p.cfg.Engine.Authorize(r.Context(), in)
 	var refused *engine.Error
 	switch {
 	case errors.Is(err, grant.ErrGone):
@@ -153,11 +162,7 @@ func (p *Provider) again(w http.ResponseWriter, r *http.Request, f *flow) error 
 // refuse ends the interaction, if there is one, and sends the error to the client.
 func (p *Provider) refuse(w http.ResponseWriter, r *http.Request, f *flow, bad *refusal) error {
 	if f.in != nil {
-		err := p.cfg.Store.DropInteraction(r.Context(), f.in.Hash)
-		if errors.Is(err, grant.ErrGone) {
-			err = ErrNoInteraction
-		}
-		if err != nil {
+		if err := p.drop(r.Context(), f); err != nil {
 			return p.onPage(w, r, err)
 		}
 	}

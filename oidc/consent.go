@@ -1,11 +1,13 @@
 package oidc
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"time"
 
 	"github.com/passport-network/passport/oidc/grant"
+	"github.com/passport-network/passport/pkg/audit"
 )
 
 // Approve is the person's yes on the consent page: it remembers, issues and answers, in one write. The yes
@@ -24,7 +26,31 @@ func (p *Provider) Deny(w http.ResponseWriter, r *http.Request, i string) error 
 	if err != nil {
 		return p.onPage(w, r, err)
 	}
-	return p.refuse(w, r, f, &refusal{"access_denied", "The person did not agree."})
+	drop := func(ctx context.Context) error { return p.drop(ctx, f) }
+	if err := p.recorded(r.Context(), audit.ConsentDenied, f, drop); err != nil {
+		return p.onPage(w, r, err)
+	}
+	return p.sendError(w, r, f.q, &refusal{"access_denied", "The person did not agree."})
+}
+
+// recorded does what a person decided, and notes it in the same transaction.
+func (p *Provider) recorded(ctx context.Context, event string, f *flow, act func(ctx context.Context) error) error {
+	if p.cfg.Audit == nil {
+		return act(ctx)
+	}
+	e := audit.Event{Event: event, ActorKind: audit.ActorAnonymous, ClientID: f.q.client.ID, At: p.cfg.Now(),
+		Detail: map[string]any{"scopes": f.q.scopes}}
+	for _, l := range f.logins {
+		if l.ID == f.in.LoginID {
+			e.ActorKind, e.ActorID, e.Subject, e.Session = audit.ActorAccount, l.Person.AccountID, l.Person.AccountID, l.ID
+		}
+	}
+	return p.cfg.Store.InTx(ctx, func(ctx context.Context) error {
+		if err := act(ctx); err != nil {
+			return err
+		}
+		return p.cfg.Audit.Record(ctx, e)
+	})
 }
 
 // remember is the consent after this yes: what was agreed to before stays agreed to.

@@ -167,6 +167,15 @@ func (p *Provider) choose(ctx context.Context, f *flow, loginID string) error {
 	return err
 }
 
+// drop ends an interaction. Whoever does so first answers the client; the second gets ErrNoInteraction.
+func (p *Provider) drop(ctx context.Context, f *flow) error {
+	err := p.cfg.Store.DropInteraction(ctx, f.in.Hash)
+	if errors.Is(err, grant.ErrGone) {
+		return ErrNoInteraction
+	}
+	return err
+}
+
 // interaction makes the row of a request, unbound, and the id that its URL will carry.
 func (p *Provider) interaction(q *request) (id string, in grant.Interaction) {
 	var random [32]byte

@@ -34,6 +34,9 @@ func TestInteraction(t *testing.T) {
 			if rows(site) != 0 {
 				t.Error("the interaction is still there")
 			}
+			if n := w.count("audit WHERE event = 'consent.granted' AND subject = '%s' AND client_id = '%s'", alice, site.ID); n != 1 {
+				t.Errorf("%d audit rows", n)
+			}
 			// Known browser, remembered consent.
 			w.calls.reset()
 			b.authorize(t, to(site)).code()
@@ -55,6 +58,9 @@ func TestInteraction(t *testing.T) {
 				t.Errorf("state %q", got)
 			}
 			b.act(t, "deny", i).errorPage(400, "error.interaction_gone")
+			if n := w.count("audit WHERE event = 'consent.denied' AND subject = '%s' AND client_id = '%s'", bob, site.ID); n != 1 {
+				t.Errorf("%d audit rows", n)
+			}
 			b.act(t, "approve", i).errorPage(400, "error.interaction_gone")
 			i = b.authorize(t, to(site, "response_mode", "form_post")).page("/consent")
 			if a := b.act(t, "deny", i); !strings.Contains(a.body, "error=access_denied") || a.status != 200 {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/passport-network/passport/oidc/client"
 	"github.com/passport-network/passport/oidc/engine"
-	"github.com/passport-network/passport/oidc/grant"
 	"github.com/passport-network/passport/pkg/audit"
 	"github.com/passport-network/passport/pkg/keys"
 	"github.com/passport-network/passport/pkg/limit"
@@ -24,7 +23,7 @@ var ErrNoInteraction = errors.New("no such interaction for this browser")
 type Config struct {
 	Issuer   string // a root URL without a trailing slash
 	Engine   *engine.Engine
-	Store    grant.Store
+	Store    Store
 	Clients  *client.Registry
 	Keys     *keys.Ring
 	Sessions *session.Manager

@@ -25,7 +25,7 @@ var errDown = errors.New("the database is down: secret detail")
 
 // moody is a store of which a test can take single calls down, and put something before them.
 type moody struct {
-	grant.Store
+	oidc.Store
 	before func(call string) error
 }
 

@@ -99,7 +99,7 @@ func newWorld(t *testing.T, dsn string) *world {
 	w.limits = limit.New(limit.Config{Store: w.store, HashKey: make([]byte, 32), Now: w.now})
 	w.provider, err = oidc.New(oidc.Config{
 		Issuer: issuer, Engine: w.engine, Store: w.calls, Clients: w.clients, Keys: w.ring, Sessions: w.sessions, Now: w.now,
-		Limits: w.limits, ClientIP: clientIP,
+		Limits: w.limits, ClientIP: clientIP, Audit: w.store,
 		Pages: oidc.Pages{
 			Error: func(rw http.ResponseWriter, _ *http.Request, status int, key string) {
 				rw.WriteHeader(status)
@@ -438,7 +438,7 @@ func (w *world) sign(t *testing.T, alg string, claims map[string]any, typ string
 
 // calls notes what the protocol asks of the store, in order.
 type calls struct {
-	grant.Store
+	oidc.Store
 	mu    sync.Mutex
 	names []string
 }

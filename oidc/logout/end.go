@@ -20,7 +20,7 @@ func (l *Logout) endSession(w http.ResponseWriter, r *http.Request) error {
 	if i := v.Get("i"); i != "" && r.Method == http.MethodGet {
 		q, ok := l.open(i)
 		if !ok {
-			return l.onPage(w, r, &refused{http.StatusBadRequest, "error.form_expired"})
+			return l.onPage(w, r, &refused{http.StatusBadRequest, "error.form"})
 		}
 		return l.end(w, r, q)
 	}
@@ -49,7 +49,7 @@ func (l *Logout) Ask(w http.ResponseWriter, r *http.Request) error {
 func (l *Logout) Confirm(w http.ResponseWriter, r *http.Request, i string) error {
 	q, ok := l.open(i)
 	if !ok {
-		return l.onPage(w, r, &refused{http.StatusBadRequest, "error.form_expired"})
+		return l.onPage(w, r, &refused{http.StatusBadRequest, "error.form"})
 	}
 	if !bytes.Equal(q.Browser, l.cfg.Sessions.Hash(r)) {
 		q.Proven, q.Login = false, ""

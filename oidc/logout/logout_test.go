@@ -417,14 +417,14 @@ func endSession(t *testing.T, w *world) {
 			t.Error("she was signed out by another browser's form")
 		}
 		for _, bad := range []string{"", "x", i + "x", "x" + i, strings.Replace(i, ".", "..", 1)} {
-			b.post("/logout", url.Values{"i": {bad}}).page(t, 400, "error.form_expired")
+			b.post("/logout", url.Values{"i": {bad}}).page(t, 400, "error.form")
 			if bad != "" {
-				b.get("/end_session", url.Values{"i": {bad}}).page(t, 400, "error.form_expired")
+				b.get("/end_session", url.Values{"i": {bad}}).page(t, 400, "error.form")
 			}
 		}
 		mine := b.get("/end_session", nil).asked(t)
 		w.ahead += 31 * time.Minute
-		b.post("/logout", url.Values{"i": {mine}}).page(t, 400, "error.form_expired")
+		b.post("/logout", url.Values{"i": {mine}}).page(t, 400, "error.form")
 		if w.live(alice) != 1 {
 			t.Error("she was signed out by a stale form")
 		}
