@@ -1,0 +1,178 @@
+//go:build pictures
+
+package web_test
+
+import (
+	"context"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+
+	"github.com/passport-network/passport/oidc/client"
+)
+
+// TestPictures takes a screenshot of every page at two widths, light and dark, in each language, into the folder
+// PASSPORT_PICTURES. People look at them; nothing compares them.
+func TestPictures(t *testing.T) {
+	folder := os.Getenv("PASSPORT_PICTURES")
+	if folder == "" {
+		t.Fatal("PASSPORT_PICTURES names no folder")
+	}
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, lang := range []string{"en", "es"} {
+		for _, width := range []int{390, 1280} {
+			for _, scheme := range []string{"light", "dark"} {
+				name := lang + "-" + strconv.Itoa(width) + "-" + scheme
+				t.Run(name, func(t *testing.T) { newCamera(t, folder, name, lang, width, scheme).tour() })
+			}
+		}
+	}
+}
+
+// camera is a browser at a server of its own.
+type camera struct {
+	t            *testing.T
+	w            *world
+	ctx          context.Context
+	folder, name string
+	width        int
+}
+
+func newCamera(t *testing.T, folder, name, lang string, width int, scheme string) *camera {
+	w := newWorld(t)
+	server := httptest.NewTLSServer(w.handler)
+	t.Cleanup(server.Close)
+	alloc, cancel := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.NoSandbox, chromedp.Flag("ignore-certificate-errors", true), chromedp.Flag("hide-scrollbars", true),
+		chromedp.Flag("accept-lang", lang), chromedp.Flag("lang", lang), chromedp.WSURLReadTimeout(time.Minute),
+		chromedp.Flag("host-resolver-rules", "MAP op.test "+strings.TrimPrefix(server.URL, "https://")))...)
+	t.Cleanup(cancel)
+	ctx, cancel := chromedp.NewContext(alloc)
+	t.Cleanup(cancel)
+	c := &camera{t: t, w: w, ctx: ctx, folder: folder, name: name, width: width}
+	if _, err := chromedp.Run(ctx, chromedp.EmulateViewport(int64(width), 800)); err != nil {
+		t.Fatal(err)
+	}
+	_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// at runs one action within a minute.
+func at[T any](c *camera, action chromedp.Action[T]) T {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.ctx, time.Minute)
+	defer cancel()
+	v, err := chromedp.Run(ctx, action)
+	if err != nil {
+		where, _ := chromedp.Run(c.ctx, chromedp.Location())
+		c.t.Fatal(err, where, c.w.logs.failures())
+	}
+	return v
+}
+
+func (c *camera) open(path string) {
+	c.t.Helper()
+	at(c, chromedp.Steps(chromedp.Navigate(issuer+path), chromedp.WaitReady(chromedp.CSS("main"))))
+}
+
+// press clicks and waits for the page that follows.
+func (c *camera) press(selector, then string, fill ...string) {
+	c.t.Helper()
+	for i := 0; i < len(fill); i += 2 {
+		at(c, chromedp.SetValue(chromedp.CSS(fill[i]), fill[i+1]))
+	}
+	at(c, chromedp.Steps(chromedp.Click(chromedp.CSS(selector)), chromedp.WaitReady(chromedp.CSS(then))))
+}
+
+func (c *camera) shoot(page string) {
+	c.t.Helper()
+	if at(c, chromedp.Evaluate[bool](`document.documentElement.scrollWidth > document.documentElement.clientWidth`)) {
+		c.t.Errorf("%s is wider than %d px", page, c.width)
+	}
+	if err := os.WriteFile(filepath.Join(c.folder, page+"-"+c.name+".png"), at(c, chromedp.FullScreenshot(100)), 0o644); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func (c *camera) tour() {
+	c.w.client("app")
+	ctx := context.Background()
+	_, _, err := c.w.clients.Create(ctx, client.Client{ID: "big", Name: "Contoso", RequirePKCE: true, Metadata: client.Metadata{
+		ClientName: "Contoso Ltd. Photographic Society", ClientURI: "https://app.test/", RedirectURIs: []string{callback},
+		PolicyURI: "https://app.test/privacy", TOSURI: "https://app.test/terms", TokenEndpointAuthMethod: "none",
+		GrantTypes: []string{"authorization_code", "refresh_token"}, Scope: "openid profile email phone address offline_access",
+		IDTokenSignedResponseAlg: "ES256"}}, "")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.open("/")
+	c.shoot("home")
+	c.open("/nothing")
+	c.shoot("error")
+	c.open(authorizeURL("app"))
+	c.shoot("signin")
+	c.press("#login-submit", "#problems", "#username", "ada@example.com", "#password", "not this one")
+	c.shoot("signin-wrong")
+	c.press("#register-link", "#register-submit")
+	c.shoot("register")
+	c.press("#register-submit", "#problems", "#register-email", "ada@example", "#register-password", password, "#register-name", "Ada Lovelace")
+	c.shoot("register-wrong")
+	c.press("#register-submit", "#terms-submit", "#register-email", "ada@example.com", "#register-password", password)
+	c.shoot("terms")
+	c.press("#terms-submit", "#waiting", "#terms-email", "ada@example.com")
+	c.shoot("waiting")
+	confirm, cancel := c.w.links()
+	c.open(confirm)
+	c.shoot("confirm")
+	c.open(cancel)
+	c.shoot("cancel")
+	c.open("/dev/inbox")
+	c.shoot("inbox")
+	c.press(".letters a", ".text")
+	c.shoot("letter")
+	c.open(confirm)
+	c.press("#confirm-submit", "#consent-allow")
+	c.shoot("consent")
+	c.open(authorizeURL("big", "scope", "openid profile email phone address offline_access", "prompt", "consent"))
+	c.shoot("consent-more")
+	c.w.person("grace@example.com")
+	c.press("#other-account", "#chooser")
+	c.press("#other-account", "#login-submit")
+	c.press("#login-submit", "#consent-allow", "#username", "grace@example.com", "#password", password)
+	c.open(authorizeURL("app", "prompt", "select_account"))
+	c.shoot("accounts")
+	c.open("/")
+	c.shoot("home-in")
+	c.open("/account/profile")
+	c.shoot("profile")
+	c.press("#profile-submit", ".done")
+	c.shoot("profile-saved")
+	c.open("/logout")
+	c.shoot("logout")
+	c.press("#logout-yes", "#go-on")
+	c.shoot("loggedout")
+
+	c.w.browser(c.t).get("/register").register("alan@example.com")
+	confirm, cancel = c.w.links()
+	c.open(confirm)
+	c.shoot("confirm-elsewhere")
+	c.open(confirm + "&fresh=1")
+	c.shoot("confirm-fresh")
+	c.press("#confirm-submit", "#go-on", "#new-password", password)
+	c.shoot("confirmed")
+	c.open(cancel)
+	c.shoot("error-link")
+}
