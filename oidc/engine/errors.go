@@ -93,7 +93,7 @@ func translated(err error) *Error {
 		switch fe.ErrorField {
 		case InvalidRequest, InvalidGrant, InvalidScope, UnauthorizedClient, UnsupportedGrantType, InvalidClient:
 			code = fe.ErrorField
-		case "token_inactive", "token_expired", "not_found", "scope_not_granted", "request_unauthorized", "token_signature_mismatch":
+		case "token_inactive", "invalid_token", "token_expired", "not_found", "scope_not_granted", "request_unauthorized", "token_signature_mismatch":
 			code = InvalidGrant
 		case "invalid_state", "insufficient_entropy":
 			code = InvalidRequest
