@@ -11,7 +11,7 @@ quick: ## at most three minutes: SQLite, no browser
 	@deploy/test/quick.sh
 
 pictures: ## screenshots of every page into dist/pictures
-	go test -tags 'e2e pictures' -count=1 -run '^TestPictures$$' ./cmd/passport
+	PASSPORT_PICTURES="$(CURDIR)/dist/pictures" go test -tags pictures -count=1 -timeout 20m -run '^TestPictures$$' ./pkg/web
 
 run: ## the server with everything that is needed to try it
 	go run ./cmd/passport serve --dev
