@@ -151,7 +151,7 @@ func (p *Provider) again(w http.ResponseWriter, r *http.Request, f *flow) error 
 		}
 		f.in = in
 	}
-	read, err := p.readRequest(r.Context(), p.cfg.Sessions.Hash(sent(w, r)), f.q.client.ID)
+	read, err := p.readRequest(r.Context(), p.cfg.Sessions.Hash(r), f.q.client.ID)
 	if err != nil {
 		return err
 	}

@@ -82,7 +82,7 @@ func (p *Provider) View(ctx context.Context, r *http.Request, i string) (*View, 
 
 // Continue decides with what now holds, and answers: 303 to the client or to the next page.
 func (p *Provider) Continue(w http.ResponseWriter, r *http.Request, i string) error {
-	f, err := p.load(sent(w, r), i)
+	f, err := p.load(r, i)
 	if err != nil {
 		return p.onPage(w, r, err)
 	}
@@ -90,6 +90,7 @@ func (p *Provider) Continue(w http.ResponseWriter, r *http.Request, i string) er
 }
 
 // ContinueAs is Continue after a sign-in within this same request: whoever signed in is the account chosen.
+// r carries the new session by then (session.Manager.SignIn sees to it).
 func (p *Provider) ContinueAs(w http.ResponseWriter, r *http.Request, i string, login session.Login) error {
 	return p.Choose(w, r, i, login.ID)
 }
@@ -97,7 +98,7 @@ func (p *Provider) ContinueAs(w http.ResponseWriter, r *http.Request, i string, 
 // Choose records the account chosen, and continues. A login that is not live in this browser changes nothing:
 // the next page is then the one that was due.
 func (p *Provider) Choose(w http.ResponseWriter, r *http.Request, i, loginID string) error {
-	f, err := p.load(sent(w, r), i)
+	f, err := p.load(r, i)
 	if err != nil {
 		return p.onPage(w, r, err)
 	}
@@ -240,29 +241,6 @@ func (p *Provider) restore(r *http.Request, i string, in *grant.Interaction) (*f
 		return nil, err
 	}
 	return &flow{q: q, id: i, in: in, logins: read.Logins}, nil
-}
-
-// sent is the request as the browser would send it next, with the cookies that the answer already sets: who
-// signed in a moment ago in this same request is here.
-func sent(w http.ResponseWriter, r *http.Request) *http.Request {
-	set := (&http.Response{Header: http.Header{"Set-Cookie": w.Header()["Set-Cookie"]}}).Cookies()
-	if len(set) == 0 {
-		return r
-	}
-	after := r.Clone(r.Context())
-	after.Header.Del("Cookie")
-	for _, old := range r.Cookies() {
-		if !slices.ContainsFunc(set, func(c *http.Cookie) bool { return c.Name == old.Name }) {
-			after.AddCookie(old)
-		}
-	}
-	for i, c := range set {
-		last := !slices.ContainsFunc(set[i+1:], func(later *http.Cookie) bool { return later.Name == c.Name })
-		if last && c.MaxAge >= 0 {
-			after.AddCookie(&http.Cookie{Name: c.Name, Value: c.Value})
-		}
-	}
-	return after
 }
 
 // mayBegin spends one interaction of the network's and the browser's budget.

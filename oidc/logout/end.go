@@ -74,6 +74,9 @@ func (l *Logout) end(w http.ResponseWriter, r *http.Request, q request) error {
 	if err != nil {
 		return err
 	}
+	if !l.cfg.Now().Before(read.ExpiresAt) {
+		read.Logins = nil // the browser's session is over: nobody is signed in
+	}
 	mine, same := l.find(read.Logins, q)
 	switch {
 	case q.Proven && mine != nil && same:
