@@ -100,7 +100,7 @@ func fill(t *testing.T, s *storage.Store) {
 		}
 	}
 	exec("INSERT INTO client (client_id, name, metadata, require_pkce, skip_consent, created_at, updated_at, revision) VALUES ('c', '', '{}', true, false, 1, 1, 1)")
-	exec("INSERT INTO account (id, sub, state, created_at, updated_at) VALUES ('a', 'a', 'active', 1, 1)")
+	exec("INSERT INTO account (id, sub, state, created_at, updated_at, expires_at) VALUES ('a', 'a', 'active', 1, 1, 1)")
 	exec("INSERT INTO address (id, account_id, email, canonical, is_primary, created_at) VALUES ('a', 'a', 'a', 'a', true, 1), ('b', 'a', 'b', 'b', false, 1)")
 	for _, name := range []string{"new", "old"} {
 		us, key := map[string]int64{"old": 1000e6, "new": 100000e6}[name], []byte(name)

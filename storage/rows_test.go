@@ -12,8 +12,6 @@ import (
 	"github.com/passport-network/passport/storage/storagetest"
 )
 
-func TestMain(m *testing.M) { storagetest.Main(m) }
-
 // unmapped are tables that have no row struct: they are read and written by fixed SQL, in the file named.
 var unmapped = map[string]string{
 	"goose_db_version":    "goose's own",

@@ -196,8 +196,13 @@ func TestFixation(t *testing.T) {
 		d := newDesk(t, s)
 		mallory, victim := d.browser(), d.browser()
 		mallory.signIn("bob")
+		// Any other secret of that browser dies with the one that was planted.
+		d.exec("INSERT INTO session_secret (kind, hash, browser_id, created_at) SELECT 'fedcm', ?, browser_id, 1 FROM session_secret", []byte("x"))
 		victim.jar["__Host-sid"] = mallory.jar["__Host-sid"]
 		victim.signIn("alice")
+		if n := d.count("SELECT count(*) FROM session_secret"); n != 1 {
+			t.Errorf("%d secrets", n)
+		}
 		if victim.jar["__Host-sid"].Value == mallory.jar["__Host-sid"].Value {
 			t.Fatal("the planted secret lives on")
 		}

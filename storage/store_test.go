@@ -1,10 +1,14 @@
 package storage_test
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -17,6 +21,73 @@ import (
 	"github.com/passport-network/passport/storage"
 	"github.com/passport-network/passport/storage/storagetest"
 )
+
+// replica makes this test program a replica that starts on the database which the variable names.
+const replica = "PASSPORT_TEST_REPLICA"
+
+func TestMain(m *testing.M) {
+	if database := os.Getenv(replica); database != "" {
+		if err := startReplica(database); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	storagetest.Main(m)
+}
+
+// startReplica waits for its turn at the start, then opens and migrates.
+func startReplica(database string) error {
+	if _, err := io.ReadAll(os.Stdin); err != nil {
+		return err
+	}
+	s, err := storage.Open(context.Background(), database)
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.Migrate(context.Background()), s.Close())
+}
+
+// The same with processes: a lock of one process would be no lock.
+func TestMigrateProcesses(t *testing.T) {
+	for range 3 {
+		dsns := []string{storagetest.SQLite(t)}
+		if storagetest.Databases() == "" {
+			dsns = append(dsns, storagetest.Postgres(t))
+		}
+		for _, dsn := range dsns {
+			start, hold, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var wg sync.WaitGroup
+			for range 5 {
+				cmd := exec.CommandContext(t.Context(), os.Args[0])
+				cmd.Env = append(os.Environ(), replica+"="+dsn)
+				cmd.Stdin = start
+				var said bytes.Buffer
+				cmd.Stderr = &said
+				if err := cmd.Start(); err != nil {
+					t.Fatal(err)
+				}
+				wg.Go(func() {
+					if err := cmd.Wait(); err != nil {
+						t.Errorf("%v: %s", err, said.String())
+					}
+				})
+			}
+			if err := errors.Join(hold.Close(), start.Close()); err != nil { // all of them start
+				t.Fatal(err)
+			}
+			wg.Wait()
+			s := storagetest.Open(t, dsn)
+			var applied int64
+			if err := s.DB(t.Context()).Table("goose_db_version").Where("version_id = 1").Count(&applied).Error; err != nil || applied != 1 {
+				t.Errorf("the first migration was applied %d times: %v", applied, err)
+			}
+		}
+	}
+}
 
 func pragma(t *testing.T, pool *sql.DB, name string) string {
 	t.Helper()

@@ -35,7 +35,7 @@ type Source func(ctx context.Context) (time.Time, error)
 // Clock tells the database's time without asking it each time. It is safe for concurrent use.
 type Clock struct {
 	src   Source
-	start time.Time            // the wall clock, read once
+	start time.Time            // the wall clock, read once; UTC drops its monotonic reading
 	mono  func() time.Duration // monotonic time since start
 	wait  func(time.Duration) <-chan time.Time
 
@@ -57,7 +57,7 @@ func New(src Source) *Clock {
 }
 
 func newClock(src Source, start time.Time, mono func() time.Duration, wait func(time.Duration) <-chan time.Time) *Clock {
-	return &Clock{src: src, start: start.Round(0).UTC(), mono: mono, wait: wait, agreed: settled}
+	return &Clock{src: src, start: start.UTC(), mono: mono, wait: wait, agreed: settled}
 }
 
 // Now is the database's time as far as it is known: UTC, whole microseconds.
