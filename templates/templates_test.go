@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"io/fs"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -83,11 +85,6 @@ func TestEveryPageRenders(t *testing.T) {
 				var buf bytes.Buffer
 				if err := s.Render(&buf, l.Code, page); err != nil {
 					t.Fatal(err)
-				}
-				if dir := os.Getenv("PASSPORT_PAGES"); dir != "" {
-					if err := os.WriteFile(filepath.Join(dir, name+"."+l.Code+".html"), buf.Bytes(), 0o600); err != nil {
-						t.Fatal(err)
-					}
 				}
 				checkPage(t, buf.String(), l)
 			})
@@ -344,6 +341,55 @@ func TestStyleSheet(t *testing.T) {
 	if open, closed := strings.Count(css, "{"), strings.Count(css, "}"); open != closed {
 		t.Errorf("%d braces open, %d close", open, closed)
 	}
+}
+
+// TestContrast: WCAG 2.2 AA in both modes, 4.5:1 for text, 3:1 for the edges of fields and the ring of focus.
+func TestContrast(t *testing.T) {
+	css := string(assets["app.css"].Body)
+	light, rest, _ := strings.Cut(css, "@media (prefers-color-scheme: dark)")
+	dark, _, _ := strings.Cut(rest, "\n}\n")
+	value := regexp.MustCompile(`--([a-z-]+): #([0-9a-f]{3,6});`)
+	for mode, block := range map[string]string{"light": light, "dark": dark} {
+		colour := map[string]float64{}
+		for _, m := range value.FindAllStringSubmatch(block, -1) {
+			colour[m[1]] = luminance(t, m[2])
+		}
+		for _, pair := range []struct {
+			ink, ground string
+			least       float64
+		}{
+			{"ink", "paper", 7}, {"ink", "card", 7}, {"ink", "tint", 7}, {"quiet", "card", 4.5}, {"quiet", "paper", 4.5},
+			{"accent", "card", 4.5}, {"accent", "paper", 4.5}, {"accent", "tint", 4.5}, {"accent-down", "card", 4.5},
+			{"accent-ink", "accent", 4.5}, {"accent-ink", "accent-down", 4.5}, {"wrong", "card", 4.5}, {"wrong", "wrong-tint", 4.5}, {"edge", "card", 3},
+		} {
+			a, b := colour[pair.ink], colour[pair.ground]
+			if got := (max(a, b) + .05) / (min(a, b) + .05); got < pair.least {
+				t.Errorf("%s: %s on %s is %.2f:1, less than %.1f:1", mode, pair.ink, pair.ground, got, pair.least)
+			}
+		}
+	}
+}
+
+func luminance(t *testing.T, hex string) float64 {
+	t.Helper()
+	if len(hex) == 3 {
+		hex = string([]byte{hex[0], hex[0], hex[1], hex[1], hex[2], hex[2]})
+	}
+	var sum float64
+	for i, weight := range []float64{.2126, .7152, .0722} {
+		v, err := strconv.ParseUint(hex[2*i:2*i+2], 16, 8)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := float64(v) / 255
+		if c <= .04045 {
+			c /= 12.92
+		} else {
+			c = math.Pow((c+.055)/1.055, 2.4)
+		}
+		sum += weight * c
+	}
+	return sum
 }
 
 func TestMatch(t *testing.T) {

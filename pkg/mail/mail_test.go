@@ -385,8 +385,8 @@ func TestInbox(t *testing.T) {
 	o := newOffice(t, db, passportmail.Config{Issuer: "http://localhost:8080", Brand: "Passport"})
 	t.Run("both languages", func(t *testing.T) {
 		for lang, want := range map[string]string{
-			"en": "Confirm your address for Passport", "es": "Confirme su dirección para Passport",
-			"es-MX": "Confirme su dirección para Passport", "xx": "Confirm your address for Passport", "": "Confirm your address for Passport",
+			"en": "Confirm your address for Passport", "es": "Confirma tu dirección para Passport",
+			"es-MX": "Confirma tu dirección para Passport", "xx": "Confirm your address for Passport", "": "Confirm your address for Passport",
 		} {
 			m := confirmation("a@example.test")
 			m.Language = lang

@@ -158,7 +158,7 @@ func (c *camera) tour() {
 	c.shoot("home-in")
 	c.open("/account/profile")
 	c.shoot("profile")
-	c.press("#profile-submit", ".done")
+	c.press("#profile-submit", ".done", "#profile-language", c.name[:2])
 	c.shoot("profile-saved")
 	c.open("/logout")
 	c.shoot("logout")

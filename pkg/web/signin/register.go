@@ -175,7 +175,7 @@ func (s *Room) notWaiting(w http.ResponseWriter, r *http.Request, id string) err
 func (s *Room) showWaiting(w http.ResponseWriter, r *http.Request, status int, v *account.PendingView, id, problem string, sent bool) error {
 	page := &templates.Waiting{Base: s.base(w, r, "waiting", flow{id: id}), Email: v.Email, Sent: sent}
 	page.Problem = problem
-	return s.Pages.Render(w, r, status, "", page)
+	return s.Pages.Render(w, r, status, v.Language, page)
 }
 
 // postWaiting sends the mail once more. The flow may be over by now: the mail is sent all the same.
