@@ -86,6 +86,18 @@ func TestAuthorize(t *testing.T) {
 				here.authorize(t, to(native, "redirect_uri", uri)).errorPage(400, "error.redirect_mismatch")
 			}
 		})
+		t.Run("R04 private-use schemes", func(t *testing.T) {
+			native := w.client(func(c *client.Client) {
+				c.Metadata.ApplicationType, c.Metadata.TokenEndpointAuthMethod, c.SkipConsent = "native", "none", true
+				c.Metadata.RedirectURIs = []string{"com.example.app:/cb"}
+			})
+			if a := here.authorize(t, to(native, "redirect_uri", "com.example.app:/cb")); a.status != 303 || !strings.HasPrefix(a.location, "com.example.app:/cb?code=") {
+				t.Errorf("%d to %q (%s)", a.status, a.location, a.body)
+			}
+			for _, uri := range []string{"COM.example.app:/cb", "myapp:/cb", "com.example.app://cb"} {
+				here.authorize(t, to(native, "redirect_uri", uri)).errorPage(400, "error.redirect_mismatch")
+			}
+		})
 		t.Run("H10 a row that no registration would have let in", func(t *testing.T) {
 			for _, uri := range []string{"javascript:alert(1)", "http://app.test/cb", "data:text/html,x"} {
 				c := w.client(nil)

@@ -295,6 +295,17 @@ func TestInteraction(t *testing.T) {
 			if _, _, ok := w.provider.ContinueLink(t.Context(), oidc.InteractionHash("nobody's")); ok {
 				t.Error("a link out of nothing")
 			}
+			// The mail is opened the next day: a registration was made in one of two requests.
+			kept, lost := b.authorize(t, to(site)).page("/login"), b.authorize(t, to(site)).page("/login")
+			w.exec(`UPDATE account SET interaction = %s WHERE id = '%s'`, w.blob(oidc.InteractionHash(kept)), bob)
+			if _, err := w.store.Purge(t.Context(), w.now().Add(24*time.Hour), 1000); err != nil {
+				t.Fatal(err)
+			}
+			for i, want := range map[string]bool{kept: true, lost: false} {
+				if _, _, ok := w.provider.ContinueLink(t.Context(), oidc.InteractionHash(i)); ok != want {
+					t.Errorf("a link: %t, want %t", ok, want)
+				}
+			}
 		})
 		t.Run("D08 strangers' rows are bounded", func(t *testing.T) {
 			crowd := w.client(nil)

@@ -397,16 +397,20 @@ type granted struct {
 func (w *world) grantOf(t *testing.T, code string) (g granted) {
 	t.Helper()
 	sum := sha256.Sum256([]byte(code))
-	literal := fmt.Sprintf("x'%x'", sum)
-	if w.postgres {
-		literal = fmt.Sprintf(`'\x%x'::bytea`, sum)
-	}
 	row := w.raw.QueryRowContext(t.Context(), `SELECT g.scopes, c.nonce, c.challenge, g.account_id, g.claims, g.offline, g.auth_time
-		FROM code c JOIN authorization_grant g ON g.id = c.grant_id WHERE c.sig = `+literal)
+		FROM code c JOIN authorization_grant g ON g.id = c.grant_id WHERE c.sig = `+w.blob(sum[:]))
 	if err := row.Scan(&g.scopes, &g.nonce, &g.challenge, &g.account, &g.claims, &g.offline, &g.authTime); err != nil {
 		t.Fatal(err)
 	}
 	return g
+}
+
+// blob is b as both databases write it.
+func (w *world) blob(b []byte) string {
+	if w.postgres {
+		return fmt.Sprintf(`'\x%x'::bytea`, b)
+	}
+	return fmt.Sprintf("x'%x'", b)
 }
 
 // freshCopy has the registry read a client again that a test changed behind its back.

@@ -33,7 +33,8 @@ func (s *Store) UseOnce(ctx context.Context, kind string, key []byte, expires ti
 // @now is the caller's time. A code stays for half an hour after its end: a replay must still find its grant.
 // Tables that hang on others go first, so that no delete cascades far.
 var purges = []struct{ table, key, over string }{
-	{"interaction", "id", "expires_at <= @now"},
+	// A pending registration names the request that it was made in: its mail, days later, still leads to the site.
+	{"interaction", "id", "expires_at <= @now AND NOT EXISTS (SELECT 1 FROM account WHERE account.interaction = interaction.id)"},
 	{"code", "sig", "expires_at <= CAST(@now AS bigint) - 1800000000"},
 	{"access_token", "sig", "expires_at <= @now"},
 	{"authorization_grant", "id", "expires_at <= @now"},

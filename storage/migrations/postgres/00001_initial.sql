@@ -50,6 +50,7 @@ CREATE TABLE account (
 );
 CREATE UNIQUE INDEX account_form ON account (form_id) WHERE form_id IS NOT NULL;
 CREATE INDEX account_expires ON account (expires_at) WHERE expires_at IS NOT NULL;
+CREATE INDEX account_interaction ON account (interaction) WHERE interaction IS NOT NULL;
 CREATE INDEX account_browser ON account (browser_hash) WHERE browser_hash IS NOT NULL;
 
 CREATE TABLE address (
