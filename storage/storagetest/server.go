@@ -104,7 +104,7 @@ func (c *cluster) start() (string, error) {
 		return "", err
 	}
 	run := exec.Command("/bin/sh", "-c", keeper, "keeper", postgres, dir, strconv.Itoa(port))
-	run.SysProcAttr, run.Dir = attr, dir
+	run.SysProcAttr, run.Dir = &syscall.SysProcAttr{Credential: attr.Credential, Setpgid: true}, dir // not killed with our group
 	if c.hold, err = run.StdinPipe(); err != nil {
 		return "", err
 	}
