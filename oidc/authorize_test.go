@@ -201,6 +201,9 @@ func TestAuthorize(t *testing.T) {
 				here.authorize(t, to(c)).code()
 			}
 			none := []string{"code_challenge", "", "code_challenge_method", ""}
+			// H27: before anybody signs in for nothing; the library would see it only afterwards.
+			w.browser().authorize(t, to(own, "code_challenge_method", "plain")).refused("invalid_request")
+			w.browser().authorize(t, to(own, none...)).refused("invalid_request")
 			here.authorize(t, to(own, none...)).refused("invalid_request")
 			here.authorize(t, to(public, none...)).refused("invalid_request")
 			here.authorize(t, to(free, none...)).code()
