@@ -68,6 +68,10 @@ func badInput(t *testing.T, w *world) {
 		"grant_types": []string{"authorization_code", "refresh_token", "client_credentials"}, "scope": "openid profile offline_access read",
 	})
 	basic := [2]string{id, secret}
+	postID, postSecret := w.client(map[string]any{
+		"client_name": "Bad input by post", "redirect_uris": []string{redirect}, "token_endpoint_auth_method": "client_secret_post",
+		"grant_types": []string{"authorization_code", "client_credentials"}, "scope": "read",
+	})
 	sum := sha256.Sum256([]byte(strings.Repeat("v", 43)))
 	challenge := base64.RawURLEncoding.EncodeToString(sum[:])
 	authorize := url.Values{
@@ -81,6 +85,8 @@ func badInput(t *testing.T, w *world) {
 			params: url.Values{"grant_type": {"authorization_code"}, "code": {"pp1c_" + strings.Repeat("x", 43)}, "redirect_uri": {redirect}, "code_verifier": {strings.Repeat("v", 43)}}},
 		{name: "token refresh", method: "POST", path: "/token", basic: basic, wrongMethod: "PUT", required: []string{"grant_type", "refresh_token"},
 			params: url.Values{"grant_type": {"refresh_token"}, "refresh_token": {"pp1r_" + strings.Repeat("x", 70)}, "scope": {"openid"}}},
+		{name: "token client_credentials", method: "POST", path: "/token", wrongMethod: "PATCH", required: []string{"grant_type", "client_id", "client_secret"},
+			params: url.Values{"grant_type": {"client_credentials"}, "scope": {"read"}, "client_id": {postID}, "client_secret": {postSecret}}},
 		{name: "revoke", method: "POST", path: "/revoke", basic: basic, wrongMethod: "GET", required: []string{"token"},
 			params: url.Values{"token": {"pp1a_" + strings.Repeat("x", 43)}, "token_type_hint": {"access_token"}}},
 		{name: "introspect", method: "POST", path: "/introspect", basic: basic, wrongMethod: "GET", required: []string{"token"},
@@ -90,17 +96,40 @@ func badInput(t *testing.T, w *world) {
 		{name: "authorize GET", method: "GET", path: "/authorize", wrongMethod: "DELETE", params: authorize, required: []string{"client_id", "redirect_uri", "response_type", "code_challenge"}},
 		{name: "authorize POST", method: "POST", path: "/authorize", wrongMethod: "PUT", params: authorize, required: []string{"client_id", "redirect_uri", "response_type", "code_challenge"}},
 	}
+	ending := url.Values{
+		"client_id": {id}, "post_logout_redirect_uri": {"http://localhost:1/"}, "state": {"a-state"}, "ui_locales": {"es"},
+		"logout_hint": {"alice@example.test"}, "id_token_hint": {"e30.e30.e30"},
+	}
+	endpoints = append(endpoints,
+		endpoint{name: "end_session GET", method: "GET", path: "/end_session", wrongMethod: "DELETE", params: ending},
+		endpoint{name: "end_session POST", method: "POST", path: "/end_session", wrongMethod: "PUT", params: ending},
+	)
+	profile, leaving := w.person(), w.person()
+	for _, p := range []*person{profile, leaving} {
+		p.get(w.issuer+"/login").submit("login-submit", map[string]string{"username": "alice@example.test", "password": password})
+	}
 	before := w.rows()
 	for _, e := range endpoints {
 		t.Run(e.name, func(t *testing.T) { w.attack(t, e, redirect) })
 	}
-	for _, f := range []struct{ name, path, id string }{
-		{"login", "/login", "login-submit"}, {"register", "/register", "register-submit"},
+	inFlow := w.person().get(w.issuer + "/authorize?" + authorize.Encode())
+	for _, f := range []struct {
+		name   string
+		person *person
+		id     string
+	}{
+		{"login", w.person().get(w.issuer + "/login"), "login-submit"},
+		{"login in a flow", inFlow, "login-submit"},
+		{"register", w.person().get(w.issuer + "/register"), "register-submit"},
+		{"general information", profile.get(w.issuer + "/account/profile"), "profile-submit"},
+		{"logout", leaving.get(w.issuer + "/logout"), "logout-yes"},
 	} {
-		t.Run("page "+f.name, func(t *testing.T) { w.attackForm(t, f.path, f.id) })
+		t.Run("page "+f.name, func(t *testing.T) { attackForm(t, f.person, f.id) })
 	}
 	after := w.rows()
-	// Two good authorize requests a parameter at most leave an interaction; rates and audit rows are counters.
+	// An authorize request that stands without the parameter leaves one bounded interaction; rates and audit
+	// rows are counters; client_credentials without the optional scope is a good request.
+	before["access_token"]++
 	for table, n := range after {
 		switch table {
 		case "interaction", "rate", "audit", "goose_db_version":
@@ -223,9 +252,11 @@ func (w *world) multipart(e endpoint) int {
 }
 
 // attackForm mutates every field of a page's form as a browser would send it.
-func (w *world) attackForm(t *testing.T, path, id string) {
-	p := w.person().get(w.issuer + path)
+func attackForm(t *testing.T, p *person, id string) {
 	form := p.byID(id)
+	if form == nil {
+		t.Fatalf("no #%s at %s (status %d)\n%s", id, p.URL.Path, p.Status, p.Body)
+	}
 	for form.Data != "form" {
 		form = form.Parent
 	}
