@@ -9,6 +9,4 @@
 //
 //	outbox.leased   a job is leased, its handler has not run
 //	outbox.sent     the handler has succeeded, the job is still in the queue
-//	engine.before_flush  the answer is made, nothing is written
-//	engine.after_flush   all is written, nothing is answered
 package fault
