@@ -41,7 +41,7 @@ start_postgres() {
 		port=$((20000 + (RANDOM + try) % 12000))
 		if as_postgres "$bin/pg_ctl" -D "$work/pg" -w -t 60 -l "$work/pg/log" \
 			-o "-p $port -k '$work/pg' -c listen_addresses=127.0.0.1 -c max_connections=300 -c fsync=off \
-			-c synchronous_commit=off -c full_page_writes=off -c shared_buffers=64MB -c log_min_messages=fatal" start >/dev/null; then
+			-c full_page_writes=off -c shared_buffers=64MB -c log_min_messages=fatal" start >/dev/null; then
 			postgres=yes
 			export PASSPORT_TEST_POSTGRES="postgres://postgres@127.0.0.1:$port/postgres?sslmode=disable"
 			return 0
