@@ -79,11 +79,6 @@ func (s *Set) Render(w io.Writer, lang string, p Page) error {
 	return nil
 }
 
-// Text gives one message outside a page (a field error for a test, a title for a log is never one).
-func (s *Set) Text(lang, key string, pairs ...string) (string, error) {
-	return s.words.text(lang, key, pairs, func(v string) string { return v })
-}
-
 // Has reports whether the catalogue knows the key.
 func (s *Set) Has(key string) bool {
 	_, ok := s.words[Languages[0].Code][key]

@@ -1,9 +1,11 @@
 package web_test
 
 import (
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestFirstVisit: from the site through registration and the mail back to the site; then once more without a
@@ -28,5 +30,128 @@ func TestFirstVisit(t *testing.T) {
 	b.get(authorizeURL("app"))
 	if b.Status != 303 || must(url.Parse(b.Header.Get("Location"))).Query().Get("code") == "" {
 		t.Fatalf("known browser, remembered consent: %d %s", b.Status, b.Header)
+	}
+}
+
+// TestA1: whoever only looks at the links of a mail changes nothing.
+func TestA1Links(t *testing.T) {
+	w := newWorld(t)
+	b := w.browser(t).get("/register").register("ada@example.test").want(200, "waiting")
+	confirm, cancel := w.links()
+	for _, link := range []string{confirm, cancel} {
+		for _, method := range []string{"GET", "HEAD", "OPTIONS", "GET", "HEAD", "GET"} {
+			scanner := w.browser(t)
+			scanner.header.Set("Purpose", "prefetch")
+			scanner.header.Set("User-Agent", "Mozilla/5.0 (Windows NT) SafeLinks")
+			scanner.header.Set("Sec-Fetch-Site", "")
+			scanner.send(method, link, "", "")
+			if want := map[string]int{"GET": 200, "HEAD": 200, "OPTIONS": 405}[method]; scanner.Status != want {
+				t.Errorf("%s %s: %d", method, link[:8], scanner.Status)
+			}
+		}
+	}
+	b.get("/register/waiting").want(200, "waiting")
+	// A scanner that presses buttons without the page's token gets nowhere either.
+	token := must(url.Parse(cancel)).Query().Get("t")
+	if c := w.browser(t); c.post("/cancel", url.Values{"t": {token}}).Status != 403 {
+		t.Errorf("a bare POST cancels: %d", c.Status)
+	}
+	b.get(confirm).want(200, "confirm-submit").submit("confirm-submit").want(200, "profile-submit")
+	// After confirm the cancel link is dead.
+	b.get(cancel).want(404, "")
+}
+
+// TestMail has the ways that the two links of a mail can go.
+func TestMail(t *testing.T) {
+	t.Run("confirm in another browser by the password", func(t *testing.T) {
+		w := newWorld(t)
+		b := w.browser(t).get("/register").register("ada@example.test").want(200, "waiting")
+		confirm, _ := w.links()
+		other := w.browser(t).get(confirm).want(200, "password")
+		other.submit("confirm-submit", "password", "not this one").want(422, "password-error")
+		other.submit("confirm-submit", "password", password).want(200, "go-on")
+		if other.jar["__Host-sid"] != "" || b.jar["__Host-sid"] != "" {
+			t.Error("somebody was signed in")
+		}
+		b.get("/register/waiting").want(200, "login-submit")
+		b.login("ada@example.test").get("/account/profile").want(200, "profile-submit")
+	})
+	t.Run("confirm in another browser by a new password", func(t *testing.T) {
+		w := newWorld(t)
+		w.browser(t).get("/register").register("ada@example.test")
+		confirm, _ := w.links()
+		other := w.browser(t).get(confirm+"&fresh=1").want(200, "new-password")
+		other.submit("confirm-submit", "new-password", "short").want(422, "new-password-error")
+		other.submit("confirm-submit", "new-password", "another good one 77").want(200, "go-on")
+		b := w.browser(t)
+		b.login("ada@example.test").want(422, "login-submit")
+		b.submit("login-submit", "username", "ada@example.test", "password", "another good one 77").want(200, "")
+		b.get("/account/profile").want(200, "profile-submit")
+	})
+	t.Run("cancel", func(t *testing.T) {
+		w := newWorld(t)
+		b := w.browser(t).get("/register").register("ada@example.test").want(200, "waiting")
+		confirm, cancel := w.links()
+		w.browser(t).get(cancel).want(200, "cancel-submit").submit("cancel-submit").want(200, "go-on")
+		b.get(confirm).want(404, "")
+		b.login("ada@example.test").want(422, "login-submit")
+	})
+	t.Run("the right password before confirming leads to the waiting page", func(t *testing.T) {
+		w := newWorld(t)
+		b := w.browser(t).get("/register").register("ada@example.test").want(200, "waiting")
+		b.login("ada@example.test").want(200, "waiting")
+		other := w.browser(t).login("ada@example.test").want(200, "waiting")
+		if other.jar["__Host-sid"] != "" {
+			t.Error("an unconfirmed person is signed in")
+		}
+		other.submit("resend-submit").want(200, "waiting")
+		w.links()
+		if n := len(w.inbox.List()); n != 2 {
+			t.Errorf("%d mails", n)
+		}
+	})
+	t.Run("the interaction is over", func(t *testing.T) {
+		w := newWorld(t)
+		w.client("app")
+		b := w.browser(t).get(authorizeURL("app"))
+		b.get("/register?i="+must(url.Parse(b.URL)).Query().Get("i")).register("ada@example.test").want(200, "waiting")
+		confirm, _ := w.links()
+		w.pass(25 * time.Minute)
+		b.get("/register/waiting") // the browser is still there: its cookie lives on
+		w.pass(10 * time.Minute)
+		b.get(confirm).want(200, "confirm-submit").submit("confirm-submit")
+		if b.Status != 200 || !b.has("go-on") {
+			t.Errorf("a late confirmation: %d at %s", b.Status, b.URL)
+		}
+	})
+	t.Run("resend is limited", func(t *testing.T) {
+		w := newWorld(t)
+		b := w.browser(t).get("/register").register("ada@example.test").want(200, "waiting")
+		for range 6 {
+			b.submit("resend-submit")
+			if b.Status == http.StatusTooManyRequests {
+				return
+			}
+		}
+		t.Error("nobody stopped six mails to one address")
+	})
+}
+
+func TestProfile(t *testing.T) {
+	w := newWorld(t)
+	w.person("ada@example.test")
+	b := w.browser(t)
+	b.get("/account/profile").want(200, "login-submit").submit("login-submit", "username", "ada@example.test", "password", password)
+	b.want(200, "profile-submit")
+	if b.URL != "/account/profile" {
+		t.Errorf("signed in to %s", b.URL)
+	}
+	b.submit("profile-submit", "name", "https://evil.test", "language", "en").want(422, "profile-name-error")
+	b.get("/account/profile").submit("profile-submit", "name", "Ada King", "language", "es").want(200, "profile-submit")
+	if !strings.Contains(b.Body, "Ada King") || !strings.Contains(b.Body, `<html lang="es"`) {
+		t.Error("the change is not shown")
+	}
+	if b.get("/account/profile").submit("profile-submit", "language", "xx"); b.Status != 400 {
+		t.Errorf("an unknown language: %d", b.Status)
 	}
 }

@@ -187,6 +187,16 @@ func TestB08CORS(t *testing.T) {
 			t.Errorf("%s: two Origin headers are answered", path)
 		}
 	}
+	// A request that names its client is read by that client's origins alone.
+	other := w.browser(t)
+	other.header.Set("Origin", "https://other.test")
+	w.clientAt("other", "https://other.test/cb")
+	for id, want := range map[string]string{"app": "", "other": "https://other.test", "nobody": ""} {
+		other.send("POST", "/token", formType, "grant_type=authorization_code&code=x&client_id="+id)
+		if got := other.Header.Get("Access-Control-Allow-Origin"); got != want {
+			t.Errorf("/token for %s: %q, want %q", id, got, want)
+		}
+	}
 	for _, route := range w.site.Routes() {
 		if route.CORS != 0 {
 			continue

@@ -198,12 +198,3 @@ func (p *Pages) token(browser []byte, purpose, flow string) string {
 	}
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
-
-// Text gives one message in the person's language.
-func (p *Pages) Text(r *http.Request, key string) string {
-	text, err := p.set.Text(p.Language(r, ""), key)
-	if err != nil {
-		return key
-	}
-	return text
-}

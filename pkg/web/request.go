@@ -47,9 +47,6 @@ func newRequest(r *http.Request, trusted []netip.Prefix) (*http.Request, *reques
 // ClientIP is the address of the client: the connection's, or what a trusted proxy says of it.
 func ClientIP(r *http.Request) netip.Addr { return of(r).ip }
 
-// RequestID is the id that stands in the log and on error pages.
-func RequestID(r *http.Request) string { return of(r).id }
-
 // NoteClient names the client that the request is for in the log.
 func NoteClient(r *http.Request, clientID string) { of(r).client = clientID }
 

@@ -121,10 +121,12 @@ func newWorld(t *testing.T, extra ...web.Route) *world {
 }
 
 // client registers the site that the tests come from.
-func (w *world) client(id string) {
+func (w *world) client(id string) { w.clientAt(id, callback) }
+
+func (w *world) clientAt(id, redirect string) {
 	w.t.Helper()
 	_, _, err := w.clients.Create(context.Background(), client.Client{ID: id, Name: "Fabrikam", RequirePKCE: true, Metadata: client.Metadata{
-		ClientName: "Fabrikam", ClientURI: "https://app.test/", RedirectURIs: []string{callback},
+		ClientName: "Fabrikam", ClientURI: "https://app.test/", RedirectURIs: []string{redirect},
 		TokenEndpointAuthMethod: "none", Scope: "openid profile email", IDTokenSignedResponseAlg: "ES256",
 	}}, "")
 	if err != nil {
