@@ -370,9 +370,9 @@ func TestHint(t *testing.T) {
 		t.Run("Q033 another person", func(t *testing.T) {
 			here.authorize(t, hint("sub-bob", "prompt", "none")).refused("login_required")
 			w.browser().authorize(t, hint("sub-alice", "prompt", "none")).refused("login_required")
-			i := here.authorize(t, hint("sub-bob")).page("/login")
+			here.authorize(t, hint("sub-bob")).page("/login")
 			b := w.browser()
-			i = b.authorize(t, hint("sub-bob")).page("/login")
+			i := b.authorize(t, hint("sub-bob")).page("/login")
 			b.signIn(t, alice, i).refused("login_required")
 			i = b.authorize(t, hint("sub-bob")).page("/login")
 			b.signIn(t, bob, i).code()

@@ -298,7 +298,7 @@ func (w *world) dead(t *testing.T, token string) {
 // idToken verifies an ID token by the key set's key that its header names, and gives header and claims.
 func (w *world) idToken(t *testing.T, raw string) (header, claims map[string]any) {
 	t.Helper()
-	parsed, err := jose.ParseSigned(raw, []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.ES256, jose.EdDSA})
+	parsed, err := jose.ParseSignedCompact(raw, []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.ES256, jose.EdDSA})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -91,12 +91,6 @@ func (s *sink) next() received {
 	return s.messages[len(s.messages)-1]
 }
 
-func (s *sink) count() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.messages)
-}
-
 type sinkSession struct {
 	sink   *sink
 	conn   *smtp.Conn

@@ -50,7 +50,7 @@ func TestSignAndVerify(t *testing.T) {
 					if err := json.Unmarshal(head, &h); err != nil || len(h) != 3 || h["alg"] != alg || h["kid"] != k.KID || h["typ"] != "at+jwt" {
 						t.Errorf("header %s", head)
 					}
-					sig, err := jose.ParseSigned(raw, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(alg)})
+					sig, err := jose.ParseSignedCompact(raw, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(alg)})
 					if err != nil {
 						t.Error(err)
 						return
