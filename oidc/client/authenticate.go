@@ -13,7 +13,7 @@ import (
 // whose parts are form-urlencoded (three bytes a character) before base64.
 const (
 	maxID         = 512
-	maxCredential = len("Basic ") + (3*maxID+1+3*MaxSecret+2)/3*4
+	maxCredential = len("Basic ") + (3*maxID+1+3*maxSecret+2)/3*4
 )
 
 // ErrTwoMethods: one request authenticates in more than one way, or twice (RFC 6749 §2.3: "MUST NOT use more
@@ -101,7 +101,7 @@ func readCredentials(req *http.Request) (credentials, error) {
 		cr.basic && (secret != "" || assertion),
 		secret != "" && assertion:
 		return cr, ErrTwoMethods
-	case len(id) > maxID, len(secret) > MaxSecret, cr.basic && len(headers[0]) > maxCredential:
+	case len(id) > maxID, len(secret) > maxSecret, cr.basic && len(headers[0]) > maxCredential:
 		return cr, &AuthError{Basic: cr.basic, Reason: "oversized credentials"}
 	case assertion:
 		return cr, &AuthError{ClientID: id, Reason: "client assertions are not registrable"}
@@ -139,7 +139,7 @@ func readBasic(cr credentials, header, bodyID string) (credentials, error) {
 	switch {
 	case err1 != nil || err2 != nil:
 		return fail("malformed Basic credentials")
-	case id == "" || len(id) > maxID || len(secret) > MaxSecret:
+	case id == "" || len(id) > maxID || len(secret) > maxSecret:
 		return fail("empty or oversized credentials")
 	}
 	cr.id, cr.secret, cr.method = id, secret, MethodBasic

@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/passport-network/passport/oidc/client"
 )
@@ -79,6 +80,8 @@ func TestR03Loopback(t *testing.T) {
 		{with("native", "https://127.0.0.1/cb"), "https://127.0.0.1:9/cb", false},
 		{with("native", "http://localhost/cb"), "http://localhost:9/cb", false},
 		{with("native", "http://localhost/cb"), "http://localhost/cb", true},
+		// Not even for what no validation would have let in.
+		{with("native", "http://127.0.0.1.nip.io/cb"), "http://127.0.0.1:9.nip.io/cb", false},
 		// A web client runs where it registered, port and all.
 		{with("web", "http://127.0.0.1/cb"), "http://127.0.0.1:9/cb", false},
 		{with("web", "http://127.0.0.1/cb"), "http://127.0.0.1/cb", true},
@@ -126,6 +129,11 @@ func TestAllowsOrigin(t *testing.T) {
 		if c.AllowsOrigin(origin) != want {
 			t.Errorf("%q: %v", origin, !want)
 		}
+	}
+	off := with("web", "https://app.test/cb")
+	off.DisabledAt = time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)
+	if off.AllowsOrigin("https://app.test") {
+		t.Error("a disabled client allows an origin")
 	}
 	app := with("native", "http://127.0.0.1/cb", "com.example.app://host/cb", "https://app.test/cb")
 	for origin, want := range map[string]bool{"http://127.0.0.1": false, "com.example.app://host": false, "https://app.test": true} {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/passport-network/passport/oidc/client"
+	"github.com/passport-network/passport/pkg/audit"
 	"github.com/passport-network/passport/storage"
 	"github.com/passport-network/passport/storage/storagetest"
 )
@@ -333,5 +334,63 @@ func TestSealedSecret(t *testing.T) {
 		if _, err := r.Authenticate(request(t, "", "", basic("basic", secret))); (err == nil) != want {
 			t.Errorf("%q: %v", secret, err)
 		}
+	}
+}
+
+// trail keeps events, and can refuse them.
+type trail struct {
+	events []audit.Event
+	err    error
+}
+
+func (l *trail) Record(_ context.Context, e audit.Event) error {
+	l.events = append(l.events, e)
+	return l.err
+}
+
+// A change and its event are one: without the event there is no change.
+func TestChangesAreRecorded(t *testing.T) {
+	now, log := newClock(), &trail{}
+	s := storagetest.Open(t, storagetest.SQLite(t))
+	r := client.NewRegistry(client.Config{Store: s, Now: now.now, HashKey: key, Audit: log})
+	register(t, r, "a", client.MethodBasic, "")
+	keep := func(*client.Client) error { return nil }
+	if _, _, err := r.Update(t.Context(), "a", keep); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.RotateSecret(t.Context(), "a", 0); err != nil {
+		t.Fatal(err)
+	}
+	for _, act := range []func(context.Context, string) error{r.Disable, r.Enable} {
+		if err := act(t.Context(), "a"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	log.err = errDown
+	if err := r.Disable(t.Context(), "a"); !errors.Is(err, errDown) {
+		t.Error(err)
+	}
+	if c, err := r.Get(t.Context(), "a"); err != nil || !c.Enabled() {
+		t.Error("disabled without an event")
+	}
+	if _, _, err := r.Create(t.Context(), client.Client{ID: "b", RequirePKCE: true, Metadata: valid()}, ""); !errors.Is(err, errDown) {
+		t.Error(err)
+	}
+	if _, err := r.Get(t.Context(), "b"); !errors.Is(err, client.ErrNotFound) {
+		t.Error("created without an event")
+	}
+	log.err = nil
+	if err := r.Delete(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{audit.ClientCreated, audit.ClientChanged, audit.ClientSecretRotated, audit.ClientDisabled,
+		audit.ClientEnabled, audit.ClientDisabled, audit.ClientCreated, audit.ClientDeleted}
+	for i, e := range log.events {
+		if i >= len(want) || e.Event != want[i] || e.ActorKind != audit.ActorOperator || e.ClientID == "" || e.Detail != nil || !audit.Valid(e.Event) {
+			t.Errorf("%d: %+v", i, e)
+		}
+	}
+	if len(log.events) != len(want) {
+		t.Errorf("%d events", len(log.events))
 	}
 }

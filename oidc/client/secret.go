@@ -16,9 +16,9 @@ import (
 const (
 	// SecretPrefix begins every secret made here: version 1, kind s.
 	SecretPrefix = "pp1s_"
-	// MinSecret and MaxSecret bound a secret that the operator gives, in characters.
-	MinSecret = 32
-	MaxSecret = 512
+	// minSecret and maxSecret bound a secret that the operator gives, in characters.
+	minSecret = 32
+	maxSecret = 512
 	// minDistinct refuses a given secret that is long only by repetition.
 	minDistinct = 8
 	// MaxOverlap bounds how long the older of two secrets lives on after a rotation.
@@ -44,7 +44,7 @@ func newSecretValue() string {
 }
 
 func checkSecretValue(s string) error {
-	if len(s) < MinSecret || len(s) > MaxSecret || !visible(s) {
+	if len(s) < minSecret || len(s) > maxSecret || !visible(s) {
 		return ErrWeakSecret
 	}
 	distinct := map[byte]bool{}
