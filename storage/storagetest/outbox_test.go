@@ -280,8 +280,11 @@ func TestOutboxLease(t *testing.T) {
 				t.Errorf("%s under another's lease: %v", name, err)
 			}
 		}
-		if err := s.DropJob(ctx, id, "one"); err != nil {
+		if err := s.RetryJob(ctx, id, "one", clock.Now(), "x"); err != nil {
 			t.Error(err)
+		}
+		if err := s.DropJob(ctx, id, ""); !errors.Is(err, outbox.ErrLost) {
+			t.Errorf("dropped by nobody: %v", err)
 		}
 	})
 }
