@@ -346,6 +346,56 @@ func TestParallel(t *testing.T) {
 	})
 }
 
+// The race that TestParallel may or may not run into: somebody else was faster between our read and our write.
+func TestLostRace(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		here, _ := w.signedIn(t, "ada")
+		m := &moody{}
+		// first has another server answer a request just before this one writes.
+		first := func(call string, fn func()) {
+			m.before = func(c string) error {
+				if c == call {
+					m.before = nil
+					fn()
+				}
+				return nil
+			}
+		}
+		t.Run("H02 a code", func(t *testing.T) {
+			plain := w.site(t, nil)
+			s := plain.at(w.replica(t, m, nil))
+			code := s.code(t, here)
+			var won engine.TokenOutput
+			first("Redeem", func() { won = plain.redeem(t, code).tokens() })
+			s.redeem(t, code).fails(400, "invalid_grant")
+			w.dead(t, won.AccessToken)
+		})
+		t.Run("H03a a refresh token without a grace", func(t *testing.T) {
+			plain := w.site(t, nil)
+			s := plain.at(w.replica(t, m, nil))
+			r0 := s.offline(t, here)
+			var r1 engine.TokenOutput
+			first("Rotate", func() { r1 = plain.refresh(t, r0.RefreshToken).tokens() })
+			s.refresh(t, r0.RefreshToken).fails(400, "invalid_grant")
+			w.dead(t, r1.AccessToken)
+			plain.refresh(t, r1.RefreshToken).fails(400, "invalid_grant")
+		})
+		t.Run("H03a a refresh token within the grace, its successor unused, then used", func(t *testing.T) {
+			plain := w.site(t, nil)
+			s := plain.at(w.replica(t, m, func(c *engine.Config) { c.RefreshGrace = engine.RefreshGrace }))
+			r0 := s.offline(t, here)
+			var r1, r2 engine.TokenOutput
+			first("Rotate", func() { r1 = plain.refresh(t, r0.RefreshToken).tokens() })
+			if again := s.refresh(t, r0.RefreshToken).tokens(); again.RefreshToken != r1.RefreshToken {
+				t.Error("another successor")
+			}
+			first("Rotate", func() { r2 = plain.refresh(t, plain.refresh(t, r1.RefreshToken).tokens().RefreshToken).tokens() })
+			s.refresh(t, r1.RefreshToken).fails(400, "invalid_grant")
+			w.dead(t, r2.AccessToken)
+		})
+	})
+}
+
 func TestRefresh(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		here, account := w.signedIn(t, "ada")

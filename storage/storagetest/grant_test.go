@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -245,6 +246,30 @@ func TestIssue(t *testing.T) {
 			if won != 1 || f.count(t, "authorization_grant") != before+1 {
 				t.Errorf("%d won", won)
 			}
+		})
+		t.Run("a logout that has begun comes first", func(t *testing.T) {
+			if !strings.HasSuffix(t.Name(), "postgres/a_logout_that_has_begun_comes_first") {
+				return // SQLite has one writer
+			}
+			f.signIn(t, "leaving")
+			is := f.issuance()
+			is.Grant.LoginID = "leaving"
+			tx, err := f.raw.BeginTx(ctx, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := tx.ExecContext(ctx, `UPDATE login SET ended_at = 1 WHERE id = 'leaving'`); err != nil {
+				t.Fatal(err)
+			}
+			issued := make(chan error, 1)
+			go func() { issued <- f.Issue(ctx, is) }()
+			for len(issued) == 0 && f.count(t, "pg_locks WHERE NOT granted") == 0 {
+				runtime.Gosched()
+			}
+			if err := tx.Commit(); err != nil {
+				t.Fatal(err)
+			}
+			gone(t, <-issued)
 		})
 		t.Run("a logout at the same moment leaves no live grant", func(t *testing.T) {
 			for n := range 20 {
