@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/passport-network/passport/pkg/audit"
+	"github.com/passport-network/passport/pkg/fault"
 	"github.com/passport-network/passport/pkg/limit"
 	"github.com/passport-network/passport/pkg/mail"
 )
@@ -122,6 +123,7 @@ func (d *Directory) Register(ctx context.Context, r Registration) (id string, er
 	if err != nil {
 		return "", fmt.Errorf("register: %w", err)
 	}
+	fault.Point("account.registered")
 	return rec.ID, nil
 }
 

@@ -7,6 +7,7 @@
 //
 // Names are "room.moment". The points:
 //
+//	account.registered  the registration and its mail are committed, nothing is answered
 //	outbox.leased   a job is leased, its handler has not run
 //	outbox.sent     the handler has succeeded, the job is still in the queue
 package fault

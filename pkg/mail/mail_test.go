@@ -38,6 +38,7 @@ type sink struct {
 	addr      string
 	caFile    string
 	plain     bool // authentication without TLS
+	hangUp    bool // after a mail was taken
 	login     bool // AUTH LOGIN instead of PLAIN
 	mu        sync.Mutex
 	answers   []*smtp.SMTPError // to the next DATA; nil: taken
@@ -184,7 +185,13 @@ func (k *talk) Data(r io.Reader) error {
 	return answer
 }
 
-func (k *talk) Reset()        { k.d.to = nil }
+func (k *talk) Reset() {
+	k.d.to = nil
+	if k.sink.hangUp && k.d.raw != "" {
+		_ = k.conn.Conn().Close()
+	}
+}
+
 func (k *talk) Logout() error { return nil }
 
 // office is a mailer over a real outbox.
@@ -321,6 +328,17 @@ func TestSMTP(t *testing.T) {
 			t.Errorf("the log does not say why:\n%s", o.log)
 		}
 		noLeak(t, o)
+	})
+	t.Run("taken, then cut off: not sent again", func(t *testing.T) {
+		s := newSink(t, false)
+		s.hangUp = true
+		o := newOffice(t, storagetest.Open(t, storagetest.SQLite(t)), passportmail.Config{SMTP: "smtp://" + s.addr, CAFile: s.caFile})
+		o.send(confirmation("a@example.test"))
+		o.later()
+		o.work()
+		if len(s.got) != 1 || !strings.Contains(o.log.String(), `"outcome":"done"`) {
+			t.Errorf("%d deliveries\n%s", len(s.got), o.log)
+		}
 	})
 	t.Run("550 ends it", func(t *testing.T) {
 		for _, at := range []string{"rcpt", "data"} {
