@@ -26,7 +26,7 @@ type Config struct {
 	// SMTP is smtp://USER:PASSWORD@HOST:587 (option starttls=require, opportunistic or off; required by
 	// default unless the host is loopback), smtps://…, or empty: the dev inbox.
 	SMTP   string
-	CAFile string // certificates (PEM) that the mail server's is checked against
+	CAFile string // certificates (PEM) that the mail server's is checked against, beside the system's
 	Queue  *outbox.Queue
 	Now    func() time.Time
 }

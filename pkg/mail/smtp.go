@@ -71,7 +71,9 @@ func parseServer(raw, caFile, hello string) (*server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the mail server's CA file: %w", err)
 	}
-	s.tls.RootCAs = x509.NewCertPool()
+	if s.tls.RootCAs, err = x509.SystemCertPool(); err != nil {
+		s.tls.RootCAs = x509.NewCertPool() // a bare container has none
+	}
 	if !s.tls.RootCAs.AppendCertsFromPEM(pem) {
 		return nil, errors.New("the mail server's CA file has no certificate")
 	}
