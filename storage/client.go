@@ -46,7 +46,7 @@ func (clientSecretRow) TableName() string { return "client_secret" }
 
 // clientJoin is a client with one of its secrets, or with none.
 type clientJoin struct {
-	clientRow
+	Client          clientRow `gorm:"embedded"` // named: gorm passes over an unexported anonymous field
 	SecretID        *string
 	SecretHash      []byte
 	SecretSealed    []byte
@@ -100,7 +100,7 @@ func (s *Store) ReadClient(ctx context.Context, id string) (*client.Client, erro
 	if len(rows) == 0 {
 		return nil, client.ErrNotFound
 	}
-	c, err := rows[0].client()
+	c, err := rows[0].Client.client()
 	if err != nil {
 		return nil, err
 	}

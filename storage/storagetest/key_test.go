@@ -74,7 +74,7 @@ func (rp *relyingParty) check(t *testing.T, now time.Time, from *keys.Ring, raw 
 	if rp.set == nil || now.Sub(rp.fetched) >= from.MaxAge() {
 		rp.set, rp.fetched = publishes(t, from), now
 	}
-	jws, err := jose.ParseSigned(raw, []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.ES256, jose.EdDSA})
+	jws, err := jose.ParseSignedCompact(raw, []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.ES256, jose.EdDSA})
 	if err != nil {
 		t.Fatal(err)
 	}
