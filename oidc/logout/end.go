@@ -5,9 +5,11 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/passport-network/passport/oidc/grant"
+	"github.com/passport-network/passport/pkg/session"
 )
 
 // endSession is the end_session_endpoint (RP-Initiated Logout §2), by GET and POST. A proven request ends the
@@ -57,7 +59,7 @@ func (l *Logout) Confirm(w http.ResponseWriter, r *http.Request, i string) error
 	}
 	var err error
 	if q.Login != "" {
-		err = l.cfg.Sessions.EndLogin(r.Context(), w, r, q.Login)
+		err = l.endLogin(w, r, q.Login)
 	} else {
 		err = l.cfg.Sessions.EndBrowser(r.Context(), w, r)
 	}
@@ -74,13 +76,16 @@ func (l *Logout) end(w http.ResponseWriter, r *http.Request, q request) error {
 	if err != nil {
 		return err
 	}
-	if !l.cfg.Now().Before(read.ExpiresAt) {
+	now := l.cfg.Now()
+	if !now.Before(read.ExpiresAt) {
 		read.Logins = nil // the browser's session is over: nobody is signed in
 	}
+	// One login may be over before its browser is.
+	read.Logins = slices.DeleteFunc(read.Logins, func(g grant.Login) bool { return !l.cfg.Sessions.Live(g.AuthTime, now) })
 	mine, same := l.find(read.Logins, q)
 	switch {
 	case q.Proven && mine != nil && same:
-		if err := l.cfg.Sessions.EndLogin(r.Context(), w, r, mine.ID); err != nil {
+		if err := l.endLogin(w, r, mine.ID); err != nil {
 			return err
 		}
 		return l.leave(w, r, q)
@@ -102,6 +107,16 @@ func (l *Logout) end(w http.ResponseWriter, r *http.Request, q request) error {
 	w.Header().Set("Cache-Control", "no-store")
 	l.cfg.Pages.Confirm(w, r, view)
 	return nil
+}
+
+// endLogin ends a login of this browser. One that has ended since it was read (in another tab, by the same button
+// pressed twice) is what was asked for.
+func (l *Logout) endLogin(w http.ResponseWriter, r *http.Request, id string) error {
+	err := l.cfg.Sessions.EndLogin(r.Context(), w, r, id)
+	if errors.Is(err, session.ErrNoLogin) {
+		return nil
+	}
+	return err
 }
 
 // find is the login here of the hinted person; same tells that it is the very session of the hint too.

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -431,6 +432,40 @@ func endSession(t *testing.T, w *world) {
 		// A token that carries a proof is no way around the question: the proof is of the browser that has the login.
 		b.post("/logout", url.Values{"i": {b.get("/logout", nil).asked(t)}}).out(t)
 		mallory.post("/logout", url.Values{"i": {mallory.get("/logout", nil).asked(t)}}).out(t)
+	})
+	t.Run("whoever is signed out already is told so", func(t *testing.T) {
+		b := w.browser(alice, bob)
+		i := b.get("/end_session", proven("id_token_hint", w.hint("sub-alice", app.ID, func(c map[string]any) { c["sid"] = "of her phone" }))).asked(t)
+		b.post("/logout", url.Values{"i": {i}}).to(t, target)
+		b.post("/logout", url.Values{"i": {i}}).to(t, target) // the button pressed twice
+		if w.live(alice) != 0 || w.live(bob) != 1 {
+			t.Errorf("alice %d, bob %d", w.live(alice), w.live(bob))
+		}
+		b = w.browser(alice)
+		answers := make([]answer, 8)
+		var all sync.WaitGroup
+		for n := range answers {
+			all.Go(func() { answers[n] = b.get("/end_session", proven()) })
+		}
+		all.Wait()
+		for _, a := range answers {
+			a.to(t, target)
+		}
+	})
+	t.Run("a login whose time is over is none, though its browser goes on", func(t *testing.T) {
+		b := w.browser(alice)
+		w.ahead += session.DefaultLifetime - time.Hour
+		b.post("/signin", url.Values{"account": {bob}})
+		w.ahead += 2 * time.Hour
+		b.get("/end_session", proven()).to(t, target)
+		b.get("/end_session", proven("post_logout_redirect_uri", "")).asked(t)
+		of := w.hint("sub-alice", app.ID, func(c map[string]any) { c["sid"] = "of her phone" })
+		if a := b.get("/end_session", proven("id_token_hint", of, "post_logout_redirect_uri", "")); strings.Contains(a.body, "alice") {
+			t.Errorf("the question is about a login that is over: %s", a.body)
+		}
+		if w.live(bob) == 0 {
+			t.Error("another person was signed out")
+		}
 	})
 	t.Run("Q035 bad input", func(t *testing.T) {
 		b := w.browser()
