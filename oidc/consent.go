@@ -11,13 +11,14 @@ import (
 )
 
 // Approve is the person's yes on the consent page: it remembers, issues and answers, in one write. The yes
-// counts for the account that the page was shown to; anything else is decided anew.
-func (p *Provider) Approve(w http.ResponseWriter, r *http.Request, i string) error {
+// counts for the account that the page named (loginID); when a second tab has chosen another one since (B10), or
+// for anything else, it is decided anew.
+func (p *Provider) Approve(w http.ResponseWriter, r *http.Request, i, loginID string) error {
 	f, err := p.load(r, i)
 	if err != nil {
 		return p.onPage(w, r, err)
 	}
-	return p.step(w, r, f, f.in.LoginID != "")
+	return p.step(w, r, f, loginID != "" && loginID == f.in.LoginID)
 }
 
 // Deny is the person's no: access_denied to the client (RFC 6749 §4.1.2.1).

@@ -189,6 +189,22 @@ func TestInteraction(t *testing.T) {
 				t.Errorf("%+v", g)
 			}
 		})
+		t.Run("B10 a yes after another account was chosen in a second tab", func(t *testing.T) {
+			site := w.client(nil)
+			b := w.browser()
+			b.signIn(t, alice, "")
+			i := b.authorize(t, to(site)).page("/consent")
+			hers := url.Values{"i": {i}, "login": {b.view(t, i).Login.ID}}
+			b.signIn(t, bob, i).page("/consent")
+			b.post(t, "/test/approve", hers).page("/consent")
+			b.post(t, "/test/approve", url.Values{"i": {i}, "login": {"x"}}).page("/consent")
+			if n := w.count("authorization_grant WHERE client_id = '%s'", site.ID); n != 0 {
+				t.Errorf("alice's page gave away what is bob's: %d grants", n)
+			}
+			if g := w.grantOf(t, b.act(t, "approve", i).code()); g.account != bob {
+				t.Errorf("%+v", g)
+			}
+		})
 		t.Run("B10 two tabs", func(t *testing.T) {
 			one, two := w.client(nil), w.client(nil)
 			b := w.browser()

@@ -162,7 +162,13 @@ func (w *world) handler() http.Handler {
 		return w.sessions.EndBrowser(r.Context(), rw, r)
 	})
 	page("/test/continue", p.Continue)
-	page("/test/approve", p.Approve)
+	page("/test/approve", func(rw http.ResponseWriter, r *http.Request, i string) error {
+		login := r.PostFormValue("login")
+		if v, err := p.View(r.Context(), r, i); login == "" && err == nil && v.Login != nil {
+			login = v.Login.ID // the page as it would be shown now
+		}
+		return p.Approve(rw, r, i, login)
+	})
 	page("/test/deny", p.Deny)
 	page("/test/choose", func(rw http.ResponseWriter, r *http.Request, i string) error {
 		return p.Choose(rw, r, i, r.PostFormValue("login"))

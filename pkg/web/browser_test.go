@@ -97,6 +97,23 @@ func TestBrowser(t *testing.T) {
 			t.Errorf("the form of one flow with the id of the other: %d", a.Status)
 		}
 	})
+	t.Run("B10 a yes is of the account on the page", func(t *testing.T) {
+		w := newWorld(t)
+		w.client("app")
+		w.person("ada@example.test")
+		w.person("bob@example.test")
+		b := w.browser(t).login("ada@example.test").get(authorizeURL("app")).want(200, "consent-allow")
+		_, adas := b.form("consent-allow")
+		// In a second tab, of the same flow, bob signs in.
+		b.get("/login?i="+adas.Get("i")).submit("login-submit", "username", "bob@example.test", "password", password).want(200, "consent-allow")
+		// Back in the first, the page names ada still.
+		if b.post("/consent", adas).want(200, "consent-allow"); !strings.Contains(b.Body, "bob@example.test") {
+			t.Error("the question is not put to bob")
+		}
+		if b.submit("consent-allow"); !strings.HasPrefix(b.Header.Get("Location"), callback) {
+			t.Errorf("his own yes: %d", b.Status)
+		}
+	})
 	t.Run("B11 nothing with data is kept by the browser", func(t *testing.T) {
 		w := newWorld(t)
 		w.person("ada@example.test")

@@ -33,7 +33,7 @@ func (s *Room) postConsent(w http.ResponseWriter, r *http.Request) error {
 	case f.view == nil:
 		return web.ErrForm
 	case form["answer"] == "allow":
-		return s.OIDC.Approve(w, r, f.id)
+		return s.OIDC.Approve(w, r, f.id, form["login"])
 	case form["answer"] == "deny":
 		return s.OIDC.Deny(w, r, f.id)
 	}
