@@ -1,0 +1,193 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/passport-network/passport/storage/storagetest"
+)
+
+// production is the environment of a server that others reach, at passport.test behind a proxy.
+func production(database string, more ...string) []string {
+	return append([]string{
+		"PASSPORT_ISSUER=https://passport.test", "PASSPORT_SMTP_URL=smtp://mail.test", "PASSPORT_DATABASE=" + database,
+		"PASSPORT_SECRET=0123456789abcdefghijklmnopqrstuvwxyz",
+	}, more...)
+}
+
+// Five replicas, as processes, on an empty database: none fails, and all have the same first keys.
+func TestReplicasStartTogether(t *testing.T) {
+	databases := []string{"sqlite:" + filepath.Join(t.TempDir(), "passport.db")}
+	if storagetest.Databases() == "" {
+		databases = append(databases, storagetest.Postgres(t))
+	}
+	for _, database := range databases {
+		var all sync.WaitGroup
+		var said [5]string
+		for i := range said {
+			all.Go(func() {
+				code, stdout, stderr := called(t, production(database), "keys", "list", "--json")
+				if code != 0 {
+					t.Errorf("%d %s", code, stderr)
+				}
+				said[i] = stdout
+			})
+		}
+		all.Wait()
+		for _, s := range said {
+			if s != said[0] || strings.Count(s, `"kid"`) != 4 {
+				t.Errorf("replicas that started together have different keys:\n%s\n%s", said[0], s)
+			}
+		}
+	}
+}
+
+// knock asks a server for a page of passport.test.
+func knock(t *testing.T, method, url, user, body string) (int, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Host = "passport.test"
+	if body != "" {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	if id, secret, ok := strings.Cut(user, ":"); ok {
+		req.SetBasicAuth(id, secret)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, string(text)
+}
+
+// Outside --dev there is no inbox, the log is one JSON line a request that says nothing of the person, and a
+// request that runs at SIGTERM is answered.
+func TestServe(t *testing.T) {
+	port, admin := unusedPort(t), unusedPort(t)
+	base := "http://127.0.0.1:" + port
+	env := production("sqlite:"+filepath.Join(t.TempDir(), "passport.db"),
+		"PASSPORT_ADDR=127.0.0.1:"+port, "PASSPORT_ADMIN_ADDR=127.0.0.1:"+admin, "PASSPORT_SHUTDOWN_DELAY=0s")
+	code, made, stderr := called(t, env, "client", "create", "--name", "Job", "--client-id", "job", "--grant-type", "client_credentials", "--json")
+	var client struct {
+		Secret string `json:"client_secret"`
+	}
+	if err := json.Unmarshal([]byte(made), &client); code != 0 || err != nil {
+		t.Fatalf("%d %v %s", code, err, stderr)
+	}
+	cmd := program(t, "serve")
+	cmd.Env = append(cmd.Env, env...)
+	var logs, out bytes.Buffer
+	cmd.Stderr, cmd.Stdout = &logs, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ask(t, "http://127.0.0.1:"+admin+"/readyz", 200)
+
+	for _, path := range []string{"/dev/inbox", "/dev/inbox/1", "/hunter2"} {
+		if status, _ := knock(t, "GET", base+path, "", ""); status != 404 {
+			t.Errorf("%s: %d", path, status)
+		}
+	}
+	if status, _ := knock(t, "GET", base+"/login?login_hint=alice@example.test&token=hunter2", "", ""); status != 200 {
+		t.Errorf("/login: %d", status)
+	}
+	status, token := knock(t, "POST", base+"/token", "job:"+client.Secret, "grant_type=client_credentials")
+	if status != 200 {
+		t.Errorf("/token: %d %s", status, token)
+	}
+	_, faulty := knock(t, "GET", base+"/consent?i=none", "", "")
+
+	// The server answers "100 Continue" when it reads the body: the request runs.
+	conn, err := net.Dial("tcp", "127.0.0.1:"+port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	const body = "token=x&client_id=nobody"
+	fmt.Fprintf(conn, "POST /revoke HTTP/1.1\r\nHost: passport.test\r\nExpect: 100-continue\r\n"+
+		"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n", len(body))
+	answer := bufio.NewReader(conn)
+	if res, err := http.ReadResponse(answer, nil); err != nil || res.StatusCode != http.StatusContinue {
+		t.Fatalf("%v %v", res, err)
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	ask(t, "http://127.0.0.1:"+admin+"/readyz", 503)
+	if _, err := io.WriteString(conn, body); err != nil {
+		t.Fatal(err)
+	}
+	if res, err := http.ReadResponse(answer, nil); err != nil || res.StatusCode != 401 {
+		t.Errorf("the request that ran at SIGTERM: %v %v", res, err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("%v\n%s", err, logs.String())
+	}
+	if out.Len() > 0 {
+		t.Errorf("said %s", out.String())
+	}
+	for _, secret := range []string{"hunter2", "alice", "127.0.0.1:" + port + "/", client.Secret, "pp1a_"} {
+		if strings.Contains(logs.String(), secret) {
+			t.Errorf("%q stands in the log", secret)
+		}
+	}
+	requests := logged(t, logs.String())
+	if n := len(requests); n != 7 {
+		t.Errorf("%d lines for 7 requests", n)
+	}
+	if l := requests["token"]; l["client"] != "job" || l["outcome"] != "ok" || l["status"] != 200.0 || l["method"] != "POST" {
+		t.Errorf("%v", l)
+	}
+	if l := requests["consent"]; l["outcome"] != "refused" || !strings.Contains(faulty, l["id"].(string)) {
+		t.Errorf("the error page does not bear the id of %v\n%s", l, faulty)
+	}
+}
+
+// logged gives the lines of requests by their route; each must have the members of such a line and no other.
+func logged(t *testing.T, logs string) map[string]map[string]any {
+	t.Helper()
+	byRoute := map[string]map[string]any{}
+	want := []string{"client", "id", "level", "method", "ms", "msg", "outcome", "route", "status", "time"}
+	for i, line := range strings.Split(strings.TrimSpace(logs), "\n") {
+		var l map[string]any
+		if err := json.Unmarshal([]byte(line), &l); err != nil {
+			t.Fatalf("%v: %s", err, line)
+		}
+		if l["msg"] != "request" {
+			continue
+		}
+		if got := slices.Sorted(maps.Keys(l)); !slices.Equal(got, want) {
+			t.Errorf("a request's line has %v", got)
+		}
+		key := fmt.Sprint(l["route"])
+		if byRoute[key] != nil {
+			key = fmt.Sprint(key, " ", i)
+		}
+		byRoute[key] = l
+	}
+	return byRoute
+}
