@@ -33,7 +33,7 @@ type Config struct {
 	OutboundCAFile string         `key:"outbound_ca_file" doc:"Certificates (PEM) that the mail server and the servers we fetch from are checked against, beside the system's."`
 	LimitExempt    []netip.Prefix `key:"limit_exempt" doc:"Networks (CIDR) that the limits by network do not count."`
 
-	SessionLifetime time.Duration `key:"session_lifetime" default:"720h" doc:"How long a browser stays signed in without being used."`
+	SessionLifetime time.Duration `key:"session_lifetime" default:"720h" doc:"How long a sign-in lasts in a browser, from the moment of the password on."`
 	KeySetMaxAge    time.Duration `key:"keyset_max_age" default:"5m" doc:"How long others may cache the key set; a new key is published that long before it signs."`
 	RefreshGrace    time.Duration `key:"refresh_grace" default:"10s" doc:"How long a refresh token that was just exchanged is answered with the same successor again. 0s: not at all."`
 	ShutdownDelay   time.Duration `key:"shutdown_delay" default:"5s" doc:"From SIGTERM on, how long requests are still taken while /readyz says no: twice the load balancer's interval and one second. With --dev: 0s."`
