@@ -20,12 +20,14 @@ func migrateCommand() *cobra.Command {
 	}
 	cmd.PersistentFlags().Bool("json", false, "answer in JSON")
 	cmd.AddCommand(
-		&cobra.Command{Use: "up", Short: "Apply what is missing", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
-			return migrations(cmd, true)
-		}},
-		&cobra.Command{Use: "status", Short: "List every migration", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
-			return migrations(cmd, false)
-		}},
+		&cobra.Command{
+			Use: "up", Short: "Apply what is missing", Args: cobra.NoArgs, Example: "  passport migrate up",
+			RunE: func(cmd *cobra.Command, _ []string) error { return migrations(cmd, true) },
+		},
+		&cobra.Command{
+			Use: "status", Short: "List every migration", Args: cobra.NoArgs, Example: "  passport migrate status --json",
+			RunE: func(cmd *cobra.Command, _ []string) error { return migrations(cmd, false) },
+		},
 	)
 	return cmd
 }
