@@ -289,6 +289,21 @@ func TestLanguage(t *testing.T) {
 			t.Errorf("%v: %d", form, b.Status)
 		}
 	}
+	// The question whether to sign out carries a long token, and what the site asked for with it.
+	w.person("ada@example.test")
+	b = w.browser(t).login("ada@example.test").get("/end_session?client_id=app").want(200, "logout-yes")
+	_, fields := b.form("logout-yes")
+	b.post("/language", url.Values{"lang": {"es"}, "page": {"logout"}, "i": fields["i"]}).want(200, "logout-yes")
+	lang("es")
+	if !strings.Contains(b.Body, "app") {
+		t.Error("the switch forgot which site asks")
+	}
+	if b.submit("logout-yes"); b.jar["__Host-sid"] != "" {
+		t.Errorf("still signed in: %d", b.Status)
+	}
+	if b.post("/language", url.Values{"lang": {"es"}, "page": {"logout"}, "i": {"//evil.test"}}); b.Status != 400 {
+		t.Errorf("a forged token: %d at %s", b.Status, b.URL)
+	}
 	if b.post("/language", url.Values{"lang": {"en"}, "page": {"//evil.test"}}); b.URL != "/" {
 		t.Errorf("an unknown page leads to %s", b.URL)
 	}

@@ -66,23 +66,37 @@ func (s *Site) postLanguage(w http.ResponseWriter, r *http.Request) error {
 	if !templates.Known(form["lang"]) {
 		return refuse(nil)
 	}
+	path, query, err := wayBack(form)
+	if err != nil {
+		return err
+	}
+	s.pages.SetLanguage(w, form["lang"])
+	See(w, r, path, query)
+	return nil
+}
+
+// wayBack is the page that the switch stands on.
+func wayBack(form Form) (path string, query url.Values, err error) {
 	path, ok := shown[form["page"]]
 	if !ok {
 		path = "/"
 	}
-	query := url.Values{}
+	query = url.Values{}
+	if i := form["i"]; path == "/logout" && i != "" {
+		// Its token is signed and no opaque id: the endpoint that made it reads it, and puts the question again.
+		query.Set("i", i)
+		return "/end_session", query, nil
+	}
 	for _, name := range []string{"i", "t", "next"} {
 		id, err := form.ID(name)
 		if err != nil {
-			return err
+			return "", nil, err
 		}
 		if id != "" {
 			query.Set(name, id)
 		}
 	}
-	s.pages.SetLanguage(w, form["lang"])
-	See(w, r, path, query)
-	return nil
+	return path, query, nil
 }
 
 // See answers with a 303 to one of our own pages.
