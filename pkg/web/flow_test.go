@@ -123,6 +123,9 @@ func TestMail(t *testing.T) {
 		if b.Status != 200 || !b.has("go-on") {
 			t.Errorf("a late confirmation: %d at %s", b.Status, b.URL)
 		}
+		if !strings.Contains(b.Body, `href="https://app.test/"`) || !strings.Contains(b.Body, "Fabrikam") {
+			t.Errorf("it does not lead back to the site: %s", b.Body)
+		}
 	})
 	t.Run("resend is limited", func(t *testing.T) {
 		w := newWorld(t)
