@@ -178,6 +178,74 @@ func checkPage(t *testing.T, page string, l Language) {
 	}
 }
 
+// TestFormPost: the page that fosite would write has an inline handler, which the policy blocks, and turns an
+// app's own scheme into "#ZgotmplZ".
+func TestFormPost(t *testing.T) {
+	t.Run("H28 form_post to an app's own scheme, by one script", func(t *testing.T) {
+		var buf bytes.Buffer
+		page := &FormPost{Action: "com.example.app:/cb?x=1&y=2", Params: []Param{{"code", "c"}, {"state", hostile}}, Script: "document.forms[0].submit()"}
+		if err := newSet(t).Render(&buf, "en", page); err != nil {
+			t.Fatal(err)
+		}
+		doc, err := html.Parse(&buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var action string
+		var scripts []string
+		sent := map[string]string{}
+		for n := range doc.Descendants() {
+			at := map[string]string{}
+			for _, a := range n.Attr {
+				at[a.Key] = a.Val
+				if strings.HasPrefix(a.Key, "on") {
+					t.Errorf("<%s %s>", n.Data, a.Key)
+				}
+			}
+			switch n.Data {
+			case "form":
+				action = at["action"]
+			case "input":
+				sent[at["name"]] = at["value"]
+			case "script":
+				scripts = append(scripts, n.FirstChild.Data)
+			}
+		}
+		if action != "com.example.app:/cb?x=1&y=2" || len(sent) != 2 || sent["code"] != "c" || sent["state"] != hostile {
+			t.Errorf("%q gets %q", action, sent)
+		}
+		if len(scripts) != 1 || scripts[0] != "document.forms[0].submit()" {
+			t.Errorf("the scripts are %q: the policy knows the hash of one", scripts)
+		}
+	})
+}
+
+// TestFieldErrors: what is wrong stands beside the field, is tied to it, and is announced at the top.
+func TestFieldErrors(t *testing.T) {
+	s := newSet(t)
+	shown := 0
+	for name, page := range samples() {
+		for id := range page.base().Errors {
+			shown++
+			var buf bytes.Buffer
+			if err := s.Render(&buf, "en", page); err != nil {
+				t.Fatal(err)
+			}
+			for _, want := range []string{
+				`id="` + id + `-error"`, `role="alert"`, `<a href="#` + id + `">`,
+				`<input id="` + id + `"[^>]* aria-describedby="[^"]*` + id + `-error[^>]* aria-invalid="true"`,
+			} {
+				if !regexp.MustCompile(want).MatchString(buf.String()) {
+					t.Errorf("%s has no %s", name, want)
+				}
+			}
+		}
+	}
+	if shown < 4 {
+		t.Errorf("%d samples have an error", shown)
+	}
+}
+
 // TestStableIDs: client tests, password managers and conformance suites hold on to these.
 func TestStableIDs(t *testing.T) {
 	s := newSet(t)
@@ -337,6 +405,9 @@ func TestStyleSheet(t *testing.T) {
 	}
 	if strings.Contains(css, "url(guilloche.svg)") || strings.Contains(css, "http") {
 		t.Error("the sheet names a file without its hash, or another host")
+	}
+	if !regexp.MustCompile(`(?m)^:focus-visible \{ outline: [2-9]px solid`).MatchString(css) {
+		t.Error("focus is not seen")
 	}
 	if open, closed := strings.Count(css, "{"), strings.Count(css, "}"); open != closed {
 		t.Errorf("%d braces open, %d close", open, closed)
