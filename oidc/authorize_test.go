@@ -245,6 +245,10 @@ func TestAuthorize(t *testing.T) {
 				`{}{}`, `{"id_token":{"name":{"values":"x"}}}`, `{"x":"` + strings.Repeat("y", 4096) + `"}`, `{"id_token":{"sub":{"value":7}}}`} {
 				here.authorize(t, to(own, "claims", bad)).refused("invalid_request")
 			}
+			// What no sub can be is told at once, and not by our own row when the person is on our pages.
+			for _, sub := range []string{`"\u0000"`, `"sub-alice\u000a"`, `"\u007f"`, `""`} {
+				w.browser().authorize(t, to(own, "claims", `{"id_token":{"sub":{"value":`+sub+`}}}`)).refused("invalid_request")
+			}
 			here.authorize(t, to(own, "prompt", "none", "claims", `{"id_token":{"sub":{"value":"sub-alice"}}}`)).code()
 			here.authorize(t, to(own, "prompt", "none", "claims", `{"id_token":{"sub":{"value":"sub-bob"}}}`)).refused("login_required")
 		})

@@ -427,7 +427,7 @@ func (p *Provider) checkClaims(q *request, _ url.Values) *refusal {
 			if name == "sub" && want != nil && want.Value != nil {
 				// Core §5.5.1: only that person may answer. It is a hint that cannot be wrong to honour.
 				var sub string
-				if json.Unmarshal(want.Value, &sub) != nil || (q.subject != "" && q.subject != sub) {
+				if json.Unmarshal(want.Value, &sub) != nil || sub == "" || !clean(sub) || (q.subject != "" && q.subject != sub) {
 					return invalid("claims names no possible sub.")
 				}
 				q.subject = sub
