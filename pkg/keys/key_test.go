@@ -102,6 +102,20 @@ func TestHalvesBelongTogether(t *testing.T) {
 	}
 }
 
+// `passport keys retire KID` is for emergencies: no key id may read as a flag there.
+func TestKeyIDIsNoFlag(t *testing.T) {
+	s := sealer(t, secret("k"))
+	for range 500 {
+		row, err := newRow(s, "EdDSA", Next, time.Unix(1, 0), time.Unix(1, 0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(row.KID, "-") {
+			t.Fatalf("the key id %s", row.KID)
+		}
+	}
+}
+
 func TestKeySetHasNothingPrivate(t *testing.T) {
 	s := sealer(t, secret("k"))
 	now := time.Unix(1000, 0)
