@@ -25,8 +25,9 @@ import (
 	"github.com/passport-network/passport/storage/storagetest"
 )
 
-// TestBadInput sends, at every parameter of every endpoint that takes any: nothing, the value twice,
-// 100 KB, NUL, invalid UTF-8; and to every endpoint a wrong method and multipart. Each answer must be what
+// TestBadInput sends, at every parameter of every endpoint, every field of every form and every parameter of every
+// page that takes any: nothing, the value twice, 100 KB, NUL, invalid UTF-8; and to every endpoint a wrong method
+// and multipart. Each answer must be what
 // its specification names, never a 5xx, and nothing may stay in the database but bounded interactions.
 func TestBadInput(t *testing.T) {
 	t.Run("sqlite", func(t *testing.T) { badInput(t, newWorld(t, "", false)) })
@@ -105,13 +106,21 @@ func badInput(t *testing.T, w *world) {
 		endpoint{name: "end_session POST", method: "POST", path: "/end_session", wrongMethod: "PUT", params: ending},
 	)
 	profile, leaving := w.person(), w.person()
-	for _, p := range []*person{profile, leaving} {
+	asked, chooser := w.person(), w.person()
+	for _, p := range []*person{profile, leaving, asked, chooser} {
 		p.get(w.issuer+"/login").submit("login-submit", map[string]string{"username": "alice@example.test", "password": password})
 	}
+	waiting := w.person()
+	waiting.register(w, "new@example.test", "Blue-"+rand.Text())
+	letter := w.smtp.next()
 	before := w.rows()
 	for _, e := range endpoints {
 		t.Run(e.name, func(t *testing.T) { w.attack(t, e, redirect) })
 	}
+	quiet := maps.Clone(authorize)
+	delete(quiet, "prompt")
+	delete(quiet, "max_age")
+	silent := w.issuer + "/authorize?" + quiet.Encode()
 	inFlow := w.person().get(w.issuer + "/authorize?" + authorize.Encode())
 	for _, f := range []struct {
 		name   string
@@ -123,8 +132,31 @@ func badInput(t *testing.T, w *world) {
 		{"register", w.person().get(w.issuer + "/register"), "register-submit"},
 		{"general information", profile.get(w.issuer + "/account/profile"), "profile-submit"},
 		{"logout", leaving.get(w.issuer + "/logout"), "logout-yes"},
+		{"terms", w.person().get(w.issuer+"/register").submit("register-submit", map[string]string{
+			"register-email": "other@example.test", "register-password": password, "register-name": "Alice"}), "terms-submit"},
+		{"waiting", waiting, "resend-submit"},
+		{"confirm", w.person().get(letter.link(t, "confirm")), "confirm-submit"},
+		{"cancel", w.person().get(letter.link(t, "cancel")), "cancel-submit"},
+		{"consent", asked.get(silent), "consent-allow"},
+		{"accounts", chooser.get(silent + "&prompt=select_account"), "chooser"},
 	} {
 		t.Run("page "+f.name, func(t *testing.T) { attackForm(t, f.person, f.id) })
+	}
+	for _, page := range []string{
+		"/login?i", "/register?i", "/consent?i", "/accounts?i", "/confirm?t", "/confirm?fresh", "/confirm/done?h", "/cancel?t",
+		"/login?next",
+	} {
+		path, param, _ := strings.Cut(page, "?")
+		good := map[string]string{"i": inFlow.URL.Query().Get("i"), "t": must(parseToken(letter.link(t, "confirm")))}[param]
+		for _, m := range mutations[1:] { // what is missing is another page
+			t.Run("page "+page+" "+m.name, func(t *testing.T) {
+				v := url.Values{param: {good}}
+				m.mutate(v, param)
+				if res, _ := w.raw(endpoint{method: "GET", path: path}, v); res.StatusCode < 400 || res.StatusCode >= 500 {
+					t.Errorf("%d to %q", res.StatusCode, res.Header.Get("Location"))
+				}
+			})
+		}
 	}
 	after := w.rows()
 	// An authorize request that stands without the parameter leaves one bounded interaction; rates and audit
@@ -133,6 +165,10 @@ func badInput(t *testing.T, w *world) {
 	for table, n := range after {
 		switch table {
 		case "interaction", "rate", "audit", "goose_db_version":
+		case "outbox": // the mail of the registration may have gone out meanwhile
+			if n > before[table] {
+				t.Errorf("%d mails", n)
+			}
 		default:
 			if n != before[table] {
 				t.Errorf("%s: %d rows before, %d after", table, before[table], n)
@@ -268,6 +304,14 @@ func attackForm(t *testing.T, p *person, id string) {
 				good.Set(attr(n, "name"), "Something-4711")
 			}
 		}
+	}
+	for n := range form.Descendants() {
+		if name := attr(n, "name"); n.Type == html.ElementNode && n.Data == "button" && name != "" && !good.Has(name) {
+			good.Set(name, attr(n, "value"))
+		}
+	}
+	if id == "confirm-submit" {
+		good.Del("username") // for password managers alone
 	}
 	action := must(p.URL.Parse(attr(form, "action"))).String()
 	cookies := maps.Clone(p.jar)

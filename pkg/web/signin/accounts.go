@@ -37,5 +37,8 @@ func (s *Room) postAccounts(w http.ResponseWriter, r *http.Request) error {
 	if f.view == nil {
 		return web.ErrForm
 	}
+	if form["login"] == "" { // nobody was chosen
+		return &web.Error{Status: http.StatusBadRequest, Key: "request_malformed"}
+	}
 	return s.OIDC.Choose(w, r, f.id, form["login"])
 }

@@ -32,6 +32,7 @@ func (s *Room) postConsent(w http.ResponseWriter, r *http.Request) error {
 	switch {
 	case f.view == nil:
 		return web.ErrForm
+	case form["login"] == "": // every form of ours says whom it was shown to
 	case form["answer"] == "allow":
 		return s.OIDC.Approve(w, r, f.id, form["login"])
 	case form["answer"] == "deny":

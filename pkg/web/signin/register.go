@@ -74,6 +74,9 @@ func (s *Room) postTerms(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if form["sealed"] == "" { // no form of ours; one that is too old still has it
+		return &web.Error{Status: http.StatusBadRequest, Key: "request_malformed"}
+	}
 	d, err := s.unseal(r, form["sealed"])
 	if err != nil || d.Flow != f.id || s.Now().After(d.Expires) {
 		web.See(w, r, "/register", f.query())
