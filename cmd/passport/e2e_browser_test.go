@@ -113,7 +113,23 @@ func (b *browser) fill(sel, text string) {
 func (b *browser) click(sel string) {
 	b.t.Helper()
 	el := chromedp.CSS(sel)
-	see(b, chromedp.Steps(chromedp.WaitVisible(el), chromedp.Click(el)))
+	see(b, chromedp.WaitVisible(el))
+	b.fits()
+	see(b, chromedp.Click(el))
+}
+
+// narrow makes the window as wide as the smallest telephone.
+func (b *browser) narrow() {
+	b.t.Helper()
+	see(b, chromedp.EmulateViewport(320, 640))
+}
+
+// fits demands that nothing of the page lies outside the window.
+func (b *browser) fits() {
+	b.t.Helper()
+	if over := see(b, chromedp.Evaluate[int]("document.documentElement.scrollWidth - document.documentElement.clientWidth")); over > 0 {
+		b.t.Errorf("%s is %d pixels too wide", b.location(), over)
+	}
 }
 
 func (b *browser) text(sel string) string {

@@ -33,6 +33,9 @@ func story(t *testing.T, w *world, language string) {
 	w.seen.add("password", password)
 	w.seen.add("smtp password", sinkPassword)
 	b := w.browser(language)
+	if !w.withTLS {
+		b.narrow()
+	}
 
 	// Register, from the button of site one.
 	b.open(fabrikam)
