@@ -79,6 +79,7 @@ type personRow struct {
 	Email     string
 	Canonical string
 	ProvenAt  stamp
+	SecretID  *string
 	Secret    *string
 }
 
@@ -93,13 +94,13 @@ func (p personRow) record() account.Record {
 		r.FormID = *p.Account.FormID
 	}
 	if p.Secret != nil {
-		r.Password = *p.Secret
+		r.Password, r.PasswordID = *p.Secret, *p.SecretID
 	}
 	return r
 }
 
 const selectPerson = `SELECT account.*, address.id AS address_id, address.email, address.canonical, address.proven_at,
-		credential.secret
+		credential.id AS secret_id, credential.secret
 	FROM account
 	JOIN address ON address.account_id = account.id
 	LEFT JOIN credential ON credential.account_id = account.id AND credential.kind = 'password'

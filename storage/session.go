@@ -83,6 +83,9 @@ func (s *Store) ReadSession(ctx context.Context, hash []byte) (*session.Browser,
 // SaveSignIn implements session.Store.
 func (s *Store) SaveSignIn(ctx context.Context, e session.Entry) (login session.Login, err error) {
 	err = s.InTx(ctx, func(ctx context.Context) error {
+		if err := s.mayStillSignIn(ctx, e.SignIn); err != nil {
+			return err
+		}
 		browser, err := s.takeBrowser(ctx, e)
 		if err != nil {
 			return err
@@ -106,6 +109,31 @@ func (s *Store) SaveSignIn(ctx context.Context, e session.Entry) (login session.
 		return session.Login{}, fmt.Errorf("write a sign-in: %w", err)
 	}
 	return login, nil
+}
+
+// mayStillSignIn locks the account before anything else: whoever disables it or changes its password has
+// either done so, and is seen here, or waits for us and then ends the login that we write. The credential is
+// read by a statement of its own, which sees what was committed while the first waited.
+func (s *Store) mayStillSignIn(ctx context.Context, in session.SignIn) error {
+	q := `SELECT id FROM account WHERE id = ? AND state = 'active'`
+	if s.postgres() {
+		q += " FOR SHARE"
+	}
+	var found []string
+	if err := s.db(ctx).Raw(q, in.AccountID).Scan(&found).Error; err != nil {
+		return err
+	}
+	if len(found) == 1 && in.Credential != "" {
+		found = nil
+		q = `SELECT id FROM credential WHERE id = ? AND account_id = ?`
+		if err := s.db(ctx).Raw(q, in.Credential, in.AccountID).Scan(&found).Error; err != nil {
+			return err
+		}
+	}
+	if len(found) != 1 {
+		return session.ErrRefused
+	}
+	return nil
 }
 
 // takeBrowser drops the secrets of the browser that e.Old names and returns its id, else that of a new one.

@@ -244,6 +244,60 @@ func TestSignInTogether(t *testing.T) {
 	})
 }
 
+// A17, A28: sign-ins at the moment at which the account is disabled, or its password replaced, are ended by it
+// or refused.
+func TestSignInWhileRefused(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, s *storage.Store) {
+		d := newDesk(t, s)
+		changes := map[string]string{
+			"disabled": "UPDATE account SET state = 'disabled' WHERE id = 'alice'",
+			"password": "UPDATE credential SET id = 'new' WHERE id = 'old'",
+		}
+		for name, change := range changes {
+			d.exec("UPDATE account SET state = 'active' WHERE id = 'alice'")
+			d.exec("DELETE FROM credential")
+			d.exec("INSERT INTO credential (id, account_id, kind, secret, created_at) VALUES ('old', 'alice', 'password', '', 1)")
+			in := session.SignIn{AccountID: "alice", Credential: "old"}
+			try := func(in session.SignIn) error {
+				_, err := d.SignIn(t.Context(), httptest.NewRecorder(), httptest.NewRequest("POST", "https://passport.test/", nil), in)
+				return err
+			}
+			_, errs := together(func(i int) error {
+				if i == 16 {
+					return s.InTx(t.Context(), func(ctx context.Context) error {
+						// As every change of an account: its row first.
+						if err := s.DB(ctx).Exec("UPDATE account SET updated_at = 2 WHERE id = 'alice'").Error; err != nil {
+							return err
+						}
+						if err := s.DB(ctx).Exec(change).Error; err != nil {
+							return err
+						}
+						return d.EndAll(ctx, "alice", "")
+					})
+				}
+				if err := try(in); !errors.Is(err, session.ErrRefused) {
+					return err
+				}
+				return nil
+			})
+			if len(errs) != 0 {
+				t.Errorf("%s: %v", name, errs)
+			}
+			if l, err := d.List(t.Context(), "alice"); err != nil || len(l) != 0 {
+				t.Errorf("%s: %d logins left, %v", name, len(l), err)
+			}
+			if err := try(in); !errors.Is(err, session.ErrRefused) {
+				t.Errorf("%s: afterwards: %v", name, err)
+			}
+		}
+		for _, in := range []session.SignIn{{AccountID: "nobody"}, {AccountID: "bob", Credential: "new"}, {AccountID: "bob", Credential: "none"}} {
+			if _, err := d.SignIn(t.Context(), httptest.NewRecorder(), httptest.NewRequest("POST", "https://passport.test/", nil), in); !errors.Is(err, session.ErrRefused) {
+				t.Errorf("%+v: %v", in, err)
+			}
+		}
+	})
+}
+
 func TestExpiry(t *testing.T) {
 	storagetest.Each(t, func(t *testing.T, s *storage.Store) {
 		d := newDesk(t, s)

@@ -27,6 +27,8 @@ type Attempt struct {
 // Authenticated is who gave the right password.
 type Authenticated struct {
 	AccountID string
+	// Credential is the id of the password that was right: the session is written only while it still is.
+	Credential string
 	// Pending: the address is not confirmed: show the waiting page, sign nobody in.
 	Pending bool
 	// Waiting: Pending, and this browser did not register: what PendingAt and ResendAt take. The
@@ -77,7 +79,7 @@ func (d *Directory) Authenticate(ctx context.Context, a Attempt) (*Authenticated
 	if err := d.used(ctx, *rec, a.Password); err != nil {
 		return nil, err
 	}
-	return &Authenticated{AccountID: rec.ID}, nil
+	return &Authenticated{AccountID: rec.ID, Credential: rec.PasswordID}, nil
 }
 
 // match is the account that the password is right for; nil: none.
@@ -107,6 +109,11 @@ func (d *Directory) waiting(ctx context.Context, rec Record, a Attempt) (*Authen
 	now := d.now()
 	link := Link{Purpose: purposeWaiting, Hash: hashToken(token)}
 	err := d.store.InTx(ctx, func(ctx context.Context) error {
+		// First the address: a stranger who keeps signing in to a registration of his own could else make the
+		// owner's confirmation, which ends it, fail by a deadlock.
+		if err := d.store.LockAddress(ctx, rec.Canonical); err != nil {
+			return err
+		}
 		return d.store.SetLinks(ctx, rec, []Link{link}, now, now.Add(waitingLifetime))
 	})
 	switch {

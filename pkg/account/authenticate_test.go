@@ -2,6 +2,7 @@ package account_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"strings"
 	"sync"
@@ -38,6 +39,31 @@ func TestAuthenticate(t *testing.T) {
 			}
 			if _, err := w.signIn("which@p.test", "the first password", second.FlowHash); !errors.Is(err, account.ErrCredentials) {
 				t.Errorf("neither this browser's nor the newest: %v", err)
+			}
+		})
+		w.run(t, "A12 sign-ins to a stranger's registration do not hinder the confirmation", func(t *testing.T) {
+			for range 8 {
+				email := strings.ToLower(rand.Text()) + "@a12.test"
+				owner, mine := w.register(email, goodPassword)
+				w.register(email, "a stranger's one")
+				var wg sync.WaitGroup
+				start := make(chan struct{})
+				for range 8 {
+					wg.Go(func() {
+						<-start
+						if _, err := w.signIn(email, "a stranger's one", nil); err != nil && !errors.Is(err, account.ErrCredentials) {
+							t.Errorf("sign in: %v", err)
+						}
+					})
+				}
+				wg.Go(func() {
+					<-start
+					if _, err := w.Confirm(ctx, account.ConfirmInput{Token: mine.confirm, FlowHash: owner.FlowHash, IP: ip()}); err != nil {
+						t.Errorf("confirm: %v", err)
+					}
+				})
+				close(start)
+				wg.Wait()
 			}
 		})
 		w.run(t, "A28 disabled", func(t *testing.T) {

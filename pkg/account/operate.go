@@ -300,6 +300,13 @@ func (d *Directory) EndSessions(ctx context.Context, ref string) (*Account, erro
 // Delete removes an account and everything that hangs on it; the event log keeps its id. ErrNotFound.
 func (d *Directory) Delete(ctx context.Context, ref string) (*Account, error) {
 	return d.operate(ctx, ref, func(ctx context.Context, rec Record) error {
+		// Address, account, the rest: the order of all others, who would else wait for this and this for them.
+		if err := d.store.LockAddress(ctx, rec.Canonical); err != nil {
+			return err
+		}
+		if err := d.store.SetState(ctx, rec.ID, Disabled, d.now()); err != nil {
+			return err
+		}
 		if err := d.endAll(ctx, rec.ID); err != nil {
 			return err
 		}

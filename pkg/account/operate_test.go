@@ -87,6 +87,49 @@ func TestOperate(t *testing.T) {
 				t.Errorf("the new password: %v", err)
 			}
 		})
+		w.run(t, "A17 A28 a sign-in under way ends with the rest", func(t *testing.T) {
+			who := w.member("late@o.test", goodPassword)
+			password := "an entirely new one"
+			for name, act := range map[string]func() error{
+				"disable":  func() error { _, err := w.Disable(ctx, who.AccountID); return err },
+				"password": func() error { _, err := w.Set(ctx, who.AccountID, account.Change{Password: &password}); return err },
+			} {
+				if _, err := w.Enable(ctx, who.AccountID); err != nil {
+					t.Fatal(err)
+				}
+				before, now := goodPassword, goodPassword
+				if name == "password" {
+					now = password
+				} else if _, err := w.Set(ctx, who.AccountID, account.Change{Password: &before}); err != nil {
+					t.Fatal(err)
+				}
+				in, err := w.signIn("late@o.test", before, nil)
+				if err != nil {
+					t.Fatalf("%s: %v", name, err)
+				}
+				if err := act(); err != nil {
+					t.Fatalf("%s: %v", name, err)
+				}
+				if err := w.begin(in); !errors.Is(err, session.ErrRefused) {
+					t.Errorf("%s: signed in: %v", name, err)
+				}
+				if l := must(w.sess.List(ctx, who.AccountID)); len(l) != 0 {
+					t.Errorf("%s: %d logins left", name, len(l))
+				}
+				if _, err := w.Enable(ctx, who.AccountID); err != nil {
+					t.Fatal(err)
+				}
+				if in, err = w.signIn("late@o.test", now, nil); err != nil {
+					t.Fatalf("%s: %v", name, err)
+				}
+				if err := w.begin(in); err != nil {
+					t.Errorf("%s: the next one: %v", name, err)
+				}
+				if _, err := w.Set(ctx, who.AccountID, account.Change{Password: &before}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
 		w.run(t, "A28 disable, end sessions and delete", func(t *testing.T) {
 			who := w.member("end@o.test", goodPassword)
 			for name, act := range map[string]func() error{
@@ -134,6 +177,14 @@ func TestOperate(t *testing.T) {
 			}
 		})
 	})
+}
+
+// begin writes the session of a sign-in, in a new browser.
+func (w *world) begin(in *account.Authenticated) error {
+	r := httptest.NewRequest("POST", "https://op.test/login", nil)
+	_, err := w.sess.SignIn(w.t.Context(), httptest.NewRecorder(), r,
+		session.SignIn{AccountID: in.AccountID, Credential: in.Credential, AMR: []string{"pwd"}})
+	return err
 }
 
 // open signs the account in in a new browser.

@@ -48,7 +48,8 @@ type Record struct {
 	Canonical string
 	ProvenAt  time.Time // zero: not proven
 
-	Password string // PHC string; empty: none
+	Password   string // PHC string; empty: none
+	PasswordID string // of the credential; another one after each change. Insert makes it
 }
 
 // Link is one secret of a mail, as it is kept.
@@ -93,6 +94,7 @@ type Store interface {
 	// ErrTaken when the address is to be proven and another account has proven it.
 	Insert(ctx context.Context, r Record) error
 	// SetLinks replaces the live links of these purposes: ErrGone when the account is not pending any more.
+	// For an account that others can see, LockAddress comes first.
 	SetLinks(ctx context.Context, r Record, links []Link, at, expires time.Time) error
 	// LockAddress makes concurrent changes of the accounts that name this address wait for each other until
 	// the transaction ends.

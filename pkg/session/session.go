@@ -16,8 +16,12 @@ const DefaultLifetime = 30 * 24 * time.Hour
 // maxLifetime: browsers drop any cookie after 400 days (RFC 6265bis §5.5).
 const maxLifetime = 400 * 24 * time.Hour
 
-// ErrNoLogin: the browser has no such live login.
-var ErrNoLogin = errors.New("no such login in this browser")
+var (
+	// ErrNoLogin: the browser has no such live login.
+	ErrNoLogin = errors.New("no such login in this browser")
+	// ErrRefused: the account is not active any more, or what proved the person was replaced meanwhile.
+	ErrRefused = errors.New("the account may not sign in")
+)
 
 // Login is one account signed in in a browser.
 type Login struct {
@@ -40,10 +44,13 @@ type Browser struct {
 // SignIn is an authentication that succeeded.
 type SignIn struct {
 	AccountID string
-	AMR       []string
-	ACR       string
-	Event     []byte // SHA-256 of the id of the interaction that it serves; nil: none
-	Device    string // the User-Agent; cut to 256 bytes
+	// Credential is the id of the credential that was checked: the sign-in is refused when it is not the
+	// account's any more. Empty: none was (a link).
+	Credential string
+	AMR        []string
+	ACR        string
+	Event      []byte // SHA-256 of the id of the interaction that it serves; nil: none
+	Device     string // the User-Agent; cut to 256 bytes
 }
 
 // Info is a login as its owner sees it in a list.
@@ -153,7 +160,7 @@ func (m *Manager) Live(authTime, now time.Time) bool {
 }
 
 // SignIn records an authentication and gives the browser a new secret; the old one is dead. The same
-// account in the same browser keeps its login's id. Afterwards r carries the new cookie too.
+// account in the same browser keeps its login's id. Afterwards r carries the new cookie too. ErrRefused.
 func (m *Manager) SignIn(ctx context.Context, w http.ResponseWriter, r *http.Request, s SignIn) (Login, error) {
 	if s.AccountID == "" {
 		return Login{}, errors.New("sign in: no account")

@@ -24,7 +24,9 @@ type Store interface {
 	ReadSession(ctx context.Context, hash []byte) (*Browser, error)
 	// SaveSignIn drops every secret of the browser that Old names, puts New in its place and writes the
 	// login: a live one of the same account keeps its id. Without a browser (or when its time is over at
-	// e.At, or another sign-in was faster) there is a new one.
+	// e.At, or another sign-in was faster) there is a new one. ErrRefused, and nothing is written, unless the
+	// account is active and e.Credential, where there is one, is still its: a sign-in that began before the
+	// account was disabled or its password changed must not outlive EndLogins.
 	SaveSignIn(ctx context.Context, e Entry) (Login, error)
 	// EndLogins ends the live logins that q selects and revokes their grants that are not offline. When a
 	// browser is named and has no live login left, its secrets are dropped. It returns the ids of the

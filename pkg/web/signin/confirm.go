@@ -9,6 +9,7 @@ import (
 
 	"github.com/passport-network/passport/oidc"
 	"github.com/passport-network/passport/pkg/account"
+	"github.com/passport-network/passport/pkg/session"
 	"github.com/passport-network/passport/pkg/web"
 	"github.com/passport-network/passport/templates"
 )
@@ -92,7 +93,11 @@ func (s *Room) confirmed(w http.ResponseWriter, r *http.Request, done *account.C
 			i = "" // over by now
 		}
 	}
-	login, err := s.signIn(w, r, done.AccountID, i)
+	login, err := s.signIn(w, r, done.AccountID, "", i)
+	if errors.Is(err, session.ErrRefused) { // disabled this moment
+		web.See(w, r, "/login", nil)
+		return nil
+	}
 	if err != nil {
 		return err
 	}

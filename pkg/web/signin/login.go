@@ -79,7 +79,11 @@ func (s *Room) postLogin(w http.ResponseWriter, r *http.Request) error {
 		web.See(w, r, "/register/waiting", f.query())
 		return nil
 	}
-	login, err := s.signIn(w, r, who.AccountID, f.id)
+	login, err := s.signIn(w, r, who.AccountID, who.Credential, f.id)
+	if errors.Is(err, session.ErrRefused) { // disabled, or the password changed, this moment
+		page.Problem = "login.wrong"
+		return s.Pages.Render(w, r, http.StatusUnprocessableEntity, f.locales(), page)
+	}
 	if err != nil {
 		return err
 	}
@@ -92,8 +96,8 @@ func (s *Room) postLogin(w http.ResponseWriter, r *http.Request) error {
 
 // signIn begins a login by password; the event names the interaction that it served, which is what meets
 // prompt=login.
-func (s *Room) signIn(w http.ResponseWriter, r *http.Request, accountID, interaction string) (session.Login, error) {
-	in := session.SignIn{AccountID: accountID, AMR: []string{"pwd"}, ACR: acrPassword, Device: r.UserAgent()}
+func (s *Room) signIn(w http.ResponseWriter, r *http.Request, accountID, credential, interaction string) (session.Login, error) {
+	in := session.SignIn{AccountID: accountID, Credential: credential, AMR: []string{"pwd"}, ACR: acrPassword, Device: r.UserAgent()}
 	if interaction != "" {
 		in.Event = oidc.InteractionHash(interaction)
 	}
