@@ -153,6 +153,10 @@ func mustConsent(q *request, f facts, l *grant.Login) bool {
 		return true
 	case q.client.SkipConsent:
 		return false
+	case q.client.Public() && !strings.HasPrefix(q.redirect, "https://"):
+		// RFC 8252 §8.6: neither a secret nor the redirect proves that this is the client of last time. Another
+		// app with the same scheme, or any program on a loopback port, would get a code without a word.
+		return true
 	}
 	c := l.Consent
 	return c == nil || c.LoginID != "" && c.LoginID != l.ID ||

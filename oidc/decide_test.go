@@ -40,6 +40,7 @@ func TestDecide(t *testing.T) {
 		scopes  []string
 		names   []string
 		skip    bool
+		public  string // redirect URI of a client without a secret
 		facts   facts
 	}
 	one := facts{logins: []grant.Login{alice}}
@@ -112,12 +113,22 @@ func TestDecide(t *testing.T) {
 		{"agreed to in another login only", in{facts: facts{logins: []grant.Login{login("alice", func(l *grant.Login) { l.Consent.LoginID = "other" })}}}, toConsent, "alice", ""},
 		{"the operator's own site", in{skip: true, facts: facts{logins: []grant.Login{login("alice", stranger)}}}, toIssue, "alice", ""},
 		{"the operator's own site, prompt=consent", in{skip: true, prompt: []string{"consent"}, facts: one}, toConsent, "alice", ""},
+
+		{"8252 §8.6 any program may answer on a loopback port", in{public: "http://127.0.0.1:4711/cb", facts: one}, toConsent, "alice", ""},
+		{"8252 §8.6 any app may claim a scheme", in{public: "com.example.app:/cb", facts: one}, toConsent, "alice", ""},
+		{"8252 §8.6 none, remembered", in{public: "com.example.app:/cb", prompt: []string{"none"}, facts: one}, toRefuse, "alice", "consent_required"},
+		{"8252 §8.6 the yes of just now", in{public: "com.example.app:/cb", facts: yes(after(one, "login-alice"))}, toIssue, "alice", ""},
+		{"8252 §8.6 an https redirect proves who it is", in{public: "https://app.test/cb", facts: one}, toIssue, "alice", ""},
+		{"8252 §8.6 the operator vouches", in{public: "http://127.0.0.1:4711/cb", skip: true, facts: one}, toIssue, "alice", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			q := &request{client: &client.Client{SkipConsent: c.in.skip}, params: url.Values{}, scopes: c.in.scopes, names: c.in.names,
 				prompt: c.in.prompt, subject: c.in.subject, maxAge: c.in.maxAge}
 			if q.scopes == nil {
 				q.scopes = []string{"openid", "profile"}
+			}
+			if q.redirect = c.in.public; q.redirect != "" {
+				q.client.Metadata.TokenEndpointAuthMethod = client.MethodNone
 			}
 			q.params.Set("login_hint", c.in.hint)
 			switch c.in.maxAge {
