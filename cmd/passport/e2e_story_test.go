@@ -83,6 +83,9 @@ func story(t *testing.T, w *world, language string) {
 		t.Errorf("Contoso knows %q, Fabrikam %q", got, sub)
 	}
 	b.cookies()
+	// The sites' own cookies do not meet, even on one host.
+	b.open(fabrikam)
+	b.wait("#claims")
 
 	// The second time nothing is asked.
 	b.open(contoso + "/login")
