@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -141,14 +143,22 @@ func (c *Config) complete() (faults []string) {
 	if c.RefreshGrace > time.Minute {
 		add("refresh_grace: at most 1m")
 	}
-	if c.SessionLifetime < time.Minute {
-		add("session_lifetime: at least 1m")
+	if c.SessionLifetime < time.Minute || c.SessionLifetime > maxSession {
+		add("session_lifetime: must be from 1m to 9600h")
+	}
+	for _, entry := range c.OutboundAllow {
+		if _, err := netip.ParsePrefix(entry); err != nil && strings.ContainsAny(entry, "*/@?#\\ ") {
+			add("outbound_allow: not a host, address or network (CIDR): %s", entry)
+		}
 	}
 	if strings.TrimSpace(c.Brand) == "" || len(c.Brand) > 64 {
 		add("brand: 1 to 64 bytes")
 	}
 	return faults
 }
+
+// maxSession: browsers keep no cookie for more than 400 days.
+const maxSession = 400 * 24 * time.Hour
 
 func checkPEM(file string) string {
 	if file == "" {
@@ -186,6 +196,8 @@ func checkIssuer(issuer string) (host, why string) {
 		return "", "must be https: plain http is for loopback alone"
 	case issuer != strings.ToLower(issuer):
 		return "", "must be in small letters"
+	case strings.ContainsFunc(issuer, func(r rune) bool { return r > '~' }):
+		return "", "must spell its host in ASCII (xn--…), as browsers send it"
 	case u.Port() == map[string]string{"https": "443", "http": "80"}[u.Scheme], strings.HasSuffix(u.Host, ":"):
 		return "", "must not name its scheme's own port"
 	}
@@ -253,21 +265,45 @@ func weak(secret string) string {
 func (c *Config) checkMail(issuerHost string) (faults []string) {
 	switch {
 	case c.SMTPURL != "":
-		u, err := url.Parse(c.SMTPURL)
-		if err != nil || u.Hostname() == "" || u.Scheme != "smtp" && u.Scheme != "smtps" {
-			faults = append(faults, "smtp_url: must be smtp://… or smtps://…")
+		if why := checkSMTP(c.SMTPURL); why != "" {
+			faults = append(faults, "smtp_url: "+why)
 		}
 	case !c.Dev:
 		faults = append(faults, "smtp_url: is missing (without mail nobody can confirm an address)")
 	}
 	if c.MailFrom == "" && issuerHost != "" {
+		if loopback(issuerHost) {
+			issuerHost = "localhost"
+		}
 		if _, err := netip.ParseAddr(issuerHost); err == nil {
-			issuerHost = "[" + issuerHost + "]"
+			return append(faults, "mail_from: is missing (the issuer's host is no name)")
 		}
 		c.MailFrom = "no-reply@" + issuerHost
 	}
-	if _, err := mail.ParseAddress(c.MailFrom); err != nil && c.MailFrom != "" {
-		faults = append(faults, "mail_from: is not a mail address")
+	a, err := mail.ParseAddress(c.MailFrom)
+	if c.MailFrom != "" && (err != nil || a.Address != c.MailFrom || strings.ContainsAny(c.MailFrom, `[]"`)) {
+		faults = append(faults, "mail_from: is not a plain mail address (name@host)")
 	}
 	return faults
+}
+
+// checkSMTP never repeats the URL: it has the password.
+func checkSMTP(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil || u.Hostname() == "" || u.Scheme != "smtp" && u.Scheme != "smtps" {
+		return "must be smtp://… or smtps://…"
+	}
+	if u.Path != "" && u.Path != "/" || u.Fragment != "" {
+		return "must have nothing behind host and port but ?starttls="
+	}
+	if port, err := strconv.ParseUint(u.Port(), 10, 16); u.Port() != "" && (err != nil || port == 0) {
+		return "has no valid port"
+	}
+	for name, values := range u.Query() {
+		if name != "starttls" || u.Scheme != "smtp" || len(values) != 1 ||
+			!slices.Contains([]string{"require", "opportunistic", "off"}, values[0]) {
+			return "has an option that is not starttls=require, opportunistic or off, of smtp://"
+		}
+	}
+	return ""
 }

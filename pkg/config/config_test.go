@@ -169,6 +169,44 @@ func TestIssuer(t *testing.T) {
 	}
 }
 
+// What a room would refuse at the start is told by the check already.
+func TestWhatRoomsRefuse(t *testing.T) {
+	for value, key := range map[string]string{
+		"PASSPORT_ISSUER=https://exämple.test":                       "issuer",
+		"PASSPORT_ISSUER=https://203.0.113.5":                        "mail_from",
+		"PASSPORT_MAIL_FROM=Passport <a@mail.test>":                  "mail_from",
+		"PASSPORT_MAIL_FROM=a@[127.0.0.1]":                           "mail_from",
+		"PASSPORT_MAIL_FROM=\"a b\"@mail.test":                       "mail_from",
+		"PASSPORT_SMTP_URL=smtp://u:hunter2@mail.test:99999":         "smtp_url",
+		"PASSPORT_SMTP_URL=smtp://u:hunter2@mail.test:0":             "smtp_url",
+		"PASSPORT_SMTP_URL=smtp://u:hunter2@mail.test/x":             "smtp_url",
+		"PASSPORT_SMTP_URL=smtp://u:hunter2@mail.test?tls=no":        "smtp_url",
+		"PASSPORT_SMTP_URL=smtp://u:hunter2@mail.test?starttls=no":   "smtp_url",
+		"PASSPORT_SMTP_URL=smtps://u:hunter2@mail.test?starttls=off": "smtp_url",
+		"PASSPORT_SESSION_LIFETIME=9601h":                            "session_lifetime",
+		"PASSPORT_OUTBOUND_ALLOW=a.test,http://b.test":               "outbound_allow",
+		"PASSPORT_OUTBOUND_ALLOW=*.b.test":                           "outbound_allow",
+	} {
+		var faults Faults
+		_, err := Load(Sources{Environ: good(value)})
+		if !errors.As(err, &faults) || len(faults) != 1 || !strings.HasPrefix(faults[0], key+": ") || strings.Contains(faults[0], "hunter2") {
+			t.Errorf("%s: %v", value, err)
+		}
+	}
+	for _, value := range []string{
+		"PASSPORT_SMTP_URL=smtp://mail.test:25/?starttls=opportunistic", "PASSPORT_SESSION_LIFETIME=9600h",
+		"PASSPORT_OUTBOUND_ALLOW=b.test:8443,10.0.0.0/8,::1,[::1]",
+	} {
+		if _, err := Load(Sources{Environ: good(value)}); err != nil {
+			t.Errorf("%s: %v", value, err)
+		}
+	}
+	c, err := Load(Sources{Dev: true, Environ: []string{"PASSPORT_ISSUER=http://127.0.0.1:8080"}})
+	if err != nil || c.MailFrom != "no-reply@localhost" {
+		t.Errorf("%+v %v", c, err)
+	}
+}
+
 // Kubernetes sets such variables in every pod when a service is called passport, or passport-something.
 func TestKubernetesVariablesAreIgnored(t *testing.T) {
 	injected := []string{

@@ -23,7 +23,7 @@ func manager(t *testing.T, issuer string) *Manager {
 func TestNames(t *testing.T) {
 	for issuer, want := range map[string]string{
 		"https://passport.test": "__Host-sid", "https://localhost:8443": "__Host-sid",
-		"http://localhost:8080": "passport_sid", "http://127.0.0.1:8080": "passport_sid", "http://[::1]:80": "passport_sid",
+		"http://localhost:8080": "passport_sid", "http://passport.localhost:8080": "passport_sid", "http://127.0.0.1:8080": "passport_sid", "http://[::1]:80": "passport_sid",
 	} {
 		m := manager(t, issuer)
 		if m.sid.name != want || m.sid.secure != strings.HasPrefix(want, "__Host-") || m.flow.secure != m.sid.secure {

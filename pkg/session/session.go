@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -117,7 +118,9 @@ func plainLoopback(issuer string) (bool, error) {
 		return false, nil
 	case "http":
 		ip, err := netip.ParseAddr(u.Hostname())
-		if u.Hostname() == "localhost" || err == nil && ip.IsLoopback() {
+		// RFC 6761 §6.3: names under localhost. are this machine as well.
+		name := u.Hostname() == "localhost" || strings.HasSuffix(u.Hostname(), ".localhost")
+		if name || err == nil && ip.IsLoopback() {
 			return true, nil
 		}
 	}
