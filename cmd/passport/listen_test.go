@@ -64,6 +64,27 @@ func TestLargeHeader(t *testing.T) {
 	}
 }
 
+// D13: net/http answers OPTIONS * by itself, without our headers, log line and check of the Host, unless told not to.
+func TestOptionsOfTheServer(t *testing.T) {
+	addr := listening(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }), nil)
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "OPTIONS * HTTP/1.1\r\nHost: evil.test\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusTeapot {
+		t.Errorf("answered past our handler: %s", res.Status)
+	}
+}
+
 // D2: whoever sends a header or a body drop by drop is cut off.
 func TestSlowClients(t *testing.T) {
 	addr := listening(t, empty, nil)

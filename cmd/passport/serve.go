@@ -177,6 +177,8 @@ func (a *app) httpServer(h http.Handler) *http.Server {
 		MaxHeaderBytes:    32 << 10,
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 100},
 		ErrorLog:          log.New(connectionLog{a.logger}, "", 0),
+
+		DisableGeneralOptionsHandler: true, // OPTIONS * comes to our handler like anything else
 	}
 }
 
