@@ -292,11 +292,16 @@ func (r Record) pendingView() *PendingView {
 
 func newID() string { return uuid.Must(uuid.NewV7()).String() }
 
-// newSub is what sites know the person by: 128 random bits.
+// newSub is what sites know the person by: 128 random bits. Commands take it as an argument, so that it must not
+// look like a flag.
 func newSub() string {
-	b := make([]byte, 16)
-	_, _ = rand.Read(b) // never fails (crypto/rand)
-	return base64.RawURLEncoding.EncodeToString(b)
+	for {
+		b := make([]byte, 16)
+		_, _ = rand.Read(b) // never fails (crypto/rand)
+		if sub := base64.RawURLEncoding.EncodeToString(b); sub[0] != '-' {
+			return sub
+		}
+	}
 }
 
 // newToken is 256 random bits.
