@@ -107,6 +107,9 @@ func (p *Provider) step(w http.ResponseWriter, r *http.Request, f *flow, approve
 
 // issue writes grant, code and consent, drops the interaction, and answers the client.
 func (p *Provider) issue(w http.ResponseWriter, r *http.Request, f *flow, l *grant.Login, approved bool) error {
+	if !p.mayIssue(r, l.Person.AccountID) {
+		return p.tooMany(w, r)
+	}
 	in := engine.AuthorizeInput{
 		Params: f.q.params, Client: f.q.client, Login: *l, Scopes: f.q.scopes,
 		ClaimsRequest: f.q.params.Get("claims"), Offline: f.q.offline(),

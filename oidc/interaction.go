@@ -25,10 +25,12 @@ const (
 	interactionKind = "authorize"
 )
 
-// Who may leave interaction rows behind, and how fast (D8): asked in the process, before a row is written.
+// Who may leave rows behind, and how fast (D8): asked in the process, before a row is written.
 var (
 	interactionNetwork = limit.Authorize
 	interactionBrowser = limit.Rule{Name: "interaction-browser", Burst: 40, Every: 5 * time.Second}
+	// grantAccount: a person needs no page for a grant, and a grant may live for months.
+	grantAccount = limit.Rule{Name: "grant-account", Burst: 240, Every: 5 * time.Second}
 )
 
 // View is what a page within a flow may show of it.
@@ -254,6 +256,14 @@ func (p *Provider) mayBegin(r *http.Request, flow []byte) bool {
 	}
 	narrow, _ := p.cfg.Limits.Network(ip)
 	return p.network.Allow(narrow) && (flow == nil || p.browser.Allow(hex.EncodeToString(flow)))
+}
+
+// mayIssue spends one grant of the person's budget.
+func (p *Provider) mayIssue(r *http.Request, accountID string) bool {
+	if p.cfg.Limits == nil || p.cfg.Limits.Exempted(p.cfg.ClientIP(r)) {
+		return true
+	}
+	return p.grants.Allow(accountID)
 }
 
 func (p *Provider) tooMany(w http.ResponseWriter, r *http.Request) error {

@@ -2,6 +2,7 @@ package oidc_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -322,6 +323,27 @@ func TestInteraction(t *testing.T) {
 					t.Errorf("a link: %t, want %t", ok, want)
 				}
 			}
+		})
+		t.Run("D08 a known person's rows are bounded", func(t *testing.T) {
+			crowd, frank := w.client(func(c *client.Client) { c.SkipConsent = true }), w.person("frank")
+			b := w.browser()
+			b.signIn(t, frank, "")
+			var limited answer
+			for n := range 300 {
+				b.ip = fmt.Sprintf("203.0.115.%d", n%250)
+				if a := b.authorize(t, to(crowd)); a.status == http.StatusTooManyRequests {
+					limited = a
+				}
+			}
+			if limited.header.Get("Retry-After") == "" {
+				t.Error("300 grants at once")
+			}
+			if n := w.count("authorization_grant WHERE client_id = '%s'", crowd.ID); n < 200 || n > 260 {
+				t.Errorf("%d grants", n)
+			}
+			b = w.browser()
+			b.signIn(t, alice, "")
+			b.authorize(t, to(crowd)).code() // another person's are her own
 		})
 		t.Run("D08 strangers' rows are bounded", func(t *testing.T) {
 			crowd := w.client(nil)

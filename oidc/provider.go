@@ -88,6 +88,7 @@ type Provider struct {
 	security  document
 	network   *limit.Bucket // interactions a network may begin
 	browser   *limit.Bucket // interactions a browser may begin
+	grants    *limit.Bucket // grants of a person
 	endpoints *limit.Bucket // requests of a network at the JSON endpoints
 }
 
@@ -115,6 +116,7 @@ func New(cfg Config) (*Provider, error) {
 		cfg:       cfg,
 		network:   limit.NewBucket(interactionNetwork, cfg.Now),
 		browser:   limit.NewBucket(interactionBrowser, cfg.Now),
+		grants:    limit.NewBucket(grantAccount, cfg.Now),
 		endpoints: limit.NewBucket(limit.Endpoint, cfg.Now),
 	}
 	p.security = textDocument(cfg.SecurityTxt)
