@@ -99,7 +99,7 @@ func TestAuthorize(t *testing.T) {
 			}
 		})
 		t.Run("H10 a row that no registration would have let in", func(t *testing.T) {
-			for _, uri := range []string{"javascript:alert(1)", "http://app.test/cb", "data:text/html,x"} {
+			for _, uri := range []string{"javascript:alert(1)", "http://app.test/cb", "data:text/html,x", "http://127.evil.test/cb", "http://127.0.0.1.evil.test/cb"} {
 				c := w.client(nil)
 				w.exec(`UPDATE client SET metadata = replace(metadata, '%s', '%s'), revision = revision + 1 WHERE client_id = '%s'`, redirect, uri, c.ID)
 				here.authorize(t, to(c, "redirect_uri", uri)).errorPage(400, "error.redirect_mismatch")

@@ -171,7 +171,7 @@ func secure(uri string) bool {
 		return u.Host != ""
 	case "http":
 		host := u.Hostname()
-		return host == "localhost" || strings.HasSuffix(host, ".localhost") || strings.HasPrefix(host, "127.") || host == "::1"
+		return host == "localhost" || strings.HasSuffix(host, ".localhost") || host == "127.0.0.1" || host == "::1"
 	}
 	// RFC 8252 §7.1: a private-use scheme is a reversed domain name, so it has a dot; javascript and data have none.
 	return strings.Contains(u.Scheme, ".")
