@@ -37,13 +37,19 @@ var (
 	ErrForm     = &Error{Status: http.StatusForbidden, Key: "form"}
 )
 
-// explain is the one place where an error becomes a status and a message.
-func explain(err error) *Error {
+// statusGone is what servers call a request whose client did not wait for the answer; nobody reads it.
+const statusGone = 499
+
+// explain is the one place where an error becomes a status and a message. ctx is the request's.
+func explain(ctx context.Context, err error) *Error {
 	var ours *Error
 	var limited *limit.Limited
 	var busy *account.Busy
 	var tooLarge *http.MaxBytesError
 	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
+		// Strangers who break off would else make failures of ours, in the log and in the metrics, at will.
+		return &Error{Status: statusGone, Key: "busy", Cause: err}
 	case errors.As(err, &ours):
 		return ours
 	case errors.Is(err, oidc.ErrNoInteraction):

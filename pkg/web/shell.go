@@ -194,7 +194,7 @@ func (s *Site) preflight(route Route, allow []string) Handler {
 // answer writes the answer to an error, by the kind of the route, and logs what is our own fault.
 func (s *Site) answer(w http.ResponseWriter, r *http.Request, err error) {
 	q := of(r)
-	e := explain(err)
+	e := explain(r.Context(), err)
 	if e.Status >= http.StatusInternalServerError {
 		s.cfg.Logger.LogAttrs(r.Context(), slog.LevelError, "failed",
 			slog.String("id", q.id), slog.String("route", q.route), slog.String("error", err.Error()))

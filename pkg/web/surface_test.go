@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -75,6 +76,18 @@ func TestSurface(t *testing.T) {
 		b.want(500, "request-id")
 		if strings.Contains(b.Body, "secret-of-the-program") || strings.Contains(b.Body, "goroutine") {
 			t.Error("the page shows the program's inside")
+		}
+	})
+	t.Run("D11 who goes away makes no failure of ours", func(t *testing.T) {
+		ctx, leave := context.WithCancel(t.Context())
+		leave()
+		w.logs.Reset()
+		r := httptest.NewRequest("GET", issuer+"/account/profile", nil).WithContext(ctx)
+		r.AddCookie(&http.Cookie{Name: "__Host-sid", Value: strings.Repeat("A", 43)})
+		rec := httptest.NewRecorder()
+		w.handler.ServeHTTP(rec, r)
+		if rec.Code != 499 || strings.Contains(w.logs.String(), `"failed"`) || !strings.Contains(w.logs.String(), `"status":499`) {
+			t.Errorf("%d %s", rec.Code, w.logs.String())
 		}
 	})
 	t.Run("errors are pages that say when to come back", func(t *testing.T) {
