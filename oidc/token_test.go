@@ -695,7 +695,7 @@ func TestTokenRequest(t *testing.T) {
 				raw(t, "POST", "", urlencoded, good+"&a"+bad+"=1").fails(400, "invalid_request")
 			}
 		})
-		t.Run("H20c H23 G18 grant types", func(t *testing.T) {
+		t.Run("H20c H23 H31 G18 grant types", func(t *testing.T) {
 			for grantType, code := range map[string]string{
 				"": "invalid_request", "password": "unsupported_grant_type", "implicit": "unsupported_grant_type",
 				"authorization_code refresh_token": "unsupported_grant_type", "Client_Credentials": "unsupported_grant_type",
