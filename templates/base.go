@@ -73,11 +73,11 @@ type Input struct {
 	*Base
 	ID, Field, Type, Label, Hint, Auto, Value, Mode string
 	Min, Max                                        string
-	Focus, Optional                                 bool
+	Focus, Optional, Fixed                          bool
 }
 
 // Input builds a field from pairs: id, name, type, label and hint (message keys), auto (autocomplete), value,
-// mode (inputmode), min and max (length), focus and optional ("yes").
+// mode (inputmode), min and max (length), focus, optional and fixed ("yes").
 func (b *Base) Input(pairs ...string) (Input, error) {
 	in := Input{Base: b, Type: "text"}
 	if len(pairs)%2 != 0 {
@@ -108,6 +108,8 @@ func (b *Base) Input(pairs ...string) (Input, error) {
 			in.Max = v
 		case "focus":
 			in.Focus = v == "yes"
+		case "fixed":
+			in.Fixed = v == "yes"
 		case "optional":
 			in.Optional = v == "yes"
 		default:

@@ -34,6 +34,8 @@ type Login struct {
 	Site     *Site // nil: outside a flow
 	Email    string
 	Accounts bool // offers the accounts of this browser
+	NameOnly bool // the first of two pages: no password yet
+	Named    bool // the second of two pages: the address stands
 }
 
 // Accounts lets the person choose an account of this browser.

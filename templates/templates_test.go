@@ -31,6 +31,8 @@ func samples() map[string]Page {
 	}
 	return map[string]Page{
 		"login":          &Login{Base: flow, Site: site, Accounts: true},
+		"login-name":     &Login{Base: flow, Site: site, NameOnly: true},
+		"login-password": &Login{Base: flow, Site: site, Email: ada.Email, Named: true},
 		"login-alone":    &Login{Base: Base{Token: "token", Next: "profile"}},
 		"login-wrong":    &Login{Base: Base{Token: "token", Problem: "login.wrong"}, Site: site, Email: hostile},
 		"accounts":       &Accounts{Base: flow, Site: site, People: []Person{ada, {LoginID: "2", Name: "Grace Hopper", Email: "grace@example.com"}}},

@@ -143,7 +143,7 @@ func (a *app) handler() (http.Handler, error) {
 		return nil, err
 	}
 	in, err := signin.New(signin.Config{
-		Pages: pages, OIDC: provider, Logout: leaving, Accounts: a.accounts, Sessions: a.sessions, Sealer: a.sealer, Now: now,
+		TwoPages: cfg.SignInPages == "two", Pages: pages, OIDC: provider, Logout: leaving, Accounts: a.accounts, Sessions: a.sessions, Sealer: a.sealer, Now: now,
 	})
 	if err != nil {
 		return nil, err

@@ -154,6 +154,9 @@ func (c *Config) complete() (faults []string) {
 	if strings.TrimSpace(c.Brand) == "" || len(c.Brand) > 64 {
 		add("brand: 1 to 64 bytes")
 	}
+	if c.SignInPages != "one" && c.SignInPages != "two" {
+		add("signin_pages: must be one or two")
+	}
 	return faults
 }
 

@@ -25,6 +25,8 @@ type Config struct {
 	MailFrom string `key:"mail_from" doc:"The sender of our mail. Default: no-reply at the issuer's host."`
 	Brand    string `key:"brand" default:"Passport" doc:"The name that pages and mails bear."`
 
+	SignInPages string `key:"signin_pages" default:"one" doc:"\"one\": the sign-in page asks for address and password together. \"two\": it asks for the address, and then for the password on a page of its own."`
+
 	TLSCertFile    string         `key:"tls_cert_file" doc:"Certificate chain (PEM): the server then speaks TLS itself. SIGHUP reads it again."`
 	TLSKeyFile     string         `key:"tls_key_file" doc:"The private key (PEM) of that certificate."`
 	TrustedProxies []netip.Prefix `key:"trusted_proxies" doc:"Networks (CIDR) of the proxies in front, whose X-Forwarded-For is believed."`

@@ -183,6 +183,7 @@ func TestWhatRoomsRefuse(t *testing.T) {
 		"PASSPORT_SMTP_URL=smtp://u:hunter2@mail.test?tls=no":        "smtp_url",
 		"PASSPORT_SMTP_URL=smtp://u:hunter2@mail.test?starttls=no":   "smtp_url",
 		"PASSPORT_SMTP_URL=smtps://u:hunter2@mail.test?starttls=off": "smtp_url",
+		"PASSPORT_SIGNIN_PAGES=three":                                "signin_pages",
 		"PASSPORT_SESSION_LIFETIME=9601h":                            "session_lifetime",
 		"PASSPORT_OUTBOUND_ALLOW=a.test,http://b.test":               "outbound_allow",
 		"PASSPORT_OUTBOUND_ALLOW=*.b.test":                           "outbound_allow",

@@ -3,6 +3,7 @@ package web_test
 import (
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +32,36 @@ func TestFirstVisit(t *testing.T) {
 	if b.Status != 303 || must(url.Parse(b.Header.Get("Location"))).Query().Get("code") == "" {
 		t.Fatalf("known browser, remembered consent: %d %s", b.Status, b.Header)
 	}
+}
+
+// TestTwoPages: the address first, then the password; the second page is the same for everybody.
+func TestTwoPages(t *testing.T) {
+	w := newWorld(t)
+	w.signin.TwoPages = true
+	w.client("app")
+	w.browser(t).get("/register").register("ada@example.test").want(200, "waiting")
+	confirm, _ := w.links()
+	w.browser(t).get(confirm+"&fresh=1").submit("confirm-submit", "new-password", password).want(200, "main")
+
+	ask := func(email string) *browser {
+		b := w.browser(t).get(authorizeURL("app")).want(200, "login-submit")
+		if b.has("password") {
+			t.Error("the first page asks for the password")
+		}
+		b.submit("login-submit", "username", "").want(422, "username-error")
+		return b.submit("login-submit", "username", email).want(200, "password")
+	}
+	known, unknown := ask("ada@example.test"), ask("bob@example.test")
+	same := func(b *browser, email string) string {
+		return regexp.MustCompile(`value="[^"]{20,}"|\?i=[A-Za-z0-9_-]+`).ReplaceAllString(strings.ReplaceAll(b.Body, email, "SOMEBODY"), "RANDOM")
+	}
+	if same(known, "ada@example.test") != same(unknown, "bob@example.test") {
+		t.Error("the second page tells who has an account")
+	}
+	known.submit("login-submit", "password", "").want(422, "password-error")
+	known.submit("login-submit", "password", "not the password").want(422, "password")
+	known.submit("login-submit", "password", password).want(200, "consent-allow")
+	unknown.submit("login-submit", "password", password).want(422, "password")
 }
 
 // TestA1: whoever only looks at the links of a mail changes nothing.

@@ -54,8 +54,9 @@ type world struct {
 	clients *client.Registry
 	logs    *lockedBuffer
 
-	mu  sync.Mutex
-	now time.Time
+	mu     sync.Mutex
+	now    time.Time
+	signin *signin.Room
 }
 
 type lockedBuffer struct {
@@ -112,6 +113,7 @@ func newWorld(t *testing.T, extra ...web.Route) *world {
 	leaving := must(logout.New(logout.Config{Issuer: issuer, Store: w.store, Clients: w.clients, Keys: ring, Sessions: sessions,
 		SID: flows.SID, Now: w.clock, Pages: pages.Logout()}))
 	in := must(signin.New(signin.Config{Pages: pages, OIDC: provider, Logout: leaving, Accounts: w.people, Sessions: sessions, Sealer: sealer, Now: w.clock}))
+	w.signin = in
 	mine := must(myaccount.New(myaccount.Config{Pages: pages, Accounts: w.people, Sessions: sessions, Dev: true}))
 	routes := append(append(in.Routes(), mine.Routes()...), extra...)
 	w.site = must(web.New(web.Config{Issuer: issuer, Pages: pages, OIDC: provider, Logout: leaving, Routes: routes, Inbox: w.inbox,

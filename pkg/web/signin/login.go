@@ -38,6 +38,7 @@ func (s *Room) loginPage(w http.ResponseWriter, r *http.Request, f flow, next st
 	page := &templates.Login{Base: s.base(w, r, "login", f), Site: f.site()}
 	page.Next = known(next)
 	page.Accounts = f.view != nil && len(f.view.Logins) > 0
+	page.NameOnly = s.TwoPages
 	return page
 }
 
@@ -58,7 +59,19 @@ func (s *Room) postLogin(w http.ResponseWriter, r *http.Request) error {
 	}
 	page := s.loginPage(w, r, f, form["next"])
 	page.Email = form["username"]
-	if page.Errors = missing(form, "username", "password"); page.Errors != nil {
+	_, second := form["password"]
+	if s.TwoPages && form["username"] != "" {
+		page.NameOnly, page.Named = false, true
+		if !second {
+			// The address is not looked up: the second page is the same for everybody (I17).
+			return s.Pages.Render(w, r, http.StatusOK, f.locales(), page)
+		}
+	}
+	asked := []string{"username", "password"}
+	if page.NameOnly {
+		asked = asked[:1]
+	}
+	if page.Errors = missing(form, asked...); page.Errors != nil {
 		return s.Pages.Render(w, r, http.StatusUnprocessableEntity, f.locales(), page)
 	}
 	who, err := s.Accounts.Authenticate(r.Context(), account.Attempt{

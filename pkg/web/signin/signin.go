@@ -15,7 +15,7 @@ import (
 	"github.com/passport-network/passport/templates"
 )
 
-// Config is what the pages work with. All fields are required.
+// Config is what the pages work with. All fields but TwoPages are required.
 type Config struct {
 	Pages    *web.Pages
 	OIDC     *oidc.Provider
@@ -24,6 +24,7 @@ type Config struct {
 	Sessions *session.Manager
 	Sealer   *keys.Sealer
 	Now      func() time.Time
+	TwoPages bool // the sign-in page asks for the address, and a second one for the password
 }
 
 // Room is this room.
