@@ -126,6 +126,13 @@ func (c *camera) tour() {
 	c.shoot("signin")
 	c.press("#login-submit", "#problems", "#username", "ada@example.com", "#password", "not this one")
 	c.shoot("signin-wrong")
+	c.w.signin.TwoPages = true
+	c.open(authorizeURL("app"))
+	c.shoot("signin-address")
+	c.press("#login-submit", "#password", "#username", "ada@example.com")
+	c.shoot("signin-password")
+	c.w.signin.TwoPages = false
+	c.open(authorizeURL("app"))
 	c.press("#register-link", "#register-submit")
 	c.shoot("register")
 	c.press("#register-submit", "#problems", "#register-email", "ada@example", "#register-password", password, "#register-name", "Ada Lovelace")
