@@ -32,3 +32,15 @@ func (s *Store) Pools() (writer, reader *sql.DB) {
 	}
 	return w, r
 }
+
+// Fixed are the columns, with PostgreSQL's types, that the fixed SQL of hot.go writes, by table.
+func Fixed() map[string]map[string]string {
+	all := map[string]map[string]string{}
+	for _, i := range []insert{insertGrant, insertCode, insertToken, insertConsent, insertVisit} {
+		all[i.table] = map[string]string{}
+		for _, c := range i.columns {
+			all[i.table][c[0]] = c[1]
+		}
+	}
+	return all
+}
