@@ -107,7 +107,8 @@ func knock(t *testing.T, method, url, user, body string) (int, string) {
 func TestServe(t *testing.T) {
 	port, admin := unusedPort(t), unusedPort(t)
 	base := "http://127.0.0.1:" + port
-	env := production("sqlite:"+filepath.Join(t.TempDir(), "passport.db"),
+	database := "sqlite:" + filepath.Join(t.TempDir(), "passport.db")
+	env := production(database,
 		"PASSPORT_ADDR=127.0.0.1:"+port, "PASSPORT_ADMIN_ADDR=127.0.0.1:"+admin, "PASSPORT_SHUTDOWN_DELAY=0s")
 	code, made, stderr := called(t, env, "client", "create", "--name", "Job", "--client-id", "job", "--grant-type", "client_credentials", "--json")
 	var client struct {
@@ -115,6 +116,11 @@ func TestServe(t *testing.T) {
 	}
 	if err := json.Unmarshal([]byte(made), &client); code != 0 || err != nil {
 		t.Fatalf("%d %v %s", code, err, stderr)
+	}
+	store := storagetest.Open(t, database)
+	expired := func() error { return store.UseOnce(t.Context(), "test", []byte("x"), time.Unix(1, 0)) }
+	if err := expired(); err != nil {
+		t.Fatal(err)
 	}
 	cmd := program(t, "serve")
 	cmd.Env = append(cmd.Env, env...)
@@ -171,6 +177,9 @@ func TestServe(t *testing.T) {
 	}
 	if out.Len() > 0 {
 		t.Errorf("said %s", out.String())
+	}
+	if err := expired(); err != nil {
+		t.Errorf("what had expired was not purged: %v", err)
 	}
 	for _, secret := range []string{"hunter2", "alice", "127.0.0.1:" + port + "/", client.Secret, "pp1a_"} {
 		if strings.Contains(logs.String(), secret) {
