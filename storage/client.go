@@ -113,7 +113,8 @@ func (s *Store) ReadClient(ctx context.Context, id string) (*client.Client, erro
 	return c, nil
 }
 
-// ListClients reads up to n clients in the order of their ids, without secrets.
+// ListClients reads up to n clients in the order of their ids, without secrets. One document that cannot be read
+// must not keep all others from being listed.
 func (s *Store) ListClients(ctx context.Context, after string, n int) ([]*client.Client, error) {
 	var rows []clientRow
 	// The databases need not agree on an order of text; by bytes they do.
@@ -129,7 +130,7 @@ func (s *Store) ListClients(ctx context.Context, after string, n int) ([]*client
 	for i := range rows {
 		c, err := rows[i].client()
 		if err != nil {
-			return nil, err
+			c.Metadata = client.Metadata{}
 		}
 		list = append(list, c)
 	}
@@ -206,6 +207,7 @@ func newClientRow(c *client.Client) (*clientRow, error) {
 	return row, nil
 }
 
+// client is the row's client; with an error, all of it but its Metadata.
 func (r *clientRow) client() (*client.Client, error) {
 	c := &client.Client{ID: r.ClientID, Name: r.Name, RequirePKCE: r.RequirePKCE, SkipConsent: r.SkipConsent,
 		CreatedAt: r.CreatedAt.Time, UpdatedAt: r.UpdatedAt.Time, DisabledAt: r.DisabledAt.Time,
@@ -214,7 +216,7 @@ func (r *clientRow) client() (*client.Client, error) {
 		c.Owner = *r.Owner
 	}
 	if err := json.Unmarshal([]byte(r.Metadata), &c.Metadata); err != nil {
-		return nil, fmt.Errorf("read the client's document: %w", err)
+		return c, fmt.Errorf("read the client's document: %w", err)
 	}
 	return c, nil
 }

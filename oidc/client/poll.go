@@ -115,15 +115,12 @@ func (r *Registry) heed(ctx context.Context, seen, newest int64) error {
 	r.mu.Unlock()
 	for _, id := range ids {
 		c, err := r.Get(ctx, id)
-		switch {
-		case errors.Is(err, ErrNotFound):
-		case err != nil:
-			return err
-		default:
-			r.mu.Lock()
-			r.origins.add(c)
-			r.mu.Unlock()
+		if err != nil {
+			continue // it is gone, or cannot be read: one client must not hold up what is known of all others
 		}
+		r.mu.Lock()
+		r.origins.add(c)
+		r.mu.Unlock()
 	}
 	return nil
 }

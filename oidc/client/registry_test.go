@@ -311,6 +311,52 @@ func TestB8Origins(t *testing.T) {
 	}
 }
 
+// Servers of two releases share a database: a document that only the newer one understands costs the older one
+// that client, and not its readiness and everybody's preflights.
+func TestOneDocumentFromALaterRelease(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, s *storage.Store) {
+		now := newClock()
+		one, running := replica(s, now, 0), replica(s, now, 0)
+		for _, id := range []string{"a", "later", "z"} {
+			c := client.Client{ID: id, RequirePKCE: true, Metadata: client.Metadata{ClientName: id, RedirectURIs: []string{"https://" + id + ".test/cb"}}}
+			if _, _, err := one.Create(t.Context(), c, ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		mustPoll(t, running)
+		if err := s.InTx(t.Context(), func(ctx context.Context) error {
+			c, err := s.ReadClient(ctx, "later")
+			if err != nil {
+				return err
+			}
+			c.Metadata.Localized = map[string]string{"dpop_bound_access_tokens": "true"}
+			if c.Revision, err = s.RaiseClients(ctx); err != nil {
+				return err
+			}
+			return s.UpdateClient(ctx, c)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		fresh := replica(s, now, 0)
+		for name, r := range map[string]*client.Registry{"running": running, "fresh": fresh} {
+			mustPoll(t, r)
+			if err := r.Ready(); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			if _, err := r.Get(t.Context(), "later"); err == nil {
+				t.Errorf("%s: it is served without what it asks for", name)
+			}
+			if !r.AllowsOrigin("https://a.test") || !r.AllowsOrigin("https://z.test") {
+				t.Errorf("%s: the other clients' origins are gone", name)
+			}
+		}
+		list, err := fresh.List(t.Context(), "", 0)
+		if err != nil || len(list) != 3 || list[1].ID != "later" || list[1].Name != "later" {
+			t.Errorf("the list has %d: %v", len(list), err)
+		}
+	})
+}
+
 // opener stands for the sealer: what it opens is compared as a hash is.
 type opener map[string]string
 

@@ -36,7 +36,8 @@ type Store interface {
 
 	// ReadClient reads a client with its secrets, in one statement whether it exists or not; ErrNotFound.
 	ReadClient(ctx context.Context, id string) (*Client, error)
-	// ListClients reads up to n clients in the order of their ids, beginning after one; without secrets.
+	// ListClients reads up to n clients in the order of their ids, beginning after one; without secrets. One whose
+	// document cannot be read (a later release wrote it) comes without its Metadata.
 	ListClients(ctx context.Context, after string, n int) ([]*Client, error)
 	// InsertClient adds a client and its secrets; ErrExists.
 	InsertClient(ctx context.Context, c *Client) error
