@@ -54,8 +54,13 @@ func openIDClient(t *testing.T, dir string, w *world) {
 		Claims, RefreshedClaims, Userinfo, Again map[string]any
 		Active, Rotated                          bool
 		Revoked                                  string
+		Secrets                                  map[string][]string
 	}
 	check(json.Unmarshal(out, &got))
+	w.seen.add("password", password)
+	for kind, values := range got.Secrets {
+		w.seen.add(kind, values...)
+	}
 	if got.Claims["iss"] != w.issuer || got.Claims["aud"] != id {
 		t.Errorf("ID token: %v", got.Claims)
 	}
@@ -74,4 +79,6 @@ func openIDClient(t *testing.T, dir string, w *world) {
 	if got.Revoked != "invalid_grant" {
 		t.Errorf("a revoked refresh token: %q", got.Revoked)
 	}
+	w.stop()
+	w.searchSecrets("password", "code", "access_token", "refresh_token", "id_token", "client secret")
 }

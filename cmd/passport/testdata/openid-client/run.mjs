@@ -90,5 +90,12 @@ process.stdout.write(JSON.stringify({
   again,
   active: introspected.active,
   rotated: tokens.refresh_token !== refreshed.refresh_token,
-  revoked
+  revoked,
+  // For the test, which searches the server's log and database for them.
+  secrets: {
+    code: [page.callback.searchParams.get('code')],
+    access_token: [tokens.access_token, refreshed.access_token],
+    refresh_token: [tokens.refresh_token, refreshed.refresh_token],
+    id_token: [tokens.id_token, refreshed.id_token]
+  }
 }))
