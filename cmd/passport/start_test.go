@@ -223,3 +223,29 @@ func logged(t *testing.T, logs string) map[string]map[string]any {
 	}
 	return byRoute
 }
+
+// PASSPORT_SECRET changes as `passport keys reseal --help` says, and the keys stay.
+func TestSecretChanges(t *testing.T) {
+	database := "sqlite:" + filepath.Join(t.TempDir(), "passport.db")
+	const old, fresh = "PASSPORT_SECRET=0123456789abcdefghijklmnopqrstuvwxyz", "PASSPORT_SECRET=9876543210zyxwvutsrqponmlkjihgfedcba"
+	const both = "PASSPORT_SECRET_PREVIOUS=0123456789abcdefghijklmnopqrstuvwxyz"
+	call := func(code int, args []string, env ...string) string {
+		t.Helper()
+		got, stdout, stderr := called(t, append(production(database), env...), args...)
+		if got != code {
+			t.Fatalf("%v: %d, not %d: %s", args, got, code, stderr)
+		}
+		return stdout
+	}
+	list := []string{"keys", "list", "--json"}
+	before := call(0, list, old)
+	call(1, list, fresh)
+	if between := call(0, list, fresh, both); between != before {
+		t.Errorf("with both secrets: %s", between)
+	}
+	call(0, []string{"keys", "reseal"}, fresh, both)
+	if after := call(0, list, fresh); after != before {
+		t.Errorf("after the reseal: %s", after)
+	}
+	call(1, list, old)
+}
