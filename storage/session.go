@@ -141,6 +141,9 @@ func (s *Store) mayStillSignIn(ctx context.Context, in session.SignIn) error {
 func (s *Store) takeBrowser(ctx context.Context, e session.Entry) (string, error) {
 	db := s.db(ctx)
 	if e.Old != nil {
+		if err := s.lockLogins(ctx, e.Old); err != nil {
+			return "", err
+		}
 		var old []sessionSecretRow
 		err := db.Clauses(clause.Returning{}).Where("hash = ? AND kind = ?", e.Old, kindSID).Delete(&old).Error
 		if err != nil {
@@ -159,6 +162,17 @@ func (s *Store) takeBrowser(ctx context.Context, e session.Entry) (string, error
 	}
 	b := browserRow{ID: newID(), Device: e.Device, CreatedAt: at(e.At), SeenAt: at(e.At), ExpiresAt: at(e.ExpiresAt)}
 	return b.ID, db.Create(&b).Error
+}
+
+// lockLogins locks the live logins of the browser that has this secret, in the order of endLogins and, as
+// there, before the secret: a sign-in and an end of the same logins would else wait for each other.
+func (s *Store) lockLogins(ctx context.Context, secret []byte) error {
+	if !s.postgres() {
+		return nil
+	}
+	var ids []string
+	return s.db(ctx).Raw(`SELECT l.id FROM login l JOIN session_secret x ON x.browser_id = l.browser_id
+		WHERE x.hash = ? AND x.kind = ? AND l.ended_at IS NULL ORDER BY l.id FOR UPDATE OF l`, secret, kindSID).Scan(&ids).Error
 }
 
 // saveLogin refreshes the account's live login in the browser, or makes one.

@@ -298,6 +298,34 @@ func TestSignInWhileRefused(t *testing.T) {
 	})
 }
 
+// Sign-ins and ends of the same logins at the same moment do not fail each other.
+func TestSignInWhileEnding(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, s *storage.Store) {
+		d := newDesk(t, s)
+		for range 8 {
+			b := d.browser()
+			b.signIn("bob")
+			b.signIn("alice")
+			cookie := b.jar["__Host-sid"]
+			_, errs := together(func(i int) error {
+				r := httptest.NewRequest("POST", "https://passport.test/", nil)
+				r.AddCookie(&http.Cookie{Name: cookie.Name, Value: cookie.Value})
+				switch i % 8 {
+				case 0:
+					return d.EndAll(t.Context(), "alice", "")
+				case 1:
+					return d.EndBrowser(t.Context(), httptest.NewRecorder(), r)
+				}
+				_, err := d.SignIn(t.Context(), httptest.NewRecorder(), r, session.SignIn{AccountID: []string{"alice", "bob"}[i%2]})
+				return err
+			})
+			if len(errs) != 0 {
+				t.Errorf("%v", errs)
+			}
+		}
+	})
+}
+
 func TestExpiry(t *testing.T) {
 	storagetest.Each(t, func(t *testing.T, s *storage.Store) {
 		d := newDesk(t, s)
