@@ -101,6 +101,17 @@ func (p *Provider) authenticate(r *http.Request) (client.Authn, error) {
 	return authn, err
 }
 
+// caller is the client that calls a JSON endpoint: within its network's limit, with a form in the body, proven.
+func (p *Provider) caller(w http.ResponseWriter, r *http.Request) (client.Authn, error) {
+	if err := p.admit(r); err != nil {
+		return client.Authn{}, err
+	}
+	if err := postForm(w, r); err != nil {
+		return client.Authn{}, err
+	}
+	return p.authenticate(r)
+}
+
 // admit is the in-process limit of the JSON endpoints: it costs no database anything.
 func (p *Provider) admit(r *http.Request) error {
 	ip := p.cfg.ClientIP(r)

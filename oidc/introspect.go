@@ -27,13 +27,7 @@ type introspection struct {
 // introspect is the introspection endpoint, for confidential clients and their own tokens (H14). For anything
 // else it says {"active":false} and gives no reason.
 func (p *Provider) introspect(w http.ResponseWriter, r *http.Request) error {
-	if err := p.admit(r); err != nil {
-		return fail(w, err)
-	}
-	if err := postForm(w, r); err != nil {
-		return fail(w, err)
-	}
-	authn, err := p.authenticate(r)
+	authn, err := p.caller(w, r)
 	if err != nil {
 		return fail(w, err)
 	}

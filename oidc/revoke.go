@@ -10,13 +10,7 @@ import (
 // token that is unknown, or another client's, is answered like one that was revoked; only a database that failed
 // is not, for then the token may live on (H07).
 func (p *Provider) revoke(w http.ResponseWriter, r *http.Request) error {
-	if err := p.admit(r); err != nil {
-		return fail(w, err)
-	}
-	if err := postForm(w, r); err != nil {
-		return fail(w, err)
-	}
-	authn, err := p.authenticate(r)
+	authn, err := p.caller(w, r)
 	if err != nil {
 		return fail(w, err)
 	}

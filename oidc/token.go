@@ -4,13 +4,7 @@ import "net/http"
 
 // token is the token endpoint (RFC 6749 §3.2; OpenID Connect Core §3.1.3, §12).
 func (p *Provider) token(w http.ResponseWriter, r *http.Request) error {
-	if err := p.admit(r); err != nil {
-		return fail(w, err)
-	}
-	if err := postForm(w, r); err != nil {
-		return fail(w, err)
-	}
-	authn, err := p.authenticate(r)
+	authn, err := p.caller(w, r)
 	if err != nil {
 		return fail(w, err)
 	}

@@ -37,16 +37,22 @@ func (s *Room) showConfirm(w http.ResponseWriter, r *http.Request, status int, t
 	return s.Pages.Render(w, r, status, link.Language, page)
 }
 
-func (s *Room) postConfirm(w http.ResponseWriter, r *http.Request) error {
+// postLink is the form behind a link's button, and the link's secret.
+func (s *Room) postLink(r *http.Request, purpose string) (web.Form, string, error) {
 	form, err := web.ParseForm(r)
 	if err != nil {
-		return err
+		return nil, "", err
 	}
 	t, err := form.ID("t")
 	if err != nil {
-		return err
+		return nil, "", err
 	}
-	if err := s.Pages.CheckForm(r, form, "confirm", t); err != nil {
+	return form, t, s.Pages.CheckForm(r, form, purpose, t)
+}
+
+func (s *Room) postConfirm(w http.ResponseWriter, r *http.Request) error {
+	form, t, err := s.postLink(r, "confirm")
+	if err != nil {
 		return err
 	}
 	_, fresh := form["new-password"]
@@ -151,15 +157,8 @@ func (s *Room) getCancel(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Room) postCancel(w http.ResponseWriter, r *http.Request) error {
-	form, err := web.ParseForm(r)
+	_, t, err := s.postLink(r, "cancel")
 	if err != nil {
-		return err
-	}
-	t, err := form.ID("t")
-	if err != nil {
-		return err
-	}
-	if err := s.Pages.CheckForm(r, form, "cancel", t); err != nil {
 		return err
 	}
 	if err := s.Accounts.Cancel(r.Context(), t); err != nil {
