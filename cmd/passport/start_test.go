@@ -249,3 +249,51 @@ func TestSecretChanges(t *testing.T) {
 	}
 	call(1, list, old)
 }
+
+// Limits count the address that a trusted proxy names, and not those that are exempt.
+func TestLimitsByAddress(t *testing.T) {
+	port, admin := unusedPort(t), unusedPort(t)
+	cmd := program(t, "serve")
+	cmd.Env = append(cmd.Env, production("sqlite:"+filepath.Join(t.TempDir(), "passport.db"), "PASSPORT_ADDR=127.0.0.1:"+port,
+		"PASSPORT_ADMIN_ADDR=127.0.0.1:"+admin, "PASSPORT_TRUSTED_PROXIES=127.0.0.0/8", "PASSPORT_LIMIT_EXEMPT=192.0.2.0/24")...)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}()
+	ask(t, "http://127.0.0.1:"+admin+"/readyz", 200)
+	guess := func(from string) int {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), "POST", "http://127.0.0.1:"+port+"/token", strings.NewReader("grant_type=client_credentials"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = "passport.test"
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		req.Header.Set("X-Forwarded-For", from)
+		req.SetBasicAuth("nobody", "wrong")
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		return res.StatusCode
+	}
+	for i := range 49 {
+		if got := guess("192.0.2.1"); got != 401 {
+			t.Fatalf("exempt, guess %d: %d", i, got)
+		}
+	}
+	limited := false
+	for range 49 {
+		limited = limited || guess("198.51.100.1") == 429
+	}
+	if !limited {
+		t.Error("nobody stopped 49 guesses")
+	}
+	if got := guess("198.51.100.2"); got != 401 {
+		t.Errorf("another's address pays for it: %d", got)
+	}
+}
