@@ -10,14 +10,10 @@ var (
 	LoginNet = Rule{"login-net", 200, 3 * time.Second}
 	// LoginAccount: the resolved account (unknown: its canonical address) from browsers it does not know.
 	LoginAccount = Rule{"login-account", 10, 6 * time.Minute}
-	// LoginDevice: account and known device; a stranger who fills LoginAccount does not touch it.
-	LoginDevice = Rule{"login-device", 10, time.Minute}
 
 	// Registration, each counted.
 	RegisterIP  = Rule{"register-ip", 5, 10 * time.Minute}
 	RegisterNet = Rule{"register-net", 50, time.Minute}
-	// RegisterAll: all replicas together, a flood of pending accounts.
-	RegisterAll = Rule{"register-all", 100, 600 * time.Millisecond}
 
 	// Mail that a stranger can cause: per canonical address, and per sender's network. Burst and period are
 	// such that no hour sees more than 3 mails to one address, and no 24 hours more than 10 (5 at once and
@@ -36,5 +32,4 @@ var (
 	// In the process, before anything is asked or written.
 	Authorize = Rule{"authorize", 120, 500 * time.Millisecond} // network; an interaction row may follow
 	Endpoint  = Rule{"endpoint", 600, 20 * time.Millisecond}   // network; token, userinfo, introspection
-	Page      = Rule{"page", 240, 250 * time.Millisecond}      // network; pages and forms
 )
