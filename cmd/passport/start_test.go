@@ -250,12 +250,14 @@ func TestSecretChanges(t *testing.T) {
 	call(1, list, old)
 }
 
-// Limits count the address that a trusted proxy names, and not those that are exempt.
-func TestLimitsByAddress(t *testing.T) {
+// The operator's keys reach their rooms: limits count the address that a trusted proxy names, and not those that
+// are exempt; the sign-in page asks for the address alone.
+func TestKeysReachTheirRooms(t *testing.T) {
 	port, admin := unusedPort(t), unusedPort(t)
 	cmd := program(t, "serve")
 	cmd.Env = append(cmd.Env, production("sqlite:"+filepath.Join(t.TempDir(), "passport.db"), "PASSPORT_ADDR=127.0.0.1:"+port,
-		"PASSPORT_ADMIN_ADDR=127.0.0.1:"+admin, "PASSPORT_TRUSTED_PROXIES=127.0.0.0/8", "PASSPORT_LIMIT_EXEMPT=192.0.2.0/24")...)
+		"PASSPORT_ADMIN_ADDR=127.0.0.1:"+admin, "PASSPORT_TRUSTED_PROXIES=127.0.0.0/8", "PASSPORT_LIMIT_EXEMPT=192.0.2.0/24",
+		"PASSPORT_SIGNIN_PAGES=two", "PASSPORT_BRAND=Sesame")...)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -264,6 +266,10 @@ func TestLimitsByAddress(t *testing.T) {
 		_ = cmd.Wait()
 	}()
 	ask(t, "http://127.0.0.1:"+admin+"/readyz", 200)
+	if _, page := knock(t, "GET", "http://127.0.0.1:"+port+"/login", "", ""); strings.Contains(page, `id="password"`) ||
+		!strings.Contains(page, `id="username"`) || !strings.Contains(page, "Sesame") {
+		t.Errorf("the sign-in page: %s", page)
+	}
 	guess := func(from string) int {
 		t.Helper()
 		req, err := http.NewRequestWithContext(t.Context(), "POST", "http://127.0.0.1:"+port+"/token", strings.NewReader("grant_type=client_credentials"))
