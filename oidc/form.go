@@ -102,6 +102,7 @@ func (p *Provider) authenticate(r *http.Request) (client.Authn, error) {
 }
 
 // caller is the client that calls a JSON endpoint: within its network's limit, with a form in the body, proven.
+// A client that proved its secret costs its network nothing: a busy site is no flood.
 func (p *Provider) caller(w http.ResponseWriter, r *http.Request) (client.Authn, error) {
 	if err := p.admit(r); err != nil {
 		return client.Authn{}, err
@@ -109,7 +110,11 @@ func (p *Provider) caller(w http.ResponseWriter, r *http.Request) (client.Authn,
 	if err := postForm(w, r); err != nil {
 		return client.Authn{}, err
 	}
-	return p.authenticate(r)
+	authn, err := p.authenticate(r)
+	if err == nil && !authn.Client.Public() {
+		p.forgive(r)
+	}
+	return authn, err
 }
 
 // admit is the in-process limit of the JSON endpoints: it costs no database anything.
@@ -122,6 +127,13 @@ func (p *Provider) admit(r *http.Request) error {
 		return &limit.Limited{Rule: limit.Endpoint.Name, Retry: time.Second}
 	}
 	return nil
+}
+
+// forgive gives back what admit took.
+func (p *Provider) forgive(r *http.Request) {
+	if ip := p.cfg.ClientIP(r); p.cfg.Limits != nil && !p.cfg.Limits.Exempted(ip) {
+		p.endpoints.Refund(narrow(p.cfg.Limits, ip))
+	}
 }
 
 func narrow(l *limit.Limiter, ip netip.Addr) string {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/passport-network/passport/oidc/client"
 	"github.com/passport-network/passport/oidc/engine"
+	"github.com/passport-network/passport/pkg/limit"
 )
 
 func TestCodeExchange(t *testing.T) {
@@ -763,6 +764,20 @@ func TestTokenRequest(t *testing.T) {
 			do(t, good, "\xff\xfe", "\xff").fails(401, "invalid_client")
 			do(t, good, s.ID, strings.Repeat("x", 9000)).fails(401, "invalid_client")
 			do(t, good, s.ID, s.secret).tokens()
+		})
+		t.Run("a busy site is no flood", func(t *testing.T) {
+			s := w.site(t, nil)
+			ask := func(secret string) answer {
+				req, _ := http.NewRequest("POST", w.server.URL+"/introspect", strings.NewReader("token=x"))
+				req.Header.Set("Content-Type", urlencoded)
+				req.SetBasicAuth(s.ID, secret)
+				return (&browser{w: w, http: http.DefaultClient, ip: "203.0.113.77"}).do(t, req)
+			}
+			for range limit.Endpoint.Burst + 50 {
+				if a := ask(s.secret); a.status != 200 {
+					t.Fatalf("a client that proved its secret: %d", a.status)
+				}
+			}
 		})
 		t.Run("G12 wrong secrets are counted across replicas; right ones cost the database nothing", func(t *testing.T) {
 			s := w.site(t, nil)

@@ -57,6 +57,16 @@ func (b *Bucket) Allow(key string) bool {
 	return true
 }
 
+// Refund gives one unit back: whoever spent it turned out to be no stranger.
+func (b *Bucket) Refund(key string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if e, known := b.byKey[key]; known {
+		t := e.Value.(*tat)
+		t.at = t.at.Add(-b.rule.Every)
+	}
+}
+
 func (b *Bucket) makeRoom() {
 	for len(b.byKey) >= b.max {
 		oldest := b.recent.Back()

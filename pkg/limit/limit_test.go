@@ -169,6 +169,11 @@ func TestBucket(t *testing.T) {
 	if got := allowed("a", 10); got != 3 {
 		t.Errorf("%d after a long rest", got)
 	}
+	b.Refund("a")
+	b.Refund("nobody")
+	if got := allowed("a", 10); got != 1 {
+		t.Errorf("%d after a refund of one", got)
+	}
 }
 
 func TestBucketIsBounded(t *testing.T) {

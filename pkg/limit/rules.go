@@ -31,5 +31,5 @@ var (
 
 	// In the process, before anything is asked or written.
 	Authorize = Rule{"authorize", 120, 500 * time.Millisecond} // network; an interaction row may follow
-	Endpoint  = Rule{"endpoint", 600, 20 * time.Millisecond}   // network; token, userinfo, introspection
+	Endpoint  = Rule{"endpoint", 600, 20 * time.Millisecond}   // network; of callers that prove nothing
 )
