@@ -10,8 +10,9 @@ import (
 	"unicode/utf8"
 )
 
-// flowLifetime is how long a page may lie open between two steps of a flow.
-const flowLifetime = 30 * time.Minute
+// flowLifetime is how long a browser is known as the one in which something began: as long as the link that
+// confirms a registration lives. An interaction's own row ends much earlier.
+const flowLifetime = 3 * 24 * time.Hour
 
 // deviceBytes is how much of a User-Agent is kept.
 const deviceBytes = 256

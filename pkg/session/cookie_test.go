@@ -117,7 +117,7 @@ func TestFlow(t *testing.T) {
 		t.Fatalf("set: %v", set)
 	}
 	c := set[1]
-	if c.Name != "__Host-flow" || c.MaxAge != 1800 || !c.HttpOnly || !c.Secure || c.SameSite != http.SameSiteLaxMode || c.Path != "/" || c.Domain != "" {
+	if c.Name != "__Host-flow" || c.MaxAge != 3*24*3600 || !c.HttpOnly || !c.Secure || c.SameSite != http.SameSiteLaxMode || c.Path != "/" || c.Domain != "" {
 		t.Errorf("%+v", c)
 	}
 	// The next request keeps it, and prolongs it.
