@@ -126,11 +126,7 @@ func open(cmd *cobra.Command) (*app, error) {
 	return newApp(cmd.Context(), cfg, newLogger(cfg, cmd.ErrOrStderr()))
 }
 
-// newLogger writes one JSON line an event; lines for people with --dev.
+// newLogger writes one JSON line an event: with --dev too, so that what is tried there is what is run.
 func newLogger(cfg *config.Config, to io.Writer) *slog.Logger {
-	options := &slog.HandlerOptions{Level: cfg.LogLevel}
-	if cfg.Dev {
-		return slog.New(slog.NewTextHandler(to, options))
-	}
-	return slog.New(slog.NewJSONHandler(to, options))
+	return slog.New(slog.NewJSONHandler(to, &slog.HandlerOptions{Level: cfg.LogLevel}))
 }
