@@ -62,7 +62,7 @@ func explain(ctx context.Context, err error) *Error {
 		return &Error{Status: http.StatusServiceUnavailable, Key: "busy", Retry: busy.Retry, Cause: err}
 	case errors.As(err, &tooLarge):
 		return &Error{Status: http.StatusRequestEntityTooLarge, Key: "request_too_large", Cause: err}
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return &Error{Status: http.StatusServiceUnavailable, Key: "busy", Retry: time.Second, Cause: err}
 	}
 	return &Error{Status: http.StatusInternalServerError, Key: "internal", Cause: err}

@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -18,6 +19,10 @@ import (
 const (
 	maxURL  = 16 << 10
 	maxBody = 64 << 10
+
+	// maxTime is how long a request may work, the wait for a connection of the database's pool included (D9): who
+	// waits longer is answered 503, and holds nothing up.
+	maxTime = 10 * time.Second
 )
 
 // Handler is the whole public server. In order: the notes on the request, the log line, panics, the URL's size, our
@@ -119,6 +124,9 @@ func (s *Site) dispatch(methods map[string]Route) http.Handler {
 // serve runs one route.
 func (s *Site) serve(route Route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, done := context.WithTimeout(r.Context(), maxTime)
+		defer done()
+		r = r.WithContext(ctx)
 		q := of(r)
 		q.route, q.kind = route.Name, route.Kind
 		h := w.Header()

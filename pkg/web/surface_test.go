@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/net/html"
@@ -27,7 +28,12 @@ func TestSurface(t *testing.T) {
 	w := newWorld(t, failing("busy", &account.Busy{Retry: 1500 * time.Millisecond}),
 		failing("limited", &limit.Limited{Rule: "a rule", Retry: time.Minute}),
 		failing("broken", errors.New("secret-of-the-database")), web.Route{Name: "panic", Path: "/panic", Methods: []string{"GET"}, Kind: web.Own,
-			Handler: func(http.ResponseWriter, *http.Request) error { panic("secret-of-the-program") }})
+			Handler: func(http.ResponseWriter, *http.Request) error { panic("secret-of-the-program") }},
+		web.Route{Name: "stuck", Path: "/stuck", Methods: []string{"GET"}, Kind: web.Own,
+			Handler: func(_ http.ResponseWriter, r *http.Request) error {
+				<-r.Context().Done()
+				return errors.New("the database said: canceling statement due to user request")
+			}})
 	t.Run("A4 Host header", func(t *testing.T) {
 		for _, host := range []string{"evil.test", "op.test.evil.test", "op.test:8443", "", "op.test@evil.test"} {
 			b := w.browser(t)
@@ -89,6 +95,16 @@ func TestSurface(t *testing.T) {
 		if rec.Code != 499 || strings.Contains(w.logs.String(), `"failed"`) || !strings.Contains(w.logs.String(), `"status":499`) {
 			t.Errorf("%d %s", rec.Code, w.logs.String())
 		}
+	})
+	t.Run("D9 who waits too long for the database is told to come back", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			rec := httptest.NewRecorder()
+			began := time.Now()
+			w.handler.ServeHTTP(rec, httptest.NewRequest("GET", issuer+"/stuck", nil))
+			if rec.Code != http.StatusServiceUnavailable || rec.Header().Get("Retry-After") == "" || time.Since(began) != 10*time.Second {
+				t.Errorf("%d after %s", rec.Code, time.Since(began))
+			}
+		})
 	})
 	t.Run("errors are pages that say when to come back", func(t *testing.T) {
 		for path, want := range map[string]struct {
