@@ -701,7 +701,7 @@ func TestTokenRequest(t *testing.T) {
 				"": "invalid_request", "password": "unsupported_grant_type", "implicit": "unsupported_grant_type",
 				"authorization_code refresh_token": "unsupported_grant_type", "Client_Credentials": "unsupported_grant_type",
 				" client_credentials": "unsupported_grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer": "unsupported_grant_type",
-				"urn:ietf:params:oauth:grant-type:device_code": "unsupported_grant_type",
+				"urn:ietf:params:oauth:grant-type:device_code": "unauthorized_client",
 			} {
 				s.post(t, "/token", url.Values{"grant_type": {grantType}}).fails(400, code)
 			}

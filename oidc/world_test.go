@@ -91,7 +91,7 @@ func newWorld(t *testing.T, dsn string) *world {
 	w.must(err)
 	w.ring, err = keys.Open(t.Context(), keys.Config{Store: w.store, Sealer: sealer, Now: w.now})
 	w.must(err)
-	w.clients = client.NewRegistry(client.Config{Store: w.store, Now: w.now, HashKey: w.ring.Secret(keys.SecretClient), Sealer: sealer})
+	w.clients = client.NewRegistry(client.Config{Store: w.store, Now: w.now, Issuer: issuer, Keys: w.ring})
 	w.sessions, err = session.New(session.Config{Store: w.store, Issuer: issuer, Now: w.now})
 	w.must(err)
 	w.engine, err = engine.New(engine.Config{Issuer: issuer, Clients: w.clients, Store: w.calls, Keys: w.ring, Now: w.now})

@@ -14,7 +14,7 @@ import (
 
 var _ client.Store = (*Store)(nil)
 
-var clientRows = []any{&clientRow{}, &clientSecretRow{}}
+var clientRows = []any{&clientRow{}, &clientSecretRow{}, &clientLogoRow{}, &resourceServerRow{}, &keySetRow{}, &registrationTokenRow{}}
 
 type clientRow struct {
 	ClientID         string `gorm:"primaryKey"`
@@ -28,6 +28,7 @@ type clientRow struct {
 	DisabledAt       stamp
 	VerifiedAt       stamp
 	RegistrationHash []byte
+	LogoHash         string
 	Revision         int64
 }
 
@@ -151,6 +152,9 @@ func (s *Store) InsertClient(ctx context.Context, c *client.Client) error {
 		if err != nil {
 			return err
 		}
+		if err := s.saveResources(ctx, c); err != nil {
+			return err
+		}
 		for _, secret := range c.Secrets {
 			if err := s.InsertClientSecret(ctx, c.ID, secret); err != nil {
 				return err
@@ -166,9 +170,14 @@ func (s *Store) UpdateClient(ctx context.Context, c *client.Client) error {
 	if err != nil {
 		return err
 	}
-	res := s.db(ctx).Model(&clientRow{}).Where("client_id = ?", c.ID).
-		Select("*").Omit("client_id", "created_at", "registration_hash").Updates(row)
-	return oneRow(res, client.ErrNotFound)
+	return s.InTx(ctx, func(ctx context.Context) error {
+		res := s.db(ctx).Model(&clientRow{}).Where("client_id = ?", c.ID).
+			Select("*").Omit("client_id", "created_at", "registration_hash").Updates(row)
+		if err := oneRow(res, client.ErrNotFound); err != nil {
+			return err
+		}
+		return s.saveResources(ctx, c)
+	})
 }
 
 // DeleteClient removes a client; its secrets, consents, grants and tokens go with it.
@@ -200,7 +209,8 @@ func newClientRow(c *client.Client) (*clientRow, error) {
 	}
 	row := &clientRow{ClientID: c.ID, Name: c.Name, Metadata: string(document), RequirePKCE: c.RequirePKCE,
 		SkipConsent: c.SkipConsent, CreatedAt: at(c.CreatedAt), UpdatedAt: at(c.UpdatedAt),
-		DisabledAt: at(c.DisabledAt), VerifiedAt: at(c.VerifiedAt), Revision: c.Revision}
+		DisabledAt: at(c.DisabledAt), VerifiedAt: at(c.VerifiedAt), RegistrationHash: c.RegistrationHash,
+		LogoHash: c.LogoHash, Revision: c.Revision}
 	if c.Owner != "" {
 		row.Owner = &c.Owner
 	}
@@ -211,7 +221,7 @@ func newClientRow(c *client.Client) (*clientRow, error) {
 func (r *clientRow) client() (*client.Client, error) {
 	c := &client.Client{ID: r.ClientID, Name: r.Name, RequirePKCE: r.RequirePKCE, SkipConsent: r.SkipConsent,
 		CreatedAt: r.CreatedAt.Time, UpdatedAt: r.UpdatedAt.Time, DisabledAt: r.DisabledAt.Time,
-		VerifiedAt: r.VerifiedAt.Time, Revision: r.Revision}
+		VerifiedAt: r.VerifiedAt.Time, RegistrationHash: r.RegistrationHash, LogoHash: r.LogoHash, Revision: r.Revision}
 	if r.Owner != nil {
 		c.Owner = *r.Owner
 	}

@@ -12,7 +12,7 @@ import (
 
 var _ grant.Store = (*Store)(nil)
 
-var grantRows = []any{&interactionRow{}}
+var grantRows = []any{&interactionRow{}, &deviceRow{}}
 
 type interactionRow struct {
 	ID        []byte `gorm:"primaryKey"`

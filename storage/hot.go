@@ -114,17 +114,20 @@ const issuable = `SELECT l.id FROM login l, account a, address d, client k
 	AND k.client_id = $3 AND k.disabled_at IS NULL`
 
 // issuePostgres locks the login's row: a logout at the same moment either comes first, and nothing is issued, or
-// waits, and its revocation sees the new grant.
+// waits, and its revocation sees the new grant. Of two that spend one pushed request at the same moment the slower
+// issues nothing; its own interaction, which is then of no use, is gone.
 var issuePostgres = func() string {
-	const head = 4
+	const head = 5 // 4 and 5: what is to be dropped, each NULL where there is nothing
 	code := head + 1 + len(insertGrant.columns)
 	token := code + len(insertCode.columns)
 	consent := token + len(insertToken.columns)
 	visit := consent + len(insertConsent.columns)
 	given := func(n int, as string) string { return fmt.Sprintf("g WHERE $%d::%s IS NOT NULL", n, as) }
 	return `WITH ok AS (` + issuable + ` FOR SHARE OF l),
-	dropped AS (DELETE FROM interaction WHERE id = $4::bytea AND EXISTS (SELECT 1 FROM ok) RETURNING id),
-	live AS (SELECT 1 FROM ok WHERE $4::bytea IS NULL OR EXISTS (SELECT 1 FROM dropped)),
+	there AS (SELECT id FROM interaction WHERE id IN ($4::bytea, $5::bytea)),
+	dropped AS (DELETE FROM interaction WHERE id IN (SELECT id FROM there) AND EXISTS (SELECT 1 FROM ok)
+		AND (SELECT count(*) FROM there) = num_nonnulls($4::bytea, $5::bytea) RETURNING id),
+	live AS (SELECT 1 FROM ok WHERE (SELECT count(*) FROM dropped) = num_nonnulls($4::bytea, $5::bytea)),
 	g AS (` + insertGrant.from(head+1, "live") + ` RETURNING id),
 	c AS (` + insertCode.from(code, given(code, "bytea")) + `),
 	t AS (` + insertToken.from(token, given(token, "bytea")) + `),
@@ -138,7 +141,7 @@ func (s *Store) Issue(ctx context.Context, is grant.Issuance) error {
 	g := &is.Grant
 	head := []any{g.LoginID, g.AccountID, g.ClientID}
 	if s.postgres() {
-		args := append(head, blob(is.Interaction))
+		args := append(head, blob(is.Interaction), blob(is.Pushed))
 		args = append(args, grantArgs(g)...)
 		args = append(args, codeArgs(is.Code)...)
 		args = append(args, tokenArgs(is.Token)...)
@@ -147,8 +150,10 @@ func (s *Store) Issue(ctx context.Context, is grant.Issuance) error {
 	}
 	return s.InTx(ctx, func(ctx context.Context) error {
 		steps := []step{{issuable, head, true}}
-		if is.Interaction != nil {
-			steps = append(steps, step{"DELETE FROM interaction WHERE id = $1 RETURNING 1", []any{is.Interaction}, true})
+		for _, id := range [][]byte{is.Interaction, is.Pushed} {
+			if id != nil {
+				steps = append(steps, step{"DELETE FROM interaction WHERE id = $1 RETURNING 1", []any{id}, true})
+			}
 		}
 		steps = append(steps, step{insertGrant.values(), grantArgs(g), false})
 		if is.Code != nil {

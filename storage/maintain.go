@@ -36,10 +36,13 @@ var purges = []struct{ table, key, over string }{
 	// A pending registration names the request that it was made in: its mail, days later, still leads to the site.
 	{"interaction", "id", "expires_at <= @now AND NOT EXISTS (SELECT 1 FROM account WHERE account.interaction = interaction.id)"},
 	{"code", "sig", "expires_at <= CAST(@now AS bigint) - 1800000000"},
+	{"device_code", "sig", "expires_at <= CAST(@now AS bigint) - 1800000000"},
 	{"access_token", "sig", "expires_at <= @now"},
 	{"authorization_grant", "id", "expires_at <= @now"},
 	{"mail_token", "hash", "expires_at <= @now"},
 	{"used_once", "key", "expires_at <= @now"},
+	{"registration_token", "id", "(expires_at <= @now OR uses < 1)"},
+	{"key_set", "uri", "tried_at <= CAST(@now AS bigint) - 604800000000"}, // its client has not come for a week
 	{"consent", "login_id", "login_id <> '' AND NOT EXISTS (SELECT 1 FROM login WHERE login.id = consent.login_id AND ended_at IS NULL)"},
 	{"browser", "id", "expires_at <= @now"},
 	{"account", "id", "state = 'pending' AND expires_at <= @now"},

@@ -118,6 +118,7 @@ var later = map[string][]string{
 	"authorization_grant": {"refresh_generation", "rotated_at", "refresh_expires_at", "revoked_at"},
 	"code":                {"used_at"},
 	"access_token":        {"revoked_at"},
+	"login_client":        {"notice", "notice_at"},
 }
 
 // The tables without a row struct are held to the columns that their fixed SQL writes, likewise.

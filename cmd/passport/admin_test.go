@@ -73,7 +73,7 @@ func TestReady(t *testing.T) {
 	red("keys")
 	a.ring = good.ring
 
-	a.clients = client.NewRegistry(client.Config{Store: a.store, Now: a.clock.Now, HashKey: make([]byte, 32)})
+	a.clients = client.NewRegistry(client.Config{Store: a.store, Now: a.clock.Now, Keys: a.ring})
 	red("clients")
 	a.clients = good.clients
 

@@ -81,8 +81,13 @@ func newApp(ctx context.Context, cfg *config.Config, logger *slog.Logger) (_ *ap
 	}); err != nil {
 		return nil, err
 	}
+	if a.outbound, err = outbound.New(outbound.Config{
+		Allow: cfg.OutboundAllow, CAFile: cfg.OutboundCAFile, Issuer: cfg.Issuer,
+	}); err != nil {
+		return nil, err
+	}
 	a.clients = client.NewRegistry(client.Config{
-		Store: a.store, Now: now, HashKey: a.ring.Secret(keys.SecretClient), Sealer: a.sealer, Audit: a.store, Logger: logger,
+		Store: a.store, Now: now, Issuer: cfg.Issuer, Keys: a.ring, Outbound: a.outbound, Audit: a.store, Logger: logger,
 	})
 	if a.sessions, err = session.New(session.Config{
 		Store: a.store, Issuer: cfg.Issuer, Now: now, Lifetime: cfg.SessionLifetime,
@@ -95,11 +100,6 @@ func newApp(ctx context.Context, cfg *config.Config, logger *slog.Logger) (_ *ap
 	a.outbox = outbox.New(outbox.Config{
 		Store: a.store, Sealer: a.sealer, Now: now, Logger: logger, Count: a.metrics.job,
 	})
-	if a.outbound, err = outbound.New(outbound.Config{
-		Allow: cfg.OutboundAllow, CAFile: cfg.OutboundCAFile, Issuer: cfg.Issuer,
-	}); err != nil {
-		return nil, err
-	}
 	if a.mailer, err = mail.New(mail.Config{
 		From: cfg.MailFrom, Issuer: cfg.Issuer, Brand: cfg.Brand, SMTP: cfg.SMTPURL, CAFile: cfg.OutboundCAFile,
 		Queue: a.outbox, Now: now,

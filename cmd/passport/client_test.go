@@ -39,7 +39,7 @@ func (c *clientRun) open(cmd *cobra.Command) (*app, error) {
 		return nil, err
 	}
 	return &app{store: s, clients: client.NewRegistry(client.Config{
-		Store: s, Now: time.Now, HashKey: make([]byte, 32), Audit: s,
+		Store: s, Now: time.Now, Keys: storagetest.Ring(c.t), Audit: s,
 	})}, nil
 }
 
@@ -168,10 +168,10 @@ func TestClientFile(t *testing.T) {
 	const given = "given-secret-0123456789-abcdefghij"
 	file := c.file(`{"client_id":"https://shop.example/id","client_secret":"` + given + `","client_name":"Shop","client_name#es":"Tienda",
 		"redirect_uris":["https://shop.example/cb"],"id_token_signed_response_alg":"RS256","skip_consent":true,"require_pkce":false,"x":1}`)
-	doc := c.doc("create", "--file", file, "--logo-uri", "https://shop.example/logo.png")
+	doc := c.doc("create", "--file", file, "--tos-uri", "https://shop.example/terms")
 	same(t, doc, map[string]string{
 		"client_id": `"https://shop.example/id"`, "client_secret": `"` + given + `"`, "client_name#es": `"Tienda"`, "x": `null`,
-		"skip_consent": `false`, "require_pkce": `true`, "id_token_signed_response_alg": `"RS256"`, "logo_uri": `"https://shop.example/logo.png"`,
+		"skip_consent": `false`, "require_pkce": `true`, "id_token_signed_response_alg": `"RS256"`, "tos_uri": `"https://shop.example/terms"`,
 	})
 	if !c.authenticates("https://shop.example/id", given) {
 		t.Error("the given secret does not authenticate")

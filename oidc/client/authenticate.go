@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/go-jose/go-jose/v4"
 )
 
 // maxID and maxCredential bound what is looked at: the id and the secret after decoding, and a Basic header,
@@ -24,7 +26,7 @@ var ErrTwoMethods = errors.New("more than one client authentication in one reque
 type Authn struct {
 	Client     *Client
 	Method     string // as registered in token_endpoint_auth_method
-	Thumbprint string // of the certificate that it proved with; empty for the methods that exist here
+	Thumbprint string // of the certificate that it proved with; empty for the methods that exist here, later mTLS
 }
 
 // AuthError is a client authentication that failed. The answer is invalid_client.
@@ -41,6 +43,7 @@ type credentials struct {
 	id, secret string
 	method     string // MethodNone: nothing but an id
 	basic      bool   // an Authorization header was there
+	assertion  *jose.JSONWebSignature
 }
 
 // Authenticate tells which client sent r, whose form the caller has parsed. It reads the Authorization header
@@ -80,6 +83,15 @@ func (r *Registry) Authenticate(req *http.Request) (Authn, error) {
 			return fail("wrong secret")
 		}
 		return Authn{Client: c, Method: cr.method}, nil
+	case MethodKeyJWT, MethodSecretJWT:
+		reason, err := r.checkAssertion(req.Context(), c, cr.assertion, req.URL.Path)
+		if err != nil {
+			return Authn{}, fmt.Errorf("authenticate the client: %w", err)
+		}
+		if reason != "" {
+			return fail(reason)
+		}
+		return Authn{Client: c, Method: cr.method}, nil
 	}
 	return fail("unknown method")
 }
@@ -104,7 +116,7 @@ func readCredentials(req *http.Request) (credentials, error) {
 	case len(id) > maxID, len(secret) > maxSecret, cr.basic && len(headers[0]) > maxCredential:
 		return cr, &AuthError{Basic: cr.basic, Reason: "oversized credentials"}
 	case assertion:
-		return cr, &AuthError{ClientID: id, Reason: "client assertions are not registrable"}
+		return readAssertion(cr, form.Get("client_assertion"), form.Get("client_assertion_type"), id)
 	case cr.basic:
 		return readBasic(cr, headers[0], id)
 	case id == "":

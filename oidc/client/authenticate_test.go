@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) { storagetest.Main(m) }
 
-var key = []byte("0123456789abcdef0123456789abcdef")
+const issuer = "https://id.test"
 
 // clock is a time that a test moves.
 type clock struct{ t time.Time }
@@ -62,7 +62,7 @@ func register(t *testing.T, r *client.Registry, id, method, secret string) {
 func registry(t *testing.T, now *clock) *client.Registry {
 	t.Helper()
 	s := storagetest.Open(t, storagetest.SQLite(t))
-	r := client.NewRegistry(client.Config{Store: s, Now: now.now, HashKey: key, Audit: s})
+	r := client.NewRegistry(client.Config{Store: s, Now: now.now, Issuer: issuer, Keys: storagetest.Ring(t), Audit: s})
 	register(t, r, "basic", client.MethodBasic, secretBasic)
 	register(t, r, oddID, client.MethodBasic, strings.ReplaceAll(secretOdd, " ", "_"))
 	register(t, r, "post", client.MethodPost, secretPost)
@@ -258,8 +258,8 @@ func TestUnknownClientCostsTheSame(t *testing.T) {
 func FuzzBasic(f *testing.F) {
 	f.Add(basic("basic", secretBasic), "client_id=basic")
 	f.Add("Basic", "client_secret=x")
-	s := fixed{valid()}
-	r := client.NewRegistry(client.Config{Store: s, Now: newClock().now, HashKey: key})
+	s := fixed{m: valid()}
+	r := client.NewRegistry(client.Config{Store: s, Now: newClock().now, Issuer: issuer, Keys: storagetest.Ring(f)})
 	f.Fuzz(func(t *testing.T, header, body string) {
 		form, err := url.ParseQuery(body)
 		if err != nil {

@@ -16,39 +16,59 @@ import (
 var operator = ValidateOptions{AllowLoopbackHTTP: true, Operator: true}
 
 // Create registers a client on the operator's behalf, verified from the start. An empty ID is drawn; an empty
-// secret too, unless the client is public; both come back, and the secret never again. c's Metadata is
-// validated and its defaults filled in.
+// secret too, unless the client has none by its method; both come back, and the secret never again. c's Metadata is
+// validated and its defaults filled in, and what it names is fetched.
 //
 // Errors: *FieldError, ErrWeakSecret, ErrExists, or the store's.
 func (r *Registry) Create(ctx context.Context, c Client, secret string) (created *Client, shown string, err error) {
+	if c.VerifiedAt.IsZero() {
+		c.VerifiedAt = r.cfg.Now()
+	}
+	nothing := func(context.Context) error { return nil }
+	return r.create(ctx, c, secret, operator, audit.ActorOperator, nothing)
+}
+
+// create makes a client; first runs in its transaction, before anything is written.
+func (r *Registry) create(ctx context.Context, c Client, secret string, rules ValidateOptions, actor string, first func(ctx context.Context) error) (created *Client, shown string, err error) {
 	now := r.cfg.Now()
 	if c.ID == "" {
 		c.ID = strings.ToLower(rand.Text())
 	}
 	c.CreatedAt, c.UpdatedAt, c.Secrets = now, now, nil
-	if c.VerifiedAt.IsZero() {
-		c.VerifiedAt = now
-	}
-	if err := c.check(operator); err != nil {
+	if err := c.check(rules); err != nil {
 		return nil, "", err
 	}
-	switch {
-	case c.Public() && secret != "":
-		return nil, "", refuse("client_secret", "a client with token_endpoint_auth_method none has no secret")
-	case c.Public():
+	switch m := &c.Metadata; {
+	case !m.hasSecret() && secret != "":
+		return nil, "", refuse("client_secret", "a client with token_endpoint_auth_method %s has no secret", m.TokenEndpointAuthMethod)
+	case !m.hasSecret():
 	case secret == "":
-		secret = newSecretValue()
+		secret = newSecretValue(m)
 	default:
-		if err := checkSecretValue(secret); err != nil {
+		if err := checkSecretValue(secret, m); err != nil {
 			return nil, "", err
 		}
 	}
 	if secret != "" {
-		c.Secrets = []Secret{r.newSecret(secret, now)}
+		s, err := r.newSecret(secret, &c.Metadata, now)
+		if err != nil {
+			return nil, "", err
+		}
+		c.Secrets = []Secret{s}
 	}
-	err = r.change(ctx, c.ID, audit.ClientCreated, func(ctx context.Context, revision int64) error {
+	logo, err := r.fetchNamed(ctx, nil, &c, rules)
+	if err != nil {
+		return nil, "", err
+	}
+	err = r.change(ctx, c.ID, audit.ClientCreated, actor, func(ctx context.Context, revision int64) error {
+		if err := first(ctx); err != nil {
+			return err
+		}
 		c.Revision = revision
-		return r.cfg.Store.InsertClient(ctx, &c)
+		if err := r.cfg.Store.InsertClient(ctx, &c); err != nil {
+			return err
+		}
+		return r.keepLogo(ctx, &c, logo)
 	})
 	if err != nil {
 		return nil, "", err
@@ -71,58 +91,76 @@ func (c *Client) check(rules ValidateOptions) error {
 	return nil
 }
 
-// Update changes a client: change edits a copy, which is then validated as at its creation. The id, the
-// secrets and the creation's time stay. A client that needs a secret and had none gets one, which is returned;
-// one that becomes public loses its secrets.
+// Update changes a client on the operator's behalf: edit changes a copy, which is then validated as at its
+// creation. The id, the secrets and the creation's time stay. A client that needs a secret and has none that will
+// do gets one, which is returned; one whose method has none loses its secrets.
 //
-// Errors: ErrNotFound, *FieldError, change's own, or the store's.
+// Errors: ErrNotFound, *FieldError, edit's own, or the store's.
 func (r *Registry) Update(ctx context.Context, id string, edit func(c *Client) error) (updated *Client, shown string, err error) {
-	err = r.change(ctx, id, audit.ClientChanged, func(ctx context.Context, revision int64) error {
-		old, err := r.cfg.Store.ReadClient(ctx, id)
-		if err != nil {
-			return err
+	return r.update(ctx, id, edit, operator, audit.ActorOperator)
+}
+
+func (r *Registry) update(ctx context.Context, id string, edit func(c *Client) error, rules ValidateOptions, actor string) (updated *Client, shown string, err error) {
+	for try := 0; ; try++ {
+		updated, shown, err = r.updateOnce(ctx, id, edit, rules, actor)
+		if !errors.Is(err, ErrChanged) || try == 2 {
+			return updated, shown, err
 		}
-		c := old.clone()
-		if err := edit(c); err != nil {
+	}
+}
+
+// updateOnce fetches what is to be fetched before the transaction, and writes if nobody was faster: else ErrChanged.
+func (r *Registry) updateOnce(ctx context.Context, id string, edit func(c *Client) error, rules ValidateOptions, actor string) (updated *Client, shown string, err error) {
+	old, err := r.read(ctx, id)
+	if err != nil {
+		return nil, "", err
+	}
+	c := old.clone()
+	if err := edit(c); err != nil {
+		return nil, "", err
+	}
+	c.ID, c.CreatedAt, c.Secrets = old.ID, old.CreatedAt, old.Secrets
+	if err := c.check(rules); err != nil {
+		return nil, "", err
+	}
+	logo, err := r.fetchNamed(ctx, old, c, rules)
+	if err != nil {
+		return nil, "", err
+	}
+	err = r.change(ctx, id, audit.ClientChanged, actor, func(ctx context.Context, revision int64) error {
+		now, err := r.cfg.Store.ReadClient(ctx, id)
+		switch {
+		case err != nil:
 			return err
-		}
-		c.ID, c.CreatedAt, c.Secrets = old.ID, old.CreatedAt, old.Secrets
-		if err := c.check(operator); err != nil {
-			return err
+		case now.Revision != old.Revision:
+			return ErrChanged
 		}
 		c.UpdatedAt, c.Revision = r.cfg.Now(), revision
 		if err := r.cfg.Store.UpdateClient(ctx, c); err != nil {
 			return err
 		}
-		updated = c
+		if err := r.keepLogo(ctx, c, logo); err != nil {
+			return err
+		}
 		shown, err = r.settleSecrets(ctx, c)
 		return err
 	})
 	if err != nil {
 		return nil, "", err
 	}
-	return updated, shown, nil
+	return c, shown, nil
 }
 
-// settleSecrets gives a secret to a client that now needs one, and takes them from one that is now public.
-func (r *Registry) settleSecrets(ctx context.Context, c *Client) (shown string, err error) {
-	switch {
-	case c.Public():
-		for _, s := range c.Secrets {
-			if err := r.cfg.Store.DeleteClientSecret(ctx, s.ID); err != nil {
-				return "", err
-			}
-		}
-		c.Secrets = nil
-	case len(c.live(r.cfg.Now())) == 0:
-		shown = newSecretValue()
-		s := r.newSecret(shown, r.cfg.Now())
-		if err := r.cfg.Store.InsertClientSecret(ctx, c.ID, s); err != nil {
-			return "", err
-		}
-		c.Secrets = append([]Secret{s}, c.Secrets...)
+// read reads a client from the database, past the cache.
+func (r *Registry) read(ctx context.Context, id string) (*Client, error) {
+	if id == "" || len(id) > maxID || !visible(id) {
+		return nil, ErrNotFound
 	}
-	return shown, nil
+	c, err := r.cfg.Store.ReadClient(ctx, id)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return nil, fmt.Errorf("read the client: %w", err)
+	}
+	return c, err
 }
 
 // RotateSecret makes a new secret and returns it. The newest of the old ones lives on for overlap (at most
@@ -133,20 +171,24 @@ func (r *Registry) RotateSecret(ctx context.Context, id string, overlap time.Dur
 	if overlap < 0 || overlap > MaxOverlap {
 		return "", fmt.Errorf("the overlap must lie between 0 and %s", MaxOverlap)
 	}
-	err = r.change(ctx, id, audit.ClientSecretRotated, func(ctx context.Context, revision int64) error {
+	err = r.change(ctx, id, audit.ClientSecretRotated, audit.ActorOperator, func(ctx context.Context, revision int64) error {
 		old, err := r.cfg.Store.ReadClient(ctx, id)
 		if err != nil {
 			return err
 		}
-		if old.Public() {
+		if !old.Metadata.hasSecret() {
 			return ErrNoSecret
 		}
 		now := r.cfg.Now()
 		if err := r.endSecrets(ctx, old, now, overlap); err != nil {
 			return err
 		}
-		shown = newSecretValue()
-		if err := r.cfg.Store.InsertClientSecret(ctx, id, r.newSecret(shown, now)); err != nil {
+		shown = newSecretValue(&old.Metadata)
+		s, err := r.newSecret(shown, &old.Metadata, now)
+		if err != nil {
+			return err
+		}
+		if err := r.cfg.Store.InsertClientSecret(ctx, id, s); err != nil {
 			return err
 		}
 		c := old.clone()
@@ -195,7 +237,7 @@ func (r *Registry) Enable(ctx context.Context, id string) error {
 }
 
 func (r *Registry) setDisabled(ctx context.Context, id, event string, set func(*Client, time.Time)) error {
-	return r.change(ctx, id, event, func(ctx context.Context, revision int64) error {
+	return r.change(ctx, id, event, audit.ActorOperator, func(ctx context.Context, revision int64) error {
 		old, err := r.cfg.Store.ReadClient(ctx, id)
 		if err != nil {
 			return err
@@ -209,14 +251,18 @@ func (r *Registry) setDisabled(ctx context.Context, id, event string, set func(*
 
 // Delete removes a client with its consents, grants and tokens. ErrNotFound: there was none.
 func (r *Registry) Delete(ctx context.Context, id string) error {
-	return r.change(ctx, id, audit.ClientDeleted, func(ctx context.Context, _ int64) error {
+	return r.remove(ctx, id, audit.ActorOperator)
+}
+
+func (r *Registry) remove(ctx context.Context, id, actor string) error {
+	return r.change(ctx, id, audit.ClientDeleted, actor, func(ctx context.Context, _ int64) error {
 		return r.cfg.Store.DeleteClient(ctx, id)
 	})
 }
 
 // change runs one write: revision, act and audit event in one transaction. RaiseClients comes first, for it
 // also keeps two changes of one client from reading the same state.
-func (r *Registry) change(ctx context.Context, id, event string, act func(ctx context.Context, revision int64) error) error {
+func (r *Registry) change(ctx context.Context, id, event, actor string, act func(ctx context.Context, revision int64) error) error {
 	if id == "" || len(id) > maxID || !visible(id) {
 		return ErrNotFound
 	}
@@ -231,14 +277,20 @@ func (r *Registry) change(ctx context.Context, id, event string, act func(ctx co
 		if r.cfg.Audit == nil {
 			return nil
 		}
-		return r.cfg.Audit.Record(ctx, audit.Event{
-			Event: event, ActorKind: audit.ActorOperator, ClientID: id, At: r.cfg.Now(),
-		})
+		e := audit.Event{Event: event, ActorKind: actor, ClientID: id, At: r.cfg.Now()}
+		if actor == audit.ActorClient {
+			e.ActorID = id
+		}
+		return r.cfg.Audit.Record(ctx, e)
 	})
 	// Also after an error: of a commit it may not say whether it happened.
 	r.forget(id)
 	var field *FieldError
-	if err == nil || errors.As(err, &field) || errors.Is(err, ErrNotFound) || errors.Is(err, ErrExists) || errors.Is(err, ErrNoSecret) {
+	if errors.Is(err, ErrResourceTaken) {
+		return refuse("resource_server_for", "%v", ErrResourceTaken)
+	}
+	known := []error{ErrNotFound, ErrExists, ErrNoSecret, ErrChanged, ErrToken}
+	if err == nil || errors.As(err, &field) || slices.ContainsFunc(known, func(k error) bool { return errors.Is(err, k) }) {
 		return err
 	}
 	return fmt.Errorf("%s: %w", event, err)

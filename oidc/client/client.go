@@ -9,9 +9,11 @@ import (
 
 // Authentication methods at the token endpoint (OpenID Connect Core §9) that exist here.
 const (
-	MethodNone  = "none"
-	MethodBasic = "client_secret_basic"
-	MethodPost  = "client_secret_post"
+	MethodNone      = "none"
+	MethodBasic     = "client_secret_basic"
+	MethodPost      = "client_secret_post"
+	MethodSecretJWT = "client_secret_jwt"
+	MethodKeyJWT    = "private_key_jwt"
 )
 
 // Client is a registered client. A *Client that a Registry returned is shared and never changed: copy it first.
@@ -27,7 +29,10 @@ type Client struct {
 	DisabledAt  time.Time // zero: enabled
 	VerifiedAt  time.Time // zero: not verified
 	Secrets     []Secret  // at most two that live; newest first
-	Revision    int64     // the revision of topic "client" that last changed it
+	// RegistrationHash is the SHA-256 of the registration access token (RFC 7592); nil: there is none.
+	RegistrationHash []byte
+	LogoHash         string // of the picture that logo_uri led to, in its URL; empty: there is none
+	Revision         int64  // the revision of topic "client" that last changed it
 }
 
 // Secret is one of a client's secrets as it is kept.

@@ -61,6 +61,10 @@ type Metadata struct {
 	UserinfoSignedResponseAlg   string `json:"userinfo_signed_response_alg,omitempty"`
 	RequestObjectSigningAlg     string `json:"request_object_signing_alg,omitempty"`
 
+	IntrospectionSignedResponseAlg string `json:"introspection_signed_response_alg,omitempty"` // RFC 9701 §6
+	RequireSignedRequestObject     bool   `json:"require_signed_request_object,omitempty"`     // RFC 9101 §10.5
+	RequirePushedRequests          bool   `json:"require_pushed_authorization_requests,omitempty"`
+
 	SubjectType         string `json:"subject_type,omitempty"`
 	SectorIdentifierURI string `json:"sector_identifier_uri,omitempty"`
 
@@ -76,7 +80,7 @@ type Metadata struct {
 	FrontchannelLogoutURI             string   `json:"frontchannel_logout_uri,omitempty"`
 	FrontchannelLogoutSessionRequired bool     `json:"frontchannel_logout_session_required,omitempty"`
 
-	AccessTokenFormat string   `json:"access_token_format,omitempty"` // "opaque"
+	AccessTokenFormat string   `json:"access_token_format,omitempty"` // "opaque", or "jwt" (RFC 9068)
 	Resources         []string `json:"resources,omitempty"`           // RFC 8707: what it may ask for
 	ResourceServerFor []string `json:"resource_server_for,omitempty"` // whose tokens it may introspect
 
@@ -91,14 +95,17 @@ func (m *Metadata) members() map[string]any {
 		"application_type": &m.ApplicationType, "contacts": &m.Contacts, "client_name": &m.ClientName,
 		"logo_uri": &m.LogoURI, "client_uri": &m.ClientURI, "policy_uri": &m.PolicyURI, "tos_uri": &m.TOSURI,
 		"scope": &m.Scope, "software_id": &m.SoftwareID, "software_version": &m.SoftwareVersion,
-		"token_endpoint_auth_method":      &m.TokenEndpointAuthMethod,
-		"jwks":                            &m.JWKS,
-		"jwks_uri":                        &m.JWKSURI,
-		"token_endpoint_auth_signing_alg": &m.TokenEndpointAuthSigningAlg,
-		"id_token_signed_response_alg":    &m.IDTokenSignedResponseAlg,
-		"userinfo_signed_response_alg":    &m.UserinfoSignedResponseAlg,
-		"request_object_signing_alg":      &m.RequestObjectSigningAlg,
-		"subject_type":                    &m.SubjectType, "sector_identifier_uri": &m.SectorIdentifierURI,
+		"token_endpoint_auth_method":            &m.TokenEndpointAuthMethod,
+		"jwks":                                  &m.JWKS,
+		"jwks_uri":                              &m.JWKSURI,
+		"token_endpoint_auth_signing_alg":       &m.TokenEndpointAuthSigningAlg,
+		"id_token_signed_response_alg":          &m.IDTokenSignedResponseAlg,
+		"userinfo_signed_response_alg":          &m.UserinfoSignedResponseAlg,
+		"request_object_signing_alg":            &m.RequestObjectSigningAlg,
+		"introspection_signed_response_alg":     &m.IntrospectionSignedResponseAlg,
+		"require_signed_request_object":         &m.RequireSignedRequestObject,
+		"require_pushed_authorization_requests": &m.RequirePushedRequests,
+		"subject_type":                          &m.SubjectType, "sector_identifier_uri": &m.SectorIdentifierURI,
 		"default_max_age": &m.DefaultMaxAge, "require_auth_time": &m.RequireAuthTime,
 		"default_acr_values": &m.DefaultACRValues, "initiate_login_uri": &m.InitiateLoginURI,
 		"request_uris": &m.RequestURIs, "post_logout_redirect_uris": &m.PostLogoutRedirectURIs,
@@ -121,8 +128,7 @@ var unheard = []string{
 	"userinfo_encrypted_response_alg", "userinfo_encrypted_response_enc",
 	"request_object_encryption_alg", "request_object_encryption_enc",
 	"authorization_signed_response_alg", "authorization_encrypted_response_alg",
-	"introspection_signed_response_alg", "introspection_encrypted_response_alg",
-	"require_pushed_authorization_requests", "require_signed_request_object",
+	"introspection_encrypted_response_alg", "introspection_encrypted_response_enc",
 	"tls_client_certificate_bound_access_tokens", "dpop_bound_access_tokens",
 	"backchannel_token_delivery_mode",
 }

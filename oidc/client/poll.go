@@ -132,6 +132,7 @@ func (r *Registry) forgetAll() {
 	r.epoch++
 	r.clients.clear()
 	r.absent.clear()
+	r.servers.clear()
 	r.origins.stale = true
 }
 

@@ -11,6 +11,8 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/passport-network/passport/pkg/audit"
+	"github.com/passport-network/passport/pkg/keys"
+	"github.com/passport-network/passport/pkg/outbound"
 )
 
 const (
@@ -27,11 +29,12 @@ const (
 type Config struct {
 	Store     Store
 	Now       func() time.Time
-	HashKey   []byte       // the ring's secret "client-secret": 32 bytes
-	Sealer    Sealer       // opens sealed secrets; nil: none are kept
-	Audit     audit.Log    // nil: changes are not recorded
-	MaxCached int          // clients kept in memory; default 10,000
-	Logger    *slog.Logger // default slog.Default()
+	Issuer    string           // whom client assertions must be meant for
+	Keys      *keys.Ring       // keeps secrets, makes pairwise subjects, signs what clients get
+	Outbound  *outbound.Client // fetches what clients name; nil: nothing is fetched
+	Audit     audit.Log        // nil: changes are not recorded
+	MaxCached int              // clients kept in memory; default 10,000
+	Logger    *slog.Logger     // default slog.Default()
 }
 
 // Registry knows the clients: a bounded cache over the Store, invalidated by id.
@@ -46,13 +49,17 @@ type Registry struct {
 	seen    int64           // the newest revision that the cache heeds
 	polled  time.Time       // when that was last known to be so; zero: never
 	origins origins
+	servers *lru[string]  // resource → the client that serves it; empty: none
+	keySets *lru[*keySet] // jwks_uri → what stood there
+
+	hashKey     []byte
+	pairwiseKey []byte
 }
 
-// NewRegistry panics on a Config without Store, Now or a HashKey of 32 bytes: that is a mistake of the
-// wiring, not of an input.
+// NewRegistry panics on a Config without Store, Now or Keys: that is a mistake of the wiring, not of an input.
 func NewRegistry(cfg Config) *Registry {
-	if cfg.Store == nil || cfg.Now == nil || len(cfg.HashKey) < 32 {
-		panic("client.NewRegistry: Store, Now and a HashKey of 32 bytes are needed")
+	if cfg.Store == nil || cfg.Now == nil || cfg.Keys == nil {
+		panic("client.NewRegistry: Store, Now and Keys are needed")
 	}
 	if cfg.MaxCached <= 0 {
 		cfg.MaxCached = defaultCached
@@ -61,9 +68,13 @@ func NewRegistry(cfg Config) *Registry {
 		cfg.Logger = slog.Default()
 	}
 	return &Registry{
-		cfg:     cfg,
-		clients: newLRU[*Client](cfg.MaxCached, maxCachedSize),
-		absent:  newLRU[time.Time](maxAbsent, maxCachedSize),
+		cfg:         cfg,
+		clients:     newLRU[*Client](cfg.MaxCached, maxCachedSize),
+		absent:      newLRU[time.Time](maxAbsent, maxCachedSize),
+		servers:     newLRU[string](maxAbsent, maxCachedSize),
+		keySets:     newLRU[*keySet](maxKeySets, maxCachedSize),
+		hashKey:     cfg.Keys.Secret(keys.SecretClient),
+		pairwiseKey: cfg.Keys.Secret(keys.SecretPairwise),
 	}
 }
 
@@ -143,6 +154,7 @@ func (r *Registry) forget(ids ...string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.epoch++
+	r.servers.clear() // few, and any client may serve any of them
 	for _, id := range ids {
 		r.clients.drop(id)
 		r.absent.drop(id)

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
+
 	"github.com/passport-network/passport/oidc/client"
 	"github.com/passport-network/passport/pkg/audit"
 	"github.com/passport-network/passport/storage"
@@ -16,7 +18,10 @@ import (
 )
 
 // fixed is a store with one client that has no secret that could match.
-type fixed struct{ m client.Metadata }
+type fixed struct {
+	client.Store
+	m client.Metadata
+}
 
 func (f fixed) ReadClient(_ context.Context, id string) (*client.Client, error) {
 	if id != "basic" {
@@ -27,20 +32,9 @@ func (f fixed) ReadClient(_ context.Context, id string) (*client.Client, error) 
 	// H13: an empty hash matches nothing, whatever is presented.
 	return &client.Client{ID: id, Metadata: m, Secrets: []client.Secret{{ID: "1", Hash: nil}, {ID: "2", Hash: []byte{}}}}, nil
 }
-func (fixed) InTx(ctx context.Context, fn func(context.Context) error) error         { return fn(ctx) }
-func (fixed) ClientsRevision(context.Context) (int64, error)                         { return 1, nil }
-func (fixed) RaiseClients(context.Context) (int64, error)                            { return 1, nil }
-func (fixed) ChangedClients(context.Context, int64, int64) ([]client.Changed, error) { return nil, nil }
-func (fixed) ListClients(context.Context, string, int) ([]*client.Client, error)     { return nil, nil }
-func (fixed) InsertClient(context.Context, *client.Client) error                     { return nil }
-func (fixed) UpdateClient(context.Context, *client.Client) error                     { return nil }
-func (fixed) DeleteClient(context.Context, string) error                             { return nil }
-func (fixed) InsertClientSecret(context.Context, string, client.Secret) error        { return nil }
-func (fixed) ExpireClientSecret(context.Context, string, time.Time) error            { return nil }
-func (fixed) DeleteClientSecret(context.Context, string) error                       { return nil }
 
 func TestH13EmptyHashMatchesNothing(t *testing.T) {
-	r := client.NewRegistry(client.Config{Store: fixed{valid()}, Now: newClock().now, HashKey: key})
+	r := client.NewRegistry(client.Config{Store: fixed{m: valid()}, Now: newClock().now, Keys: storagetest.Ring(t)})
 	for _, secret := range []string{"", "x", "\x00"} {
 		if _, err := r.Authenticate(request(t, "", "", basic("basic", secret))); err == nil {
 			t.Errorf("%q authenticates", secret)
@@ -77,8 +71,9 @@ func (c *counted) ClientsRevision(ctx context.Context) (int64, error) {
 	return c.Store.ClientsRevision(ctx)
 }
 
-func replica(s client.Store, now *clock, cached int) *client.Registry {
-	return client.NewRegistry(client.Config{Store: s, Now: now.now, HashKey: key, MaxCached: cached})
+func replica(t *testing.T, s client.Store, now *clock, cached int) *client.Registry {
+	t.Helper()
+	return client.NewRegistry(client.Config{Store: s, Now: now.now, Keys: storagetest.Ring(t), MaxCached: cached})
 }
 
 func mustPoll(t *testing.T, r *client.Registry) {
@@ -91,8 +86,8 @@ func mustPoll(t *testing.T, r *client.Registry) {
 func TestCache(t *testing.T) {
 	storagetest.Each(t, func(t *testing.T, s *storage.Store) {
 		now := newClock()
-		one, store := replica(s, now, 0), &counted{Store: s}
-		two := replica(store, now, 2)
+		one, store := replica(t, s, now, 0), &counted{Store: s}
+		two := replica(t, store, now, 2)
 		for _, id := range []string{"a", "b", "c"} {
 			register(t, one, id, client.MethodBasic, "")
 		}
@@ -161,8 +156,8 @@ func TestCache(t *testing.T) {
 func TestCacheRace(t *testing.T) {
 	now := newClock()
 	s := storagetest.Open(t, storagetest.SQLite(t))
-	one, store := replica(s, now, 0), &counted{Store: s}
-	two := replica(store, now, 0)
+	one, store := replica(t, s, now, 0), &counted{Store: s}
+	two := replica(t, store, now, 0)
 	register(t, one, "a", client.MethodBasic, "")
 	mustPoll(t, two)
 	var done atomic.Bool
@@ -190,7 +185,7 @@ func TestManyAskAtOnce(t *testing.T) {
 	now := newClock()
 	s := storagetest.Open(t, storagetest.SQLite(t))
 	store := &counted{Store: s}
-	r := replica(store, now, 0)
+	r := replica(t, store, now, 0)
 	register(t, r, "a", client.MethodBasic, "")
 	start := make(chan struct{})
 	var wg sync.WaitGroup
@@ -217,7 +212,7 @@ func TestManyAskAtOnce(t *testing.T) {
 func TestReady(t *testing.T) {
 	now := newClock()
 	store := &counted{Store: storagetest.Open(t, storagetest.SQLite(t))}
-	r := replica(store, now, 0)
+	r := replica(t, store, now, 0)
 	if r.Ready() == nil {
 		t.Error("ready before the first poll")
 	}
@@ -251,7 +246,7 @@ func TestReady(t *testing.T) {
 
 func TestRunEndsWithItsContext(t *testing.T) {
 	now := newClock()
-	r := replica(storagetest.Open(t, storagetest.SQLite(t)), now, 0)
+	r := replica(t, storagetest.Open(t, storagetest.SQLite(t)), now, 0)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- r.Run(ctx) }()
@@ -264,7 +259,7 @@ func TestRunEndsWithItsContext(t *testing.T) {
 func TestB8Origins(t *testing.T) {
 	now := newClock()
 	s := storagetest.Open(t, storagetest.SQLite(t))
-	one, two := replica(s, now, 0), replica(s, now, 0)
+	one, two := replica(t, s, now, 0), replica(t, s, now, 0)
 	create := func(ctx context.Context, id, uri string) {
 		t.Helper()
 		c := client.Client{ID: id, RequirePKCE: true, Metadata: client.Metadata{ClientName: id, RedirectURIs: []string{uri}}}
@@ -316,7 +311,7 @@ func TestB8Origins(t *testing.T) {
 func TestOneDocumentFromALaterRelease(t *testing.T) {
 	storagetest.Each(t, func(t *testing.T, s *storage.Store) {
 		now := newClock()
-		one, running := replica(s, now, 0), replica(s, now, 0)
+		one, running := replica(t, s, now, 0), replica(t, s, now, 0)
 		for _, id := range []string{"a", "later", "z"} {
 			c := client.Client{ID: id, RequirePKCE: true, Metadata: client.Metadata{ClientName: id, RedirectURIs: []string{"https://" + id + ".test/cb"}}}
 			if _, _, err := one.Create(t.Context(), c, ""); err != nil {
@@ -337,7 +332,7 @@ func TestOneDocumentFromALaterRelease(t *testing.T) {
 		}); err != nil {
 			t.Fatal(err)
 		}
-		fresh := replica(s, now, 0)
+		fresh := replica(t, s, now, 0)
 		for name, r := range map[string]*client.Registry{"running": running, "fresh": fresh} {
 			mustPoll(t, r)
 			if err := r.Ready(); err != nil {
@@ -357,28 +352,71 @@ func TestOneDocumentFromALaterRelease(t *testing.T) {
 	})
 }
 
-// opener stands for the sealer: what it opens is compared as a hash is.
-type opener map[string]string
-
-func (o opener) Open(table, column, row string, sealed []byte) ([]byte, error) {
-	v, ok := o[table+"|"+column+"|"+row+"|"+string(sealed)]
-	if !ok {
-		return nil, errors.New("sealed for another place")
-	}
-	return []byte(v), nil
-}
-
+// 3.4: a secret whose value an algorithm needs is sealed, only as long as it is needed; switching to it makes a new one.
 func TestSealedSecret(t *testing.T) {
 	now := newClock()
 	s := storagetest.Open(t, storagetest.SQLite(t))
-	r := client.NewRegistry(client.Config{Store: s, Now: now.now, HashKey: key, Sealer: opener{"client_secret|sealed|2|blob": secretPost}})
+	r := client.NewRegistry(client.Config{Store: s, Now: now.now, Issuer: issuer, Keys: storagetest.Ring(t)})
 	register(t, r, "basic", client.MethodBasic, secretBasic)
-	if err := s.InsertClientSecret(t.Context(), "basic", client.Secret{ID: "2", Sealed: []byte("blob"), CreatedAt: now.t}); err != nil {
-		t.Fatal(err)
+	alg := func(name string) (shown string) {
+		t.Helper()
+		_, shown, err := r.Update(t.Context(), "basic", func(c *client.Client) error {
+			c.Metadata.IDTokenSignedResponseAlg = name
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return shown
 	}
-	for secret, want := range map[string]bool{secretBasic: true, secretPost: true, "blob": false, "": false} {
+	kept := func(sealed bool) {
+		t.Helper()
+		c, err := s.ReadClient(t.Context(), "basic")
+		if err != nil || len(c.Secrets) != 1 || (len(c.Secrets[0].Sealed) > 0) != sealed || (len(c.Secrets[0].Hash) > 0) == sealed {
+			t.Fatalf("%+v %v", c, err)
+		}
+	}
+	proves := func(secret string, want bool) {
+		t.Helper()
 		if _, err := r.Authenticate(request(t, "", "", basic("basic", secret))); (err == nil) != want {
 			t.Errorf("%q: %v", secret, err)
+		}
+	}
+	kept(false)
+	fresh := alg("HS256")
+	if len(fresh) < 64 {
+		t.Fatalf("switching to HS256 gave %q", fresh)
+	}
+	kept(true)
+	proves(secretBasic, false)
+	proves(fresh, true)
+	if alg("HS256") != "" {
+		t.Error("nothing changed, and there is a new secret")
+	}
+	c, err := r.Get(t.Context(), "basic")
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed, err := r.Sign(c, "HS256", map[string]any{"a": 1}, "JWT")
+	if err != nil {
+		t.Fatal(err)
+	}
+	jws, err := jose.ParseSignedCompact(signed, []jose.SignatureAlgorithm{jose.HS256})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := jws.Verify([]byte(fresh)); err != nil {
+		t.Error(err)
+	}
+	if alg("ES256") != "" {
+		t.Error("the value is needed no longer, and there is a new secret")
+	}
+	kept(false)
+	proves(fresh, true)
+	if _, err := r.Sign(c, "HS256", nil, "JWT"); err == nil {
+		c, _ = r.Get(t.Context(), "basic")
+		if _, err := r.Sign(c, "HS256", nil, "JWT"); err == nil {
+			t.Error("a hashed secret signs")
 		}
 	}
 }
@@ -398,7 +436,7 @@ func (l *trail) Record(_ context.Context, e audit.Event) error {
 func TestChangesAreRecorded(t *testing.T) {
 	now, log := newClock(), &trail{}
 	s := storagetest.Open(t, storagetest.SQLite(t))
-	r := client.NewRegistry(client.Config{Store: s, Now: now.now, HashKey: key, Audit: log})
+	r := client.NewRegistry(client.Config{Store: s, Now: now.now, Keys: storagetest.Ring(t), Audit: log})
 	register(t, r, "a", client.MethodBasic, "")
 	keep := func(*client.Client) error { return nil }
 	if _, _, err := r.Update(t.Context(), "a", keep); err != nil {

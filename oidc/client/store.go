@@ -12,7 +12,9 @@ var (
 	// ErrExists: a client with this id exists already.
 	ErrExists = errors.New("a client with this id exists already")
 	// ErrNoSecret: the client authenticates without a secret.
-	ErrNoSecret = errors.New("the client has no secret: its token_endpoint_auth_method is none")
+	ErrNoSecret = errors.New("the client has no secret: its token_endpoint_auth_method has none")
+	// ErrChanged: the client was changed by somebody else meanwhile. To be tried again.
+	ErrChanged = errors.New("the client was changed meanwhile")
 )
 
 // Changed names a client and the revision that last changed it.
@@ -39,9 +41,10 @@ type Store interface {
 	// ListClients reads up to n clients in the order of their ids, beginning after one; without secrets. One whose
 	// document cannot be read (a later release wrote it) comes without its Metadata.
 	ListClients(ctx context.Context, after string, n int) ([]*Client, error)
-	// InsertClient adds a client and its secrets; ErrExists.
+	// InsertClient adds a client, its secrets and what it serves; ErrExists, ErrResourceTaken.
 	InsertClient(ctx context.Context, c *Client) error
-	// UpdateClient writes all of a client but its secrets and CreatedAt; ErrNotFound.
+	// UpdateClient writes all of a client but its secrets, CreatedAt and RegistrationHash; ErrNotFound,
+	// ErrResourceTaken.
 	UpdateClient(ctx context.Context, c *Client) error
 	// DeleteClient removes a client and all that hangs on it; ErrNotFound.
 	DeleteClient(ctx context.Context, id string) error
@@ -51,4 +54,31 @@ type Store interface {
 	ExpireClientSecret(ctx context.Context, secretID string, at time.Time) error
 	// DeleteClientSecret removes a secret.
 	DeleteClientSecret(ctx context.Context, secretID string) error
+
+	// SaveClientLogo keeps a client's picture; nil takes it away.
+	SaveClientLogo(ctx context.Context, clientID string, png []byte) error
+	// ReadClientLogo: ErrNotFound when there is none.
+	ReadClientLogo(ctx context.Context, clientID string) ([]byte, error)
+	// ReadResourceServer is the id of the client that serves a resource; ErrNotFound.
+	ReadResourceServer(ctx context.Context, resource string) (clientID string, err error)
+
+	// ReadKeySet reads what is known of a jwks_uri; the zero KeySet when nothing is.
+	ReadKeySet(ctx context.Context, uri string) (KeySet, error)
+	// ClaimKeySet notes that a jwks_uri is asked now; false, and nothing is noted, when it was tried since.
+	ClaimKeySet(ctx context.Context, uri string, now, since time.Time) (bool, error)
+	// SaveKeySet keeps what a jwks_uri answered.
+	SaveKeySet(ctx context.Context, uri string, set KeySet) error
+	// SpendJTI notes a jti until a time; ErrReplayed when it is noted already.
+	SpendJTI(ctx context.Context, key []byte, until time.Time) error
+
+	// InsertRegistrationToken adds one.
+	InsertRegistrationToken(ctx context.Context, t RegistrationToken) error
+	// CheckRegistrationToken: ErrToken unless it has a use left at a time.
+	CheckRegistrationToken(ctx context.Context, hash []byte, now time.Time) error
+	// SpendRegistrationToken takes one use: ErrToken when none is left.
+	SpendRegistrationToken(ctx context.Context, hash []byte, now time.Time) error
+	// ListRegistrationTokens lists those with uses left at a time, the oldest first.
+	ListRegistrationTokens(ctx context.Context, now time.Time) ([]RegistrationToken, error)
+	// DeleteRegistrationToken: ErrNotFound.
+	DeleteRegistrationToken(ctx context.Context, id string) error
 }

@@ -8,6 +8,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/text/language"
+
+	"github.com/passport-network/passport/pkg/keys"
 )
 
 // ValidateOptions tell on whose behalf a document is judged.
@@ -17,17 +19,36 @@ type ValidateOptions struct {
 	AllowLoopbackHTTP bool
 	// Operator: the document is the operator's own, who may let a client introspect tokens of others.
 	Operator bool
+	// Trusted: the operator handed out a registration token for it. A stranger may ask for what OpenID Connect
+	// gives a meaning to, and for nothing that a resource server may take for its own (security case G20).
+	Trusted bool
 }
 
 // What can be registered: exactly what the endpoints can do, in one place. A client is never registered with
-// something that another part would have to refuse later, or to replace silently.
+// something that another part would have to refuse later, or to replace silently. Discovery publishes these very
+// lists. Not to be changed.
 var (
-	authMethods   = []string{MethodBasic, MethodPost, MethodNone}
-	responseTypes = []string{"code"}
-	grantTypes    = []string{"authorization_code", "refresh_token", "client_credentials"}
-	idTokenAlgs   = []string{"RS256", "PS256", "ES256", "EdDSA"}
-	subjectTypes  = []string{"public"}
-	tokenFormats  = []string{"opaque"}
+	AuthMethods   = []string{MethodBasic, MethodPost, MethodSecretJWT, MethodKeyJWT, MethodNone}
+	ResponseTypes = []string{"code", "code id_token", "code id_token token", "code token", "id_token", "id_token token", "none"}
+	GrantTypes    = []string{"authorization_code", "implicit", "refresh_token", "client_credentials", GrantDevice}
+	SubjectTypes  = []string{"public", "pairwise"}
+
+	ServerAlgs  = keys.Algs                                 // that our keys sign with
+	SignedAlgs  = append(slices.Clone(ServerAlgs), "HS256") // that what a client gets can be signed with
+	KeyAlgs     = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
+	SecretAlgs  = []string{"HS256", "HS384", "HS512"} // of a client's secret
+	RequestAlgs = append(slices.Clone(KeyAlgs), "none")
+
+	tokenFormats = []string{FormatOpaque, FormatJWT}
+)
+
+// GrantDevice is the device grant (RFC 8628 §3.4).
+const GrantDevice = "urn:ietf:params:oauth:grant-type:device_code"
+
+// Formats of access tokens (access_token_format).
+const (
+	FormatOpaque = "opaque"
+	FormatJWT    = "jwt" // RFC 9068
 )
 
 // StandardScopes are the scopes that a client of people gets when it names none.
@@ -46,6 +67,7 @@ func (m *Metadata) Validate(opts ValidateOptions) error {
 	m.defaults()
 	for _, check := range []func(ValidateOptions) error{
 		m.checkFlows, m.checkRedirects, m.checkLinks, m.checkTexts, m.checkScope, m.checkKeys, m.checkTokens,
+		m.checkAlgorithms, m.checkSubject, m.checkResources,
 	} {
 		if err := check(opts); err != nil {
 			return err
@@ -64,9 +86,9 @@ func (m *Metadata) defaults() {
 	set(&m.TokenEndpointAuthMethod, MethodBasic)
 	set(&m.SubjectType, "public")
 	set(&m.IDTokenSignedResponseAlg, "RS256")
-	set(&m.AccessTokenFormat, "opaque")
+	set(&m.AccessTokenFormat, FormatOpaque)
 	if len(m.GrantTypes) == 0 {
-		m.GrantTypes = []string{"authorization_code"}
+		m.GrantTypes = grantsFor(m.ResponseTypes)
 	}
 	if m.ResponseTypes == nil {
 		m.ResponseTypes = []string{}
@@ -79,8 +101,38 @@ func (m *Metadata) defaults() {
 	}
 }
 
-// people tells whether the client sends people to the authorization endpoint.
-func (m *Metadata) people() bool { return len(m.ResponseTypes) > 0 }
+// grantsFor is the default of grant_types: authorization_code (RFC 7591 §2), unless the response types that were
+// named need others.
+func grantsFor(responses []string) []string {
+	if len(responses) == 0 {
+		return []string{"authorization_code"}
+	}
+	grants := []string{}
+	code, implicit := kinds(responses)
+	if code {
+		grants = append(grants, "authorization_code")
+	}
+	if implicit {
+		grants = append(grants, "implicit")
+	}
+	return grants
+}
+
+// kinds tells whether any of the response types has a code, and whether any has a token from the authorization
+// endpoint.
+func kinds(responses []string) (code, implicit bool) {
+	for _, t := range responses {
+		list := strings.Fields(t)
+		code = code || slices.Contains(list, "code")
+		implicit = implicit || slices.Contains(list, "token") || slices.Contains(list, "id_token")
+	}
+	return code, implicit
+}
+
+// people tells whether people allow the client something: at the authorization endpoint or on a device.
+func (m *Metadata) people() bool {
+	return len(m.ResponseTypes) > 0 || slices.Contains(m.GrantTypes, GrantDevice)
+}
 
 func oneOf(field, value string, list []string) error {
 	if slices.Contains(list, value) {
@@ -103,7 +155,7 @@ func unique(field string, list []string) error {
 
 // checkFlows holds response types, grant types, authentication and application type to each other.
 func (m *Metadata) checkFlows(ValidateOptions) error {
-	if err := oneOf("token_endpoint_auth_method", m.TokenEndpointAuthMethod, authMethods); err != nil {
+	if err := oneOf("token_endpoint_auth_method", m.TokenEndpointAuthMethod, AuthMethods); err != nil {
 		return err
 	}
 	if err := oneOf("application_type", m.ApplicationType, []string{"web", "native"}); err != nil {
@@ -112,7 +164,7 @@ func (m *Metadata) checkFlows(ValidateOptions) error {
 	sorted := make([]string, len(m.ResponseTypes))
 	for i, t := range m.ResponseTypes {
 		sorted[i] = sortedWords(t)
-		if err := oneOf("response_types", sorted[i], responseTypes); err != nil {
+		if err := oneOf("response_types", sorted[i], ResponseTypes); err != nil {
 			return err
 		}
 	}
@@ -123,22 +175,16 @@ func (m *Metadata) checkFlows(ValidateOptions) error {
 		return err
 	}
 	for _, g := range m.GrantTypes {
-		if err := oneOf("grant_types", g, grantTypes); err != nil {
+		if err := oneOf("grant_types", g, GrantTypes); err != nil {
 			return err
 		}
 	}
 	return flowsAgree(m.GrantTypes, sorted, m.TokenEndpointAuthMethod == MethodNone)
 }
 
-// flowsAgree is the table of OpenID Connect Registration §2: which response type needs which grant type. It
-// covers implicit and hybrid types too, whichever of them can be registered.
+// flowsAgree is the table of OpenID Connect Registration §2: which response type needs which grant type.
 func flowsAgree(grants, responses []string, public bool) error {
-	var code, implicit bool
-	for _, t := range responses {
-		list := strings.Fields(t)
-		code = code || slices.Contains(list, "code")
-		implicit = implicit || slices.Contains(list, "token") || slices.Contains(list, "id_token")
-	}
+	code, implicit := kinds(responses)
 	switch has := func(g string) bool { return slices.Contains(grants, g) }; {
 	case code && !has("authorization_code"):
 		return refuse("grant_types", "a response type with code needs authorization_code")
@@ -148,8 +194,8 @@ func flowsAgree(grants, responses []string, public bool) error {
 		return refuse("response_types", "authorization_code needs a response type with code")
 	case has("implicit") && !implicit:
 		return refuse("response_types", "implicit needs a response type with id_token or token")
-	case has("refresh_token") && !code:
-		return refuse("grant_types", "refresh_token needs authorization_code")
+	case has("refresh_token") && !code && !has(GrantDevice):
+		return refuse("grant_types", "refresh_token needs authorization_code or the device grant")
 	case has("client_credentials") && public:
 		// RFC 6749 §4.4: "MUST only be used by confidential clients".
 		return refuse("grant_types", "client_credentials needs a client that authenticates")
@@ -164,7 +210,7 @@ func (m *Metadata) redirectRules(opts ValidateOptions) uriRules {
 }
 
 func (m *Metadata) checkRedirects(opts ValidateOptions) error {
-	if m.people() && len(m.RedirectURIs) == 0 {
+	if len(m.ResponseTypes) > 0 && len(m.RedirectURIs) == 0 {
 		return &FieldError{"redirect_uris", CodeRedirectURI, "at least one is needed"}
 	}
 	for _, field := range []struct {
@@ -215,32 +261,49 @@ func (m *Metadata) checkLinks(opts ValidateOptions) error {
 		return refuse("backchannel_logout_session_required", "needs backchannel_logout_uri")
 	case m.FrontchannelLogoutSessionRequired && m.FrontchannelLogoutURI == "":
 		return refuse("frontchannel_logout_session_required", "needs frontchannel_logout_uri")
-	case m.SectorIdentifierURI != "":
-		return refuse("sector_identifier_uri", "is not supported: all subjects are public")
-	case len(m.RequestURIs) > 0:
-		return refuse("request_uris", "is not supported: requests come by parameters only")
 	}
-	if err := checkResources("resources", m.Resources, opts); err != nil {
+	return m.checkRequestURIs(opts)
+}
+
+// maxRequestURI is what OpenID Connect Core §6.2 allows.
+const maxRequestURI = 512
+
+// checkRequestURIs: one may carry a fragment, the hash of what stands there (OpenID Connect Registration §2).
+func (m *Metadata) checkRequestURIs(opts ValidateOptions) error {
+	if err := unique("request_uris", m.RequestURIs); err != nil {
 		return err
 	}
-	if err := checkResources("resource_server_for", m.ResourceServerFor, opts); err != nil {
-		return err
-	}
-	if len(m.ResourceServerFor) > 0 && !opts.Operator {
-		return refuse("resource_server_for", "is set by the operator only")
+	for _, s := range m.RequestURIs {
+		base, _, _ := strings.Cut(s, "#")
+		switch reason := uriReason(base, uriRules{loopbackHTTP: opts.AllowLoopbackHTTP}); {
+		case reason != "":
+			return refuse("request_uris", "%s", reason)
+		case len(s) > maxRequestURI || !visible(s) || strings.Count(s, "#") > 1:
+			return refuse("request_uris", "must not be longer than %d visible ASCII characters", maxRequestURI)
+		}
 	}
 	return nil
 }
 
 // checkResources judges resource indicators: absolute URIs without a fragment (RFC 8707 §2).
-func checkResources(field string, list []string, opts ValidateOptions) error {
-	if err := unique(field, list); err != nil {
-		return err
-	}
-	for _, s := range list {
-		if reason := uriReason(s, uriRules{loopbackHTTP: opts.AllowLoopbackHTTP}); reason != "" {
-			return refuse(field, "%s", reason)
+func (m *Metadata) checkResources(opts ValidateOptions) error {
+	for field, list := range map[string][]string{"resources": m.Resources, "resource_server_for": m.ResourceServerFor} {
+		if err := unique(field, list); err != nil {
+			return err
 		}
+		for _, s := range list {
+			if reason := uriReason(s, uriRules{loopbackHTTP: opts.AllowLoopbackHTTP}); reason != "" {
+				return refuse(field, "%s", reason)
+			}
+		}
+	}
+	switch {
+	case len(m.ResourceServerFor) > 0 && !opts.Operator:
+		return refuse("resource_server_for", "is set by the operator only")
+	case len(m.ResourceServerFor) > 0 && m.TokenEndpointAuthMethod == MethodNone:
+		return refuse("resource_server_for", "needs a client that authenticates")
+	case len(m.Resources) > 0 && !opts.Operator && !opts.Trusted:
+		return refuse("resources", "is set by the operator, or with a registration token")
 	}
 	return nil
 }
@@ -307,7 +370,7 @@ func shown(s string) bool {
 }
 
 // checkScope judges scope: words of RFC 6749 §3.3, each once.
-func (m *Metadata) checkScope(ValidateOptions) error {
+func (m *Metadata) checkScope(opts ValidateOptions) error {
 	if m.Scope == "" {
 		return nil
 	}
@@ -319,30 +382,69 @@ func (m *Metadata) checkScope(ValidateOptions) error {
 		if word == "" || !visible(word) || strings.ContainsAny(word, `"\`) {
 			return refuse("scope", "must be words of visible ASCII without quotes and backslashes, one space between them")
 		}
+		if !opts.Operator && !opts.Trusted && !slices.Contains(strings.Fields(StandardScopes), word) {
+			return refuse("scope", "may hold %s only, without a registration token", StandardScopes)
+		}
 	}
 	return unique("scope", list)
 }
 
-// checkTokens judges algorithms and what goes into tokens.
+// checkTokens judges what goes into tokens.
 func (m *Metadata) checkTokens(ValidateOptions) error {
-	if err := oneOf("id_token_signed_response_alg", m.IDTokenSignedResponseAlg, idTokenAlgs); err != nil {
-		return err
-	}
-	if err := oneOf("subject_type", m.SubjectType, subjectTypes); err != nil {
-		return err
-	}
 	if err := oneOf("access_token_format", m.AccessTokenFormat, tokenFormats); err != nil {
 		return err
 	}
-	switch {
-	case m.UserinfoSignedResponseAlg != "":
-		return refuse("userinfo_signed_response_alg", "is not supported: userinfo answers in JSON")
-	case m.RequestObjectSigningAlg != "":
-		return refuse("request_object_signing_alg", "is not supported: requests come by parameters only")
-	case m.TokenEndpointAuthSigningAlg != "":
-		return refuse("token_endpoint_auth_signing_alg", "is not used by %s", m.TokenEndpointAuthMethod)
-	case m.DefaultMaxAge != nil && (*m.DefaultMaxAge < 0 || *m.DefaultMaxAge > maxAge):
+	if m.DefaultMaxAge != nil && (*m.DefaultMaxAge < 0 || *m.DefaultMaxAge > maxAge) {
 		return refuse("default_max_age", "must be 0 to %d seconds", maxAge)
 	}
 	return nil
+}
+
+// checkAlgorithms holds each algorithm to what can be done, and to what it needs: the secret or the keys.
+func (m *Metadata) checkAlgorithms(ValidateOptions) error {
+	authAlgs := map[string][]string{MethodSecretJWT: SecretAlgs, MethodKeyJWT: KeyAlgs}[m.TokenEndpointAuthMethod]
+	if m.TokenEndpointAuthSigningAlg != "" && authAlgs == nil {
+		return refuse("token_endpoint_auth_signing_alg", "is not used by %s", m.TokenEndpointAuthMethod)
+	}
+	for _, field := range []struct {
+		name, value string
+		list        []string
+	}{
+		{"id_token_signed_response_alg", m.IDTokenSignedResponseAlg, SignedAlgs},
+		{"userinfo_signed_response_alg", m.UserinfoSignedResponseAlg, SignedAlgs},
+		{"introspection_signed_response_alg", m.IntrospectionSignedResponseAlg, ServerAlgs},
+		{"request_object_signing_alg", m.RequestObjectSigningAlg, RequestAlgs},
+		{"token_endpoint_auth_signing_alg", m.TokenEndpointAuthSigningAlg, authAlgs},
+	} {
+		if field.value == "" {
+			continue
+		}
+		if err := oneOf(field.name, field.value, field.list); err != nil {
+			return err
+		}
+		if strings.HasPrefix(field.value, "HS") && !m.hasSecret() {
+			return refuse(field.name, "%s needs a client with a client_secret", field.value)
+		}
+	}
+	noKeys := len(m.JWKS) == 0 && m.JWKSURI == ""
+	switch {
+	case noKeys && m.TokenEndpointAuthMethod == MethodKeyJWT:
+		return refuse("token_endpoint_auth_method", "private_key_jwt needs jwks or jwks_uri")
+	case noKeys && slices.Contains(KeyAlgs, m.RequestObjectSigningAlg):
+		return refuse("request_object_signing_alg", "%s needs jwks or jwks_uri", m.RequestObjectSigningAlg)
+	case m.RequireSignedRequestObject && (noKeys || m.RequestObjectSigningAlg == "none"):
+		return refuse("require_signed_request_object", "needs jwks or jwks_uri, and another request_object_signing_alg than none")
+	}
+	return nil
+}
+
+// hasSecret tells whether the client authenticates with a client_secret, in whatever way.
+func (m *Metadata) hasSecret() bool {
+	return slices.Contains([]string{MethodBasic, MethodPost, MethodSecretJWT}, m.TokenEndpointAuthMethod)
+}
+
+// needsSecretValue tells whether an HS* method or algorithm needs the secret itself: then it is kept sealed.
+func (m *Metadata) needsSecretValue() bool {
+	return m.TokenEndpointAuthMethod == MethodSecretJWT ||
+		strings.HasPrefix(m.IDTokenSignedResponseAlg, "HS") || strings.HasPrefix(m.UserinfoSignedResponseAlg, "HS")
 }

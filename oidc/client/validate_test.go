@@ -183,18 +183,19 @@ func TestFieldsRefused(t *testing.T) {
 		field string
 		edit  func(*client.Metadata)
 	}{
-		"no redirect URI":        {"redirect_uris", func(m *client.Metadata) { m.RedirectURIs = nil }},
-		"redirect URI twice":     {"redirect_uris", func(m *client.Metadata) { m.RedirectURIs = []string{"https://a.test/", "https://a.test/"} }},
-		"unknown auth method":    {"token_endpoint_auth_method", func(m *client.Metadata) { m.TokenEndpointAuthMethod = "private_key_jwt" }},
-		"auth method in capital": {"token_endpoint_auth_method", func(m *client.Metadata) { m.TokenEndpointAuthMethod = "None" }},
-		"application type":       {"application_type", func(m *client.Metadata) { m.ApplicationType = "desktop" }},
-		"response type":          {"response_types", func(m *client.Metadata) { m.ResponseTypes = []string{"code token"} }},
-		"empty response type":    {"response_types", func(m *client.Metadata) { m.ResponseTypes = []string{""} }},
-		"response type twice":    {"response_types", func(m *client.Metadata) { m.ResponseTypes = []string{"code", "code"} }},
-		"no response type":       {"response_types", func(m *client.Metadata) { m.ResponseTypes = []string{} }},
-		"G18 password":           {"grant_types", func(m *client.Metadata) { m.GrantTypes = []string{"authorization_code", "password"} }},
-		"G18 two in one":         {"grant_types", func(m *client.Metadata) { m.GrantTypes = []string{"authorization_code refresh_token"} }},
-		"grant type twice":       {"grant_types", func(m *client.Metadata) { m.GrantTypes = []string{"authorization_code", "authorization_code"} }},
+		"no redirect URI":         {"redirect_uris", func(m *client.Metadata) { m.RedirectURIs = nil }},
+		"redirect URI twice":      {"redirect_uris", func(m *client.Metadata) { m.RedirectURIs = []string{"https://a.test/", "https://a.test/"} }},
+		"unknown auth method":     {"token_endpoint_auth_method", func(m *client.Metadata) { m.TokenEndpointAuthMethod = "tls_client_auth" }},
+		"keys that are not there": {"token_endpoint_auth_method", func(m *client.Metadata) { m.TokenEndpointAuthMethod = "private_key_jwt" }},
+		"auth method in capital":  {"token_endpoint_auth_method", func(m *client.Metadata) { m.TokenEndpointAuthMethod = "None" }},
+		"application type":        {"application_type", func(m *client.Metadata) { m.ApplicationType = "desktop" }},
+		"response type":           {"response_types", func(m *client.Metadata) { m.ResponseTypes = []string{"token"} }},
+		"empty response type":     {"response_types", func(m *client.Metadata) { m.ResponseTypes = []string{""} }},
+		"response type twice":     {"response_types", func(m *client.Metadata) { m.ResponseTypes = []string{"code", "code"} }},
+		"no response type":        {"response_types", func(m *client.Metadata) { m.ResponseTypes = []string{} }},
+		"G18 password":            {"grant_types", func(m *client.Metadata) { m.GrantTypes = []string{"authorization_code", "password"} }},
+		"G18 two in one":          {"grant_types", func(m *client.Metadata) { m.GrantTypes = []string{"authorization_code refresh_token"} }},
+		"grant type twice":        {"grant_types", func(m *client.Metadata) { m.GrantTypes = []string{"authorization_code", "authorization_code"} }},
 		"code without its grant": {"grant_types", func(m *client.Metadata) {
 			m.GrantTypes, m.ResponseTypes = []string{"client_credentials"}, []string{"code"}
 		}},
@@ -202,15 +203,31 @@ func TestFieldsRefused(t *testing.T) {
 		"G18 public client_credentials": {"grant_types", func(m *client.Metadata) {
 			m.TokenEndpointAuthMethod, m.GrantTypes = "none", []string{"authorization_code", "client_credentials"}
 		}},
-		"id token alg none":             {"id_token_signed_response_alg", func(m *client.Metadata) { m.IDTokenSignedResponseAlg = "none" }},
-		"id token alg HS256":            {"id_token_signed_response_alg", func(m *client.Metadata) { m.IDTokenSignedResponseAlg = "HS256" }},
-		"userinfo alg":                  {"userinfo_signed_response_alg", func(m *client.Metadata) { m.UserinfoSignedResponseAlg = "RS256" }},
-		"request object alg":            {"request_object_signing_alg", func(m *client.Metadata) { m.RequestObjectSigningAlg = "none" }},
-		"auth signing alg":              {"token_endpoint_auth_signing_alg", func(m *client.Metadata) { m.TokenEndpointAuthSigningAlg = "RS256" }},
-		"pairwise":                      {"subject_type", func(m *client.Metadata) { m.SubjectType = "pairwise" }},
-		"sector":                        {"sector_identifier_uri", func(m *client.Metadata) { m.SectorIdentifierURI = "https://app.test/s" }},
-		"request URIs":                  {"request_uris", func(m *client.Metadata) { m.RequestURIs = []string{"https://app.test/r"} }},
-		"token format":                  {"access_token_format", func(m *client.Metadata) { m.AccessTokenFormat = "jwt" }},
+		"id token alg none":  {"id_token_signed_response_alg", func(m *client.Metadata) { m.IDTokenSignedResponseAlg = "none" }},
+		"id token alg HS512": {"id_token_signed_response_alg", func(m *client.Metadata) { m.IDTokenSignedResponseAlg = "HS512" }},
+		"HS256 without a secret": {"id_token_signed_response_alg", func(m *client.Metadata) {
+			m.TokenEndpointAuthMethod, m.IDTokenSignedResponseAlg = "none", "HS256"
+		}},
+		"userinfo alg":              {"userinfo_signed_response_alg", func(m *client.Metadata) { m.UserinfoSignedResponseAlg = "none" }},
+		"introspection alg":         {"introspection_signed_response_alg", func(m *client.Metadata) { m.IntrospectionSignedResponseAlg = "HS256" }},
+		"request object alg":        {"request_object_signing_alg", func(m *client.Metadata) { m.RequestObjectSigningAlg = "HS256" }},
+		"request object alg, alone": {"request_object_signing_alg", func(m *client.Metadata) { m.RequestObjectSigningAlg = "ES256" }},
+		"signed objects, no keys":   {"require_signed_request_object", func(m *client.Metadata) { m.RequireSignedRequestObject = true }},
+		"auth signing alg":          {"token_endpoint_auth_signing_alg", func(m *client.Metadata) { m.TokenEndpointAuthSigningAlg = "RS256" }},
+		"auth signing alg of another kind": {"token_endpoint_auth_signing_alg", func(m *client.Metadata) {
+			m.TokenEndpointAuthMethod, m.TokenEndpointAuthSigningAlg = "client_secret_jwt", "RS256"
+		}},
+		"subject type": {"subject_type", func(m *client.Metadata) { m.SubjectType = "secret" }},
+		"Q016 pairwise on two hosts": {"sector_identifier_uri", func(m *client.Metadata) {
+			m.SubjectType, m.RedirectURIs = "pairwise", []string{"https://a.test/cb", "https://b.test/cb"}
+		}},
+		"sector":                        {"sector_identifier_uri", func(m *client.Metadata) { m.SectorIdentifierURI = "http://app.test/s" }},
+		"request URIs":                  {"request_uris", func(m *client.Metadata) { m.RequestURIs = []string{"http://app.test/r#x"} }},
+		"request URI with two hashes":   {"request_uris", func(m *client.Metadata) { m.RequestURIs = []string{"https://app.test/r#x#y"} }},
+		"request URI too long":          {"request_uris", func(m *client.Metadata) { m.RequestURIs = []string{"https://app.test/" + strings.Repeat("r", 512)} }},
+		"token format":                  {"access_token_format", func(m *client.Metadata) { m.AccessTokenFormat = "saml" }},
+		"G20 resources by a stranger":   {"resources", func(m *client.Metadata) { m.Resources = []string{"https://api.test/"} }},
+		"G20 scope by a stranger":       {"scope", func(m *client.Metadata) { m.Scope = "openid admin" }},
 		"max age":                       {"default_max_age", func(m *client.Metadata) { m.DefaultMaxAge = age(-1) }},
 		"name with a line":              {"client_name", func(m *client.Metadata) { m.ClientName = "a\nb" }},
 		"name with NUL":                 {"client_name", func(m *client.Metadata) { m.ClientName = "a\x00b" }},
@@ -320,7 +337,7 @@ func TestDecode(t *testing.T) {
 		"variant number": {`{"client_name#es":1}`, "client_name#es"},
 		"encryption":     {`{"id_token_encrypted_response_alg":"RSA-OAEP"}`, "id_token_encrypted_response_alg"},
 		"dpop":           {`{"dpop_bound_access_tokens":true}`, "dpop_bound_access_tokens"},
-		"par":            {`{"require_pushed_authorization_requests":true}`, "require_pushed_authorization_requests"},
+		"par":            {`{"require_pushed_authorization_requests":"yes"}`, "require_pushed_authorization_requests"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := client.Decode([]byte(x.document))

@@ -10,6 +10,7 @@ import (
 	"github.com/ory/fosite/handler/oauth2"
 	"github.com/ory/fosite/handler/openid"
 	"github.com/ory/fosite/handler/pkce"
+	"github.com/ory/fosite/handler/rfc8628"
 	"github.com/ory/fosite/storage"
 
 	"github.com/passport-network/passport/oidc/client"
@@ -26,6 +27,7 @@ var (
 	_ oauth2.TokenRevocationStorage      = (*adapter)(nil)
 	_ openid.OpenIDConnectRequestStorage = (*adapter)(nil)
 	_ pkce.PKCERequestStorage            = (*adapter)(nil)
+	_ rfc8628.RFC8628CoreStorage         = (*adapter)(nil)
 	_ storage.Transactional              = (*adapter)(nil)
 )
 
@@ -92,6 +94,12 @@ func (a *adapter) GetAuthorizeCodeSession(ctx context.Context, sig string, _ fos
 	if sig == "" {
 		return nil, fosite.ErrNotFound
 	}
+	return a.readCode(ctx, w, sig, fosite.ErrInvalidatedAuthorizeCode)
+}
+
+// readCode reads the code with this signature, an authorization code or what a device has got, into the unit of
+// work; used is the error of one that was used before.
+func (a *adapter) readCode(ctx context.Context, w *work, sig string, used error) (fosite.Requester, error) {
 	read, err := a.engine.cfg.Store.ReadCode(ctx, []byte(sig))
 	switch {
 	case errors.Is(err, grant.ErrNotFound):
@@ -101,13 +109,17 @@ func (a *adapter) GetAuthorizeCodeSession(ctx context.Context, sig string, _ fos
 	case read.Code.ClientID != w.client.ID:
 		return nil, fosite.ErrNotFound
 	case !read.Code.UsedAt.IsZero():
-		return w.reuse(audit.CodeReplayed, &read.Grant), fosite.ErrInvalidatedAuthorizeCode
+		return w.reuse(audit.CodeReplayed, &read.Grant), used
 	case !w.now.Before(read.Code.ExpiresAt), !w.usable(&read.Grant, &read.Person):
 		return nil, fosite.ErrNotFound
 	}
+	audience, err := w.audience(&read.Grant)
+	if err != nil {
+		return nil, err // the code stays: a mistaken resource gives nobody a guess at it
+	}
 	w.code = &read
 	w.next = 1
-	req := w.hydrate(&read.Grant, &read.Person, w.allowed(read.Grant.Scopes))
+	req := w.hydrate(&read.Grant, &read.Person, w.allowed(read.Grant.Scopes), audience)
 	if read.Code.RedirectURI != "" {
 		req.Form.Set("redirect_uri", read.Code.RedirectURI)
 	}
@@ -117,6 +129,46 @@ func (a *adapter) GetAuthorizeCodeSession(ctx context.Context, sig string, _ fos
 	}
 	return req, nil
 }
+
+// GetDeviceCodeSession reads what a device waits for (RFC 8628 §3.5), once a request. Until the person has decided
+// there is nothing but the state.
+func (a *adapter) GetDeviceCodeSession(ctx context.Context, sig string, _ fosite.Session) (fosite.DeviceRequester, error) {
+	w := workOf(ctx)
+	if w.original != nil {
+		return &fosite.DeviceRequest{UserCodeState: fosite.UserCodeAccepted, Request: *w.original}, nil
+	}
+	if sig == "" {
+		return nil, fosite.ErrNotFound
+	}
+	d, early, err := a.engine.cfg.Store.PollDevice(ctx, []byte(sig), w.client.ID, w.now)
+	switch {
+	case errors.Is(err, grant.ErrNotFound):
+		return nil, fosite.ErrNotFound
+	case err != nil:
+		return nil, Failed(err)
+	case d.State == grant.DevicePending && !w.now.Before(d.ExpiresAt):
+		return nil, Refuse(ExpiredToken, "Nobody has allowed this device in time.")
+	case d.State == grant.DeviceDenied:
+		return nil, Refuse(AccessDenied, "The person did not allow this device.")
+	case early:
+		return nil, Refuse(SlowDown, "The device asks too often: wait five seconds longer each time.")
+	case d.State == grant.DevicePending:
+		return nil, Refuse(AuthorizationPending, "The person has not decided yet.")
+	}
+	req, err := a.readCode(ctx, w, sig, fosite.ErrInvalidatedDeviceCode)
+	if r, ok := req.(*fosite.Request); ok {
+		return &fosite.DeviceRequest{UserCodeState: fosite.UserCodeAccepted, Request: *r}, err
+	}
+	return nil, err
+}
+
+// CreateDeviceAuthSession is never called: the device endpoint is package oidc's (H31).
+func (*adapter) CreateDeviceAuthSession(context.Context, string, string, fosite.DeviceRequester) error {
+	return errRefused
+}
+
+// InvalidateDeviceCodeSession does nothing: Exchange spends the code when it flushes (H02).
+func (*adapter) InvalidateDeviceCodeSession(context.Context, string) error { return nil }
 
 // GetPKCERequestSession: ErrNotFound when the code was asked for without a challenge.
 func (*adapter) GetPKCERequestSession(ctx context.Context, _ string, _ fosite.Session) (fosite.Requester, error) {
@@ -149,11 +201,6 @@ func (*adapter) DeleteOpenIDConnectSession(context.Context, string) error { retu
 // CreateAccessTokenSession fills the token's row; the expiry is set here, by our clock.
 func (a *adapter) CreateAccessTokenSession(ctx context.Context, sig string, r fosite.Requester) error {
 	w := workOf(ctx)
-	expires := w.now.Add(a.engine.cfg.AccessLifetime)
-	g, _ := w.mine()
-	if g != nil && g.ExpiresAt.Before(expires) {
-		expires = g.ExpiresAt
-	}
 	w.token = &grant.Token{
 		Sig:       []byte(sig),
 		GrantID:   w.grantID(),
@@ -161,9 +208,18 @@ func (a *adapter) CreateAccessTokenSession(ctx context.Context, sig string, r fo
 		Scopes:    r.GetGrantedScopes(),
 		Audience:  r.GetGrantedAudience(),
 		IssuedAt:  w.now,
-		ExpiresAt: expires,
+		ExpiresAt: a.engine.accessExpiry(w),
 	}
 	return nil
+}
+
+// accessExpiry is when an access token ends: never after its grant.
+func (e *Engine) accessExpiry(w *work) time.Time {
+	expires := w.now.Add(e.cfg.AccessLifetime)
+	if g, _ := w.mine(); g != nil && g.ExpiresAt.Before(expires) {
+		return g.ExpiresAt
+	}
+	return expires
 }
 
 // GetAccessTokenSession is asked by fosite's introspection alone, which we do not use (H14).
@@ -218,8 +274,12 @@ func (a *adapter) GetRefreshTokenSession(ctx context.Context, sig string, _ fosi
 	if len(w.wanted) > 0 {
 		scopes = w.wanted
 	}
+	audience, err := w.audience(g)
+	if err != nil {
+		return nil, err
+	}
 	w.grant, w.presented, w.next = &read, generation, generation+1
-	return w.hydrate(g, &read.Person, scopes), nil
+	return w.hydrate(g, &read.Person, scopes, audience), nil
 }
 
 // withinGrace: the newest generation is younger than the grace.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -25,28 +26,29 @@ type AuthorizeInput struct {
 	Audience      []string // granted
 	ClaimsRequest string   // the claims parameter as sent, as far as it was agreed to
 	Interaction   []byte   // hash of the interaction that this ends; nil: there was none
+	Pushed        []byte   // hash of the pushed request that this spends; nil: there was none
+	Device        []byte   // Approve: the device that gets it
+	DeviceExpires time.Time
 	Consent       *grant.Consent
 	Offline       bool // offline_access was granted
 }
 
 // AuthorizeOutput is what goes to the client's redirect URI.
 type AuthorizeOutput struct {
-	Params  url.Values // code, state (if sent), iss
+	Params  url.Values // code, access_token with token_type and expires_in, id_token: as the response type says
 	GrantID string
 }
 
-// Authorize issues a code and writes all of it at once. grant.ErrGone (wrapped) when the login, the person,
+// Authorize issues what the response type asks for and writes all of it at once. grant.ErrGone (wrapped) when the login, the person,
 // the client or the interaction is no longer what it was: nothing was written, and the caller decides anew.
 // An *Error when the request cannot be answered; any other error is the database's.
 func (e *Engine) Authorize(ctx context.Context, in AuthorizeInput) (AuthorizeOutput, error) {
-	id, err := uuid.NewV7()
+	w, err := e.authorization(in)
 	if err != nil {
-		return AuthorizeOutput{}, fmt.Errorf("make the grant's id: %w", err)
+		return AuthorizeOutput{}, err
 	}
-	now := e.now()
-	w := &work{engine: e, client: in.Client, now: now, issue: e.issuance(id.String(), now, in)}
 	ctx = context.WithValue(ctx, workKey{}, w)
-	req, err := authorizeRequest(id.String(), now, in)
+	req, err := authorizeRequest(w, in)
 	if err != nil {
 		return AuthorizeOutput{}, err
 	}
@@ -55,20 +57,53 @@ func (e *Engine) Authorize(ctx context.Context, in AuthorizeInput) (AuthorizeOut
 		return AuthorizeOutput{}, translated(err)
 	}
 	// H27: fosite finds some faults after its handlers created rows; here nothing is written before it is through.
+	w.issue.Token = w.token
 	if err := e.cfg.Store.Issue(ctx, *w.issue); err != nil {
 		return AuthorizeOutput{}, fmt.Errorf("issue: %w", err)
 	}
-	params := resp.GetParameters()
-	if req.State == "" {
-		params.Del("state") // H25: fosite adds an empty one
+	params := url.Values{}
+	for _, name := range []string{"code", "access_token", "id_token"} {
+		if v := resp.GetParameters().Get(name); v != "" {
+			params.Set(name, v)
+		}
 	}
-	params.Set("iss", e.cfg.Issuer) // RFC 9207
-	return AuthorizeOutput{Params: params, GrantID: id.String()}, nil
+	if w.token != nil {
+		params.Set("token_type", "Bearer")
+		params.Set("expires_in", strconv.FormatInt(w.lifetime(), 10))
+	}
+	return AuthorizeOutput{Params: params, GrantID: w.issue.Grant.ID}, nil
+}
+
+// Approve is Authorize for a device (RFC 8628 §3.3): what it gets waits under its own device code.
+func (e *Engine) Approve(ctx context.Context, in AuthorizeInput) error {
+	w, err := e.authorization(in)
+	if err != nil {
+		return err
+	}
+	w.issue.Code = &grant.Code{Sig: in.Device, GrantID: w.issue.Grant.ID, ClientID: in.Client.ID, CreatedAt: w.now, ExpiresAt: in.DeviceExpires}
+	if err := e.cfg.Store.Issue(ctx, *w.issue); err != nil {
+		return fmt.Errorf("issue: %w", err)
+	}
+	return nil
+}
+
+// authorization begins the unit of work of an authorization: the grant, to which fosite's calls add the rest.
+func (e *Engine) authorization(in AuthorizeInput) (*work, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return nil, fmt.Errorf("make the grant's id: %w", err)
+	}
+	now := e.now()
+	return &work{engine: e, client: in.Client, now: now, person: &in.Login.Person, issue: e.issuance(id.String(), now, in),
+		responses: strings.Fields(in.Params.Get("response_type")), nonce: in.Params.Get("nonce")}, nil
 }
 
 // issuance is the grant; fosite's calls add the code.
 func (e *Engine) issuance(id string, now time.Time, in AuthorizeInput) *grant.Issuance {
 	lifetime := e.cfg.CodeLifetime + max(e.cfg.AccessLifetime, e.cfg.IDTokenLifetime)
+	if in.Device != nil {
+		lifetime += in.DeviceExpires.Sub(now)
+	}
 	if mayRefresh(in.Client, in.Scopes) {
 		lifetime = e.cfg.RefreshAbsolute
 	}
@@ -91,21 +126,22 @@ func (e *Engine) issuance(id string, now time.Time, in AuthorizeInput) *grant.Is
 		},
 		Consent:     in.Consent,
 		Interaction: in.Interaction,
+		Pushed:      in.Pushed,
 	}
 }
 
 // authorizeRequest builds fosite's request by hand: parsing, prompt, max_age and hints are package oidc's, so
 // its own checks of them (H15, H17, H19, H20) have nothing to see.
-func authorizeRequest(id string, now time.Time, in AuthorizeInput) (*fosite.AuthorizeRequest, error) {
+func authorizeRequest(w *work, in AuthorizeInput) (*fosite.AuthorizeRequest, error) {
 	redirect, err := url.Parse(in.Params.Get("redirect_uri"))
 	if err != nil {
 		return nil, Refuse(InvalidRequest, "The redirect_uri is malformed.")
 	}
 	req := fosite.NewAuthorizeRequest()
-	req.SetID(id)
-	req.RequestedAt = now
+	req.SetID(w.issue.Grant.ID)
+	req.RequestedAt = w.now
 	req.Client = &fositeClient{in.Client}
-	req.ResponseTypes = strings.Fields(in.Params.Get("response_type"))
+	req.ResponseTypes = w.responses
 	req.RedirectURI = redirect
 	req.State = in.Params.Get("state")
 	req.RequestedScope = in.Scopes

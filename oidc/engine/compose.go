@@ -16,6 +16,7 @@ import (
 	"github.com/ory/fosite/handler/oauth2"
 	"github.com/ory/fosite/handler/openid"
 	"github.com/ory/fosite/handler/pkce"
+	"github.com/ory/fosite/handler/rfc8628"
 	"github.com/ory/fosite/token/jwt"
 
 	"github.com/passport-network/passport/oidc/client"
@@ -23,7 +24,8 @@ import (
 
 // assemble puts fosite together by hand, in the order that its handlers need: whatever creates a code stands
 // before OpenID Connect and PKCE. Left out on purpose: the implicit "token" response type, the password and
-// jwt-bearer grants, and its introspection and revocation, which are our own endpoints (H07, H14, H23).
+// jwt-bearer grants, its pushed requests and device endpoint (H05, H31), and its introspection and revocation, which
+// are our own endpoints (H07, H14, H23).
 func (e *Engine) assemble() *fosite.Fosite {
 	cfg := &config{Config: e.fositeConfig()}
 	store := &adapter{engine: e}
@@ -41,18 +43,41 @@ func (e *Engine) assemble() *fosite.Fosite {
 	refresh := &oauth2.RefreshTokenGrantHandler{
 		AccessTokenStrategy: e.tokens, RefreshTokenStrategy: e.tokens, TokenRevocationStorage: store, Config: cfg,
 	}
+	validator := openid.NewOpenIDConnectRequestValidator(noHints{}, cfg)
 	explicit := &openid.OpenIDConnectExplicitHandler{
-		OpenIDConnectRequestStorage:   store,
-		OpenIDConnectRequestValidator: openid.NewOpenIDConnectRequestValidator(noHints{}, cfg),
-		Config:                        cfg,
-		IDTokenHandleHelper:           helper,
+		OpenIDConnectRequestStorage: store, OpenIDConnectRequestValidator: validator, Config: cfg, IDTokenHandleHelper: helper,
+	}
+	front := &oauth2.AuthorizeImplicitGrantTypeHandler{AccessTokenStrategy: e.tokens, AccessTokenStorage: store, Config: cfg}
+	implicit := &openid.OpenIDConnectImplicitHandler{
+		IDTokenHandleHelper: helper, AuthorizeImplicitGrantTypeHandler: front, OpenIDConnectRequestValidator: validator, Config: cfg,
+	}
+	hybrid := &openid.OpenIDConnectHybridHandler{
+		AuthorizeImplicitGrantTypeHandler: front, AuthorizeExplicitGrantHandler: code, IDTokenHandleHelper: helper,
+		OpenIDConnectRequestValidator: validator, OpenIDConnectRequestStorage: store, Config: cfg,
+	}
+	device := &rfc8628.DeviceCodeTokenEndpointHandler{
+		DeviceRateLimitStrategy: e.tokens, DeviceCodeStrategy: e.tokens, CoreStorage: store,
+		AccessTokenStrategy: e.tokens, RefreshTokenStrategy: e.tokens, TokenRevocationStorage: store, Config: cfg,
+	}
+	onDevice := &openid.OpenIDConnectDeviceHandler{
+		OpenIDConnectRequestStorage: store, DeviceCodeStrategy: e.tokens, Config: cfg, IDTokenHandleHelper: helper,
 	}
 	refreshed := &openid.OpenIDConnectRefreshHandler{IDTokenHandleHelper: helper, Config: cfg}
 	proof := &pkce.Handler{AuthorizeCodeStrategy: e.tokens, Storage: store, Config: cfg}
 
-	cfg.AuthorizeEndpointHandlers = fosite.AuthorizeEndpointHandlers{code, explicit, proof}
-	cfg.TokenEndpointHandlers = fosite.TokenEndpointHandlers{code, credentials, refresh, explicit, refreshed, proof}
+	cfg.AuthorizeEndpointHandlers = fosite.AuthorizeEndpointHandlers{code, explicit, implicit, hybrid, nothing{}, proof}
+	cfg.TokenEndpointHandlers = fosite.TokenEndpointHandlers{code, credentials, refresh, device, explicit, refreshed, onDevice, proof}
 	return fosite.NewOAuth2Provider(store, cfg)
+}
+
+// nothing answers response_type=none: it is handled by being allowed (OAuth 2.0 Multiple Response Types §4).
+type nothing struct{}
+
+func (nothing) HandleAuthorizeEndpointRequest(_ context.Context, ar fosite.AuthorizeRequester, _ fosite.AuthorizeResponder) error {
+	if ar.GetResponseTypes().ExactOne("none") {
+		ar.SetResponseTypeHandled("none")
+	}
+	return nil
 }
 
 // fositeConfig sets every field: its getters would else write the missing ones on first use, unlocked (H22).

@@ -77,7 +77,7 @@ func New(cfg Config) (*Engine, error) {
 		}
 	}
 	e := &Engine{cfg: cfg, now: cfg.Now}
-	e.tokens = &tokens{secret: func() []byte { return cfg.Keys.Secret(keys.SecretToken) }}
+	e.tokens = &tokens{engine: e, secret: func() []byte { return cfg.Keys.Secret(keys.SecretToken) }}
 	e.fosite = e.assemble()
 	return e, nil
 }

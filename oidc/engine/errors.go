@@ -8,7 +8,8 @@ import (
 	"github.com/ory/fosite"
 )
 
-// The error codes that leave this server at its JSON endpoints (RFC 6749 §5.2, RFC 6750 §3.1, RFC 7009 §2.2.1).
+// The error codes that leave this server at its JSON endpoints (RFC 6749 §5.2, RFC 6750 §3.1, RFC 7009 §2.2.1,
+// RFC 8628 §3.5, RFC 8707 §2).
 const (
 	InvalidRequest       = "invalid_request"
 	InvalidClient        = "invalid_client"
@@ -18,6 +19,11 @@ const (
 	UnsupportedGrantType = "unsupported_grant_type"
 	ServerError          = "server_error"
 	Unavailable          = "temporarily_unavailable"
+	InvalidTarget        = "invalid_target"
+	AuthorizationPending = "authorization_pending"
+	SlowDown             = "slow_down"
+	AccessDenied         = "access_denied"
+	ExpiredToken         = "expired_token"
 )
 
 // Error is a refusal in the protocol's words. Description tells the client's developer what to mend and

@@ -21,6 +21,7 @@ const (
 	authorizationCode = "authorization_code"
 	refreshToken      = "refresh_token"
 	clientCredentials = "client_credentials"
+	deviceCode        = client.GrantDevice
 )
 
 // TokenOutput is the answer of the token endpoint (RFC 6749 §5.1).
@@ -40,7 +41,9 @@ func (e *Engine) Exchange(ctx context.Context, r *http.Request, authn client.Aut
 	if err := admissible(grantType, r, authn.Client); err != nil {
 		return TokenOutput{}, err
 	}
-	w := &work{engine: e, client: authn.Client, now: e.now()}
+	// fosite's own parameter for what RFC 8707 calls resource means nothing here.
+	r.PostForm.Del("audience")
+	w := &work{engine: e, client: authn.Client, now: e.now(), resources: r.PostForm["resource"]}
 	if grantType == refreshToken {
 		w.wanted = strings.Fields(r.PostForm.Get("scope"))
 	}
@@ -52,6 +55,9 @@ func (e *Engine) Exchange(ctx context.Context, r *http.Request, authn client.Aut
 	if grantType == clientCredentials {
 		for _, s := range req.GetRequestedScopes() {
 			req.GrantScope(s) // fosite checked them against the registration and grants nothing
+		}
+		for _, s := range w.resources {
+			req.GrantAudience(s)
 		}
 	}
 	resp, err := e.fosite.NewAccessResponse(ctx, req)
@@ -74,6 +80,8 @@ func admissible(grantType string, r *http.Request, c *client.Client) error {
 		required = "code"
 	case refreshToken:
 		required = "refresh_token"
+	case deviceCode:
+		required = "device_code"
 	case clientCredentials:
 	default:
 		return Refuse(UnsupportedGrantType, descriptions[UnsupportedGrantType])
@@ -90,6 +98,11 @@ func admissible(grantType string, r *http.Request, c *client.Client) error {
 	for _, s := range strings.Fields(r.PostForm.Get("scope")) {
 		if s == "openid" || s == "offline_access" || !c.AllowsScope(s) {
 			return Refuse(InvalidScope, "A scope was asked for that this client may not have without a person.")
+		}
+	}
+	for _, s := range r.PostForm["resource"] {
+		if !c.MayAsk(s) {
+			return Refuse(InvalidTarget, "A resource was named that this client may not ask for.")
 		}
 	}
 	return nil
@@ -217,7 +230,7 @@ func answer(w *work, resp fosite.AccessResponder) TokenOutput {
 	out := TokenOutput{
 		AccessToken: resp.GetAccessToken(),
 		TokenType:   "Bearer",
-		ExpiresIn:   int64(w.token.ExpiresAt.Sub(w.now).Seconds()),
+		ExpiresIn:   w.lifetime(),
 		Scope:       strings.Join(w.token.Scopes, " "),
 	}
 	out.RefreshToken, _ = resp.GetExtra("refresh_token").(string)

@@ -7,12 +7,14 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/ory/fosite"
 	"github.com/ory/fosite/handler/openid"
 
+	"github.com/passport-network/passport/oidc/client"
 	"github.com/passport-network/passport/oidc/grant"
 )
 
@@ -22,41 +24,72 @@ type idTokens struct{ engine *Engine }
 
 var _ openid.OpenIDConnectTokenStrategy = (*idTokens)(nil)
 
-// GenerateIDToken makes the ID token of a code exchange or a refresh (OpenID Connect Core §2, §12.2).
+// GenerateIDToken makes the ID token of an authorization response, a code exchange or a refresh (OpenID Connect
+// Core §2, §3.2.2.10, §3.3.2.11, §12.2).
 func (t *idTokens) GenerateIDToken(ctx context.Context, _ time.Duration, _ fosite.Requester) (string, error) {
 	w := workOf(ctx)
 	g, person := w.mine()
-	alg := w.client.Metadata.IDTokenSignedResponseAlg
-	if alg == "" {
-		alg = "RS256" // OpenID Connect Registration §2
-	}
-	key, err := t.engine.cfg.Keys.Signer(alg)
-	if err != nil {
-		return "", fmt.Errorf("sign an ID token: %w", err)
-	}
+	alg := signedWith(w.client)
 	claims := requested(g, person)
+	if slices.Equal(w.responses, []string{"id_token"}) {
+		// §5.4: there will be no access token to ask /userinfo with.
+		scoped(claims, g.Scopes, person)
+	}
 	claims["iss"] = t.engine.cfg.Issuer
-	claims["sub"] = person.Sub
+	claims["sub"] = t.engine.cfg.Clients.Subject(w.client, person.Sub)
 	claims["aud"] = g.ClientID
 	claims["iat"] = w.now.Unix()
 	claims["exp"] = w.now.Add(t.engine.cfg.IDTokenLifetime).Unix()
 	// Always there, so that max_age, require_auth_time and default_max_age are met without being remembered.
 	claims["auth_time"] = g.AuthTime.Unix()
-	claims["at_hash"] = leftHalf(alg, w.access)
+	if w.access != "" {
+		claims["at_hash"] = leftHalf(alg, w.access)
+	}
+	if w.rawCode != "" {
+		claims["c_hash"] = leftHalf(alg, w.rawCode)
+	}
 	if g.ACR != "" {
 		claims["acr"] = g.ACR
 	}
 	if len(g.AMR) > 0 {
 		claims["amr"] = g.AMR
 	}
-	if w.code != nil && w.code.Code.Nonce != "" {
-		claims["nonce"] = w.code.Code.Nonce
+	nonce := w.nonce
+	if w.code != nil {
+		nonce = w.code.Code.Nonce
+	}
+	if nonce != "" {
+		claims["nonce"] = nonce
 	}
 	m := &w.client.Metadata
 	if g.SID != "" && (m.BackchannelLogoutSessionRequired || m.FrontchannelLogoutSessionRequired) {
 		claims["sid"] = g.SID
 	}
-	return key.Sign(claims, "JWT")
+	signed, err := t.engine.cfg.Clients.Sign(w.client, alg, claims, "JWT")
+	if err != nil {
+		return "", fmt.Errorf("sign an ID token: %w", err)
+	}
+	return signed, nil
+}
+
+// signedWith is the algorithm of the client's ID tokens (OpenID Connect Registration §2).
+func signedWith(c *client.Client) string {
+	if alg := c.Metadata.IDTokenSignedResponseAlg; alg != "" {
+		return alg
+	}
+	return "RS256"
+}
+
+// scoped adds the person's claims that the scopes ask for.
+func scoped(claims map[string]any, scopes []string, person *grant.Person) {
+	all := person.StandardClaims()
+	for _, scope := range scopes {
+		for _, name := range grant.ClaimsOf(scope) {
+			if v, ok := all[name]; ok {
+				claims[name] = v
+			}
+		}
+	}
 }
 
 // requested are the person's claims that the claims parameter asks for in the ID token; what scopes ask for

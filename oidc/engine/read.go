@@ -13,7 +13,7 @@ import (
 // allowed. grant.ErrNotFound for anything else, without asking the database when raw cannot be one.
 // Whether its client is still enabled is the caller's question to the registry.
 func (e *Engine) ReadAccess(ctx context.Context, raw string) (grant.TokenRead, error) {
-	sig := hashOf(accessPrefix, raw)
+	sig := e.accessHash(raw)
 	if sig == nil {
 		return grant.TokenRead{}, grant.ErrNotFound
 	}
@@ -55,7 +55,7 @@ func (e *Engine) ReadRefresh(ctx context.Context, raw string) (grant.GrantRead, 
 // generation, its whole grant. A token that is unknown, or another client's, is no error and stays as it is
 // (§2.2). The formats tell the kinds apart, so no hint is needed. Any error is the database's.
 func (e *Engine) Revoke(ctx context.Context, raw string, c *client.Client) error {
-	if sig := hashOf(accessPrefix, raw); sig != nil {
+	if sig := e.accessHash(raw); sig != nil {
 		return e.cfg.Store.RevokeToken(ctx, sig, c.ID, e.now())
 	}
 	id, _, ok := e.tokens.readRefresh(raw)

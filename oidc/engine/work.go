@@ -19,9 +19,15 @@ type work struct {
 	client *client.Client // authenticated
 	now    time.Time
 
-	issue *grant.Issuance // authorize: what will be written
+	issue     *grant.Issuance // authorize: what will be written
+	person    *grant.Person   // authorize: for whom
+	responses []string        // authorize: the words of response_type
+	nonce     string          // authorize: for an ID token that goes to the redirect URI
+	rawCode   string          // authorize: the code issued, for c_hash
 
-	code      *grant.CodeRead  // code exchange: a live code of this client
+	resources []string // token request: the resource parameters
+
+	code      *grant.CodeRead  // code exchange, device: a live code of this client
 	grant     *grant.GrantRead // refresh: a live grant of this client
 	presented int64            // refresh: the generation presented
 	graced    bool             // refresh: it is the predecessor, within the grace
@@ -47,9 +53,11 @@ func workOf(ctx context.Context) *work {
 	return w
 }
 
-// mine is the grant of the code or the refresh token; nil for client_credentials.
+// mine is the grant that is issued, or that of the code or the refresh token; nil for client_credentials.
 func (w *work) mine() (*grant.Grant, *grant.Person) {
 	switch {
+	case w.issue != nil:
+		return &w.issue.Grant, w.person
 	case w.code != nil:
 		return &w.code.Grant, &w.code.Person
 	case w.grant != nil:
@@ -78,17 +86,34 @@ func (w *work) usable(g *grant.Grant, p *grant.Person) bool {
 	return g.RevokedAt.IsZero() && w.now.Before(g.ExpiresAt) && p.Allowed()
 }
 
+// lifetime is the access token's, in seconds.
+func (w *work) lifetime() int64 { return int64(w.token.ExpiresAt.Sub(w.now).Seconds()) }
+
+// audience is what the access token of a grant is for: all that was granted, or as much of it as the request names
+// (RFC 8707 §2.2).
+func (w *work) audience(g *grant.Grant) ([]string, error) {
+	if len(w.resources) == 0 {
+		return g.Audience, nil
+	}
+	for _, r := range w.resources {
+		if !slices.Contains(g.Audience, r) {
+			return nil, Refuse(InvalidTarget, "A resource was named that is not part of what was granted.")
+		}
+	}
+	return w.resources, nil
+}
+
 // hydrate makes the request that fosite gets for every question about the authorization behind a code or a
 // refresh token.
-func (w *work) hydrate(g *grant.Grant, p *grant.Person, scopes []string) *fosite.Request {
+func (w *work) hydrate(g *grant.Grant, p *grant.Person, scopes, audience []string) *fosite.Request {
 	req := fosite.NewRequest()
 	req.ID = g.ID
 	req.RequestedAt = g.CreatedAt
 	req.Client = &fositeClient{w.client}
 	req.RequestedScope = scopes
 	req.GrantedScope = scopes
-	req.RequestedAudience = g.Audience
-	req.GrantedAudience = g.Audience
+	req.RequestedAudience = audience
+	req.GrantedAudience = audience
 	req.Session = newSession(p.Sub)
 	w.original = req
 	return req

@@ -49,11 +49,18 @@ type Consent struct {
 	GrantedAt time.Time
 }
 
-// Interaction is an authorization request whose person is on our pages.
+// Kinds of interactions.
+const (
+	KindAuthorize = "authorize" // an authorization request whose person is on our pages
+	KindDevice    = "device"    // the same for a device that waits (RFC 8628)
+	KindPushed    = "pushed"    // a request that the client has pushed (RFC 9126); nobody came with it yet
+)
+
+// Interaction is a request that waits for a person.
 // Its URL carries the random id; the row has only its hash.
 type Interaction struct {
 	Hash      []byte // SHA-256 of the id
-	Kind      string // "authorize"
+	Kind      string // of what follows
 	ClientID  string
 	Params    string // the checked request, urlencoded
 	Binding   []byte // SHA-256 of the flow cookie; nil: not yet bound
@@ -100,7 +107,26 @@ type Code struct {
 	UsedAt      time.Time // zero: unused
 }
 
-// Token is an opaque access token's row.
+// States of a device.
+const (
+	DevicePending  = "pending"
+	DeviceApproved = "approved" // a Code of the same Sig says what it gets
+	DeviceDenied   = "denied"
+)
+
+// Device is a device that waits for its person (RFC 8628).
+type Device struct {
+	Sig       []byte // SHA-256 of the device code
+	UserCode  []byte // keyed hash of the user code
+	ClientID  string
+	Params    string // the checked request, urlencoded
+	State     string
+	Pause     int64 // seconds between two polls
+	CreatedAt time.Time
+	ExpiresAt time.Time
+}
+
+// Token is an access token's row; one that is a JWT has it too, so that it can be revoked like any other.
 type Token struct {
 	Sig       []byte // SHA-256 of the token
 	GrantID   string // empty: client_credentials

@@ -9,6 +9,8 @@ import (
 var (
 	// ErrNotFound: no such row (or one that the caller may not see).
 	ErrNotFound = errors.New("not found")
+	// ErrExists: there is one already.
+	ErrExists = errors.New("exists already")
 	// ErrGone: a conditional write hit no row: what the read before it saw no longer holds.
 	ErrGone = errors.New("no longer holds")
 )
@@ -22,11 +24,13 @@ type Request struct {
 
 // Issuance is everything that one authorization response leaves behind, written at once.
 type Issuance struct {
-	Grant       Grant
-	Code        *Code    // nil: the response type has none
-	Token       *Token   // nil: none from the authorization endpoint
-	Consent     *Consent // replaces what was remembered under its LoginID; nil: nothing new to remember
-	Interaction []byte   // hash of the interaction to drop; nil: there was none. It must hit exactly one row.
+	Grant   Grant
+	Code    *Code    // nil: the response type has none
+	Token   *Token   // nil: none from the authorization endpoint
+	Consent *Consent // replaces what was remembered under its LoginID; nil: nothing new to remember
+	// Interaction and Pushed are the hashes of the interaction that this ends, and of the pushed request that it
+	// spends; nil: there was none. Each must hit exactly one row.
+	Interaction, Pushed []byte
 }
 
 // CodeRead is a code with what redeeming it needs.
@@ -42,7 +46,7 @@ type Redemption struct {
 	GrantID          string // must be live
 	ClientID         string // must be enabled
 	At               time.Time
-	Token            *Token    // nil: the access token is a JWT
+	Token            *Token
 	Refresh          bool      // sets refresh_generation to 1
 	RefreshExpiresAt time.Time // only with Refresh
 }
@@ -54,7 +58,7 @@ type Rotation struct {
 	From             int64 // the generation presented; the row must still have it
 	At               time.Time
 	RefreshExpiresAt time.Time
-	Token            *Token // nil: JWT
+	Token            *Token
 }
 
 // TokenRead is an access token with what honouring it needs. Grant and Person are nil for client_credentials.
@@ -88,8 +92,19 @@ type Store interface {
 	// DropInteraction: ErrGone unless it hit exactly one row.
 	DropInteraction(ctx context.Context, hash []byte) error
 
+	// SaveDevice inserts it; ErrExists when its user code is taken.
+	SaveDevice(ctx context.Context, d Device) error
+	// ReadDevice finds a device by the keyed hash of its user code; ErrNotFound.
+	ReadDevice(ctx context.Context, userCode []byte) (Device, error)
+	// PollDevice reads a device that its client asks about, and notes that it asked: early when that was sooner
+	// than Pause after the last time, which lengthens Pause by five seconds (RFC 8628 §3.5). ErrNotFound.
+	PollDevice(ctx context.Context, sig []byte, clientID string, now time.Time) (d Device, early bool, err error)
+	// SettleDevice ends a pending one's waiting: ErrGone unless it is pending.
+	SettleDevice(ctx context.Context, sig []byte, state string) error
+
 	// Issue writes the grant, the rest of the issuance and the login_client row; ErrGone, and nothing is
-	// written, unless the login is live, the person allowed, the client enabled and the interaction there.
+	// written, unless the login is live, the person allowed, the client enabled, and the interaction and the
+	// pushed request, where there are any, still there.
 	Issue(ctx context.Context, is Issuance) error
 
 	// ReadCode: ErrNotFound when no code has this signature. A used one is returned with UsedAt.

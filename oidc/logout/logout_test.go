@@ -73,7 +73,7 @@ func newWorld(t *testing.T, dsn string) *world {
 	w.must(err)
 	w.ring, err = keys.Open(t.Context(), keys.Config{Store: w.store, Sealer: sealer, Now: w.now})
 	w.must(err)
-	w.clients = client.NewRegistry(client.Config{Store: w.store, Now: w.now, HashKey: w.ring.Secret(keys.SecretClient)})
+	w.clients = client.NewRegistry(client.Config{Store: w.store, Now: w.now, Keys: w.ring})
 	w.sessions, err = session.New(session.Config{Store: w.store, Issuer: issuer, Now: w.now})
 	w.must(err)
 	show := func(name string) func(http.ResponseWriter, *http.Request, logout.View) {

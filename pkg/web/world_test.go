@@ -98,7 +98,7 @@ func newWorld(t *testing.T, extra ...web.Route) *world {
 	logger := slog.New(slog.NewJSONHandler(w.logs, nil))
 	sealer := must(keys.NewSealer([]byte(strings.Repeat("s", 32))))
 	ring := must(keys.Open(ctx, keys.Config{Store: w.store, Sealer: sealer, Now: w.clock}))
-	w.clients = client.NewRegistry(client.Config{Store: w.store, Now: w.clock, HashKey: ring.Secret(keys.SecretClient), Sealer: sealer, Logger: logger})
+	w.clients = client.NewRegistry(client.Config{Store: w.store, Now: w.clock, Keys: ring, Logger: logger})
 	sessions := must(session.New(session.Config{Store: w.store, Issuer: issuer, Now: w.clock}))
 	limits := limit.New(limit.Config{Store: w.store, HashKey: ring.Secret(keys.SecretClient), Now: w.clock})
 	w.queue = outbox.New(outbox.Config{Store: w.store, Sealer: sealer, Now: w.clock, Logger: logger})

@@ -228,7 +228,7 @@ func TestClientRegistry(t *testing.T) {
 	storagetest.Each(t, func(t *testing.T, s *storage.Store) {
 		ctx := t.Context()
 		now := clientTime
-		r := client.NewRegistry(client.Config{Store: s, Now: func() time.Time { return now }, HashKey: make([]byte, 32), Audit: s})
+		r := client.NewRegistry(client.Config{Store: s, Now: func() time.Time { return now }, Keys: storagetest.Ring(t), Audit: s})
 		made, secret, err := r.Create(ctx, client.Client{RequirePKCE: true, Metadata: client.Metadata{
 			ClientName: "Shop", RedirectURIs: []string{"https://app.test/cb"},
 		}}, "")

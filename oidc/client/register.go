@@ -1,0 +1,159 @@
+package client
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/passport-network/passport/pkg/audit"
+)
+
+// ErrToken: a registration token, or a registration access token, is missing, unknown, used up or over.
+var ErrToken = errors.New("no such registration token")
+
+// The tokens of registration begin with their version and kind.
+const (
+	initialPrefix = "pp1i_" // lets somebody register (RFC 7591 §3, initial access token)
+	accessPrefix  = "pp1g_" // lets a client manage its registration (RFC 7592)
+)
+
+// RegistrationToken lets whoever has it register clients that the operator then vouches for.
+type RegistrationToken struct {
+	ID        string
+	Hash      []byte
+	Uses      int64 // that are left
+	CreatedAt time.Time
+	ExpiresAt time.Time
+}
+
+// Registered is a client that registered itself, with what it is told once.
+type Registered struct {
+	Client      *Client
+	Secret      string // empty: none was made
+	AccessToken string // of its registration
+}
+
+func newToken(prefix string) (token string, hash []byte) {
+	b := make([]byte, 32)
+	rand.Read(b) // never fails (crypto/rand)
+	token = prefix + base64.RawURLEncoding.EncodeToString(b)
+	return token, hashToken(token)
+}
+
+func hashToken(token string) []byte {
+	sum := sha256.Sum256([]byte(token))
+	return sum[:]
+}
+
+// NewRegistrationToken makes a token for a number of registrations within a time. It is returned once.
+func (r *Registry) NewRegistrationToken(ctx context.Context, uses int64, ttl time.Duration) (RegistrationToken, string, error) {
+	if uses < 1 || ttl <= 0 {
+		return RegistrationToken{}, "", errors.New("a registration token needs at least one use, and a time to live")
+	}
+	token, hash := newToken(initialPrefix)
+	now := r.cfg.Now()
+	t := RegistrationToken{ID: uuid.Must(uuid.NewV7()).String(), Hash: hash, Uses: uses, CreatedAt: now, ExpiresAt: now.Add(ttl)}
+	return t, token, r.cfg.Store.InsertRegistrationToken(ctx, t)
+}
+
+// RegistrationTokens lists the tokens that can still be used, the oldest first.
+func (r *Registry) RegistrationTokens(ctx context.Context) ([]RegistrationToken, error) {
+	return r.cfg.Store.ListRegistrationTokens(ctx, r.cfg.Now())
+}
+
+// RevokeRegistrationToken ends a token; ErrNotFound.
+func (r *Registry) RevokeRegistrationToken(ctx context.Context, id string) error {
+	return r.cfg.Store.DeleteRegistrationToken(ctx, id)
+}
+
+// RegisterOptions say on whose word a client registers itself.
+type RegisterOptions struct {
+	Token    string // a registration token; empty: openly
+	Verified bool   // the operator vouches for clients that register openly
+}
+
+// Register is a client's own registration (RFC 7591 §3). With a registration token it is verified, and the token is
+// one use poorer. PKCE is demanded of clients without a secret: of others OpenID Connect does not know it.
+//
+// Errors: ErrToken, *FieldError, or the store's.
+func (r *Registry) Register(ctx context.Context, m Metadata, o RegisterOptions) (Registered, error) {
+	rules := ValidateOptions{Trusted: o.Token != ""}
+	hash := hashToken(o.Token)
+	if o.Token != "" {
+		// Asked before anything is fetched: a stranger with a made-up token makes us do nothing.
+		if err := r.cfg.Store.CheckRegistrationToken(ctx, hash, r.cfg.Now()); err != nil {
+			return Registered{}, err
+		}
+	}
+	c := Client{Metadata: m, RequirePKCE: m.TokenEndpointAuthMethod == MethodNone}
+	if rules.Trusted || o.Verified {
+		c.VerifiedAt = r.cfg.Now()
+	}
+	var out Registered
+	out.AccessToken, c.RegistrationHash = newToken(accessPrefix)
+	spend := func(ctx context.Context) error {
+		if o.Token == "" {
+			return nil
+		}
+		return r.cfg.Store.SpendRegistrationToken(ctx, hash, r.cfg.Now())
+	}
+	var err error
+	out.Client, out.Secret, err = r.create(ctx, c, "", rules, audit.ActorAnonymous, spend)
+	return out, err
+}
+
+// Manage finds the client whose registration access token this is (RFC 7592 §2); ErrToken.
+func (r *Registry) Manage(ctx context.Context, id, token string) (*Client, error) {
+	if !strings.HasPrefix(token, accessPrefix) {
+		return nil, ErrToken
+	}
+	c, err := r.read(ctx, id)
+	if errors.Is(err, ErrNotFound) {
+		return nil, ErrToken
+	} else if err != nil {
+		return nil, err
+	}
+	if len(c.RegistrationHash) == 0 || subtle.ConstantTimeCompare(c.RegistrationHash, hashToken(token)) != 1 || !c.Enabled() {
+		return nil, ErrToken
+	}
+	return c, nil
+}
+
+// Replace puts another document in place of the client's, as a whole (RFC 7592 §2.2). The token is looked at once
+// more where the change is made.
+func (r *Registry) Replace(ctx context.Context, id, token string, m Metadata) (updated *Client, shown string, err error) {
+	before, err := r.Manage(ctx, id, token)
+	if err != nil {
+		return nil, "", err
+	}
+	return r.update(ctx, id, func(c *Client) error {
+		if subtle.ConstantTimeCompare(c.RegistrationHash, hashToken(token)) != 1 || !c.Enabled() {
+			return ErrToken
+		}
+		c.Metadata = m
+		c.RequirePKCE = c.RequirePKCE || m.TokenEndpointAuthMethod == MethodNone
+		return nil
+	}, ValidateOptions{Trusted: before.Verified()}, audit.ActorClient)
+}
+
+// Unregister removes a client at its own wish (RFC 7592 §2.3).
+func (r *Registry) Unregister(ctx context.Context, id, token string) error {
+	if _, err := r.Manage(ctx, id, token); err != nil {
+		return err
+	}
+	err := r.remove(ctx, id, audit.ActorClient)
+	if errors.Is(err, ErrNotFound) { // twice at the same moment
+		return ErrToken
+	}
+	return err
+}
+
+// HoldsSecret tells whether a secret is one of the client's that live.
+func (r *Registry) HoldsSecret(c *Client, secret string) bool { return r.matches(c, secret) }
