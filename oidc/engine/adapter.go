@@ -282,9 +282,10 @@ func (a *adapter) GetRefreshTokenSession(ctx context.Context, sig string, _ fosi
 	return w.hydrate(g, &read.Person, scopes, audience), nil
 }
 
-// withinGrace: the newest generation is younger than the grace.
+// withinGrace: the newest generation is younger than the grace. now may be before a step that was taken meanwhile,
+// for it is of when the request began: without a grace no age is young enough.
 func (e *Engine) withinGrace(g *grant.Grant, now time.Time) bool {
-	return now.Sub(g.RotatedAt) < e.cfg.RefreshGrace
+	return e.cfg.RefreshGrace > 0 && now.Sub(g.RotatedAt) < e.cfg.RefreshGrace
 }
 
 // RotateRefreshToken does nothing: Exchange steps the generation when it flushes (H03a).
