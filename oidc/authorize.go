@@ -2,6 +2,8 @@ package oidc
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"io"
 	"net/http"
@@ -33,11 +35,13 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) error {
 	if i := v.Get("i"); i != "" && r.Method == http.MethodGet && !v.Has("client_id") {
 		return p.resume(w, r, i)
 	}
-	q, err := p.prove(r, v)
-	if err != nil {
+	q, bad, err := p.receive(w, r, v, malformed)
+	switch {
+	case errors.Is(err, errTooMany):
+		return p.tooMany(w, r)
+	case err != nil:
 		return p.onPage(w, r, err)
-	}
-	if bad := p.check(q, v, malformed); bad != nil {
+	case bad != nil:
 		return p.sendFault(w, r, q, bad)
 	}
 	session := p.cfg.Sessions.Hash(r)
@@ -49,6 +53,33 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return p.step(w, r, &flow{q: q, logins: read.Logins}, false)
+}
+
+// receive makes a request of what arrived: what it points to is put in its place, then its client and redirect_uri
+// are proven, then all else is checked. A refusal goes to the client; an error to the person.
+func (p *Provider) receive(w http.ResponseWriter, r *http.Request, v url.Values, malformed bool) (*request, *refusal, error) {
+	c, err := p.identify(r, v)
+	if err != nil {
+		return nil, nil, err
+	}
+	whole, refused, err := p.unfold(r, c, v)
+	if err != nil {
+		return nil, nil, err
+	}
+	q, err := prove(c, whole)
+	if err != nil {
+		return nil, nil, err
+	}
+	if refused != nil {
+		// The parameters beside a request object that is refused tell at least where the error goes.
+		for _, check := range checks[:2] {
+			if bad := check(p, r.Context(), q, whole); bad != nil {
+				break
+			}
+		}
+		return q, refused, nil
+	}
+	return q, p.check(r.Context(), q, whole, malformed), nil
 }
 
 // park keeps a POST that came without any cookie of ours. Lax cookies are absent on a cross-site POST, so who
@@ -111,20 +142,24 @@ func (p *Provider) issue(w http.ResponseWriter, r *http.Request, f *flow, l *gra
 		return p.tooMany(w, r)
 	}
 	in := engine.AuthorizeInput{
-		Params: f.q.params, Client: f.q.client, Login: *l, Scopes: f.q.scopes,
-		ClaimsRequest: f.q.params.Get("claims"), Offline: f.q.offline(),
+		Params: f.q.params, Client: f.q.client, Login: *l, Scopes: f.q.scopes, Audience: f.q.resources,
+		ClaimsRequest: f.q.params.Get("claims"), Offline: f.q.offline(), Pushed: f.q.pushed,
+		Device: f.q.device, DeviceExpires: f.q.deadline,
 	}
 	if f.in != nil {
 		in.Interaction = f.in.Hash
 	}
 	var out engine.AuthorizeOutput
 	issue := func(ctx context.Context) (err error) {
+		if f.q.device != nil {
+			return p.approveDevice(ctx, in)
+		}
 		out, err = p.cfg.Engine.Authorize(ctx, in)
 		return err
 	}
 	var err error
 	if approved {
-		in.Consent = remember(l.Consent, f.q, p.cfg.Now())
+		in.Consent = remember(l, f.q, p.cfg.Now())
 		err = p.recorded(r.Context(), audit.ConsentGranted, f, issue)
 	} else {
 		err = issue(r.Context())
@@ -137,6 +172,12 @@ func (p *Provider) issue(w http.ResponseWriter, r *http.Request, f *flow, l *gra
 		return p.refuse(w, r, f, &refusal{refused.Code, refused.Description})
 	case err != nil:
 		return err
+	}
+	if f.q.narrowed && out.Params.Has("access_token") {
+		out.Params.Set("scope", strings.Join(f.q.scopes, " ")) // RFC 6749 §4.2.2: where it is not what was asked for
+	}
+	if state := p.sessionState(w, r, f.q); state != "" {
+		out.Params.Set("session_state", state)
 	}
 	return p.respond(w, r, f.q, out.Params)
 }
@@ -162,20 +203,19 @@ func (p *Provider) again(w http.ResponseWriter, r *http.Request, f *flow) error 
 	return p.step(w, r, f, false)
 }
 
-// refuse ends the interaction, if there is one, and sends the error to the client.
+// refuse ends the interaction and the pushed request, if there are any, and sends the error to the client.
 func (p *Provider) refuse(w http.ResponseWriter, r *http.Request, f *flow, bad *refusal) error {
-	if f.in != nil {
-		if err := p.drop(r.Context(), f); err != nil {
-			return p.onPage(w, r, err)
-		}
+	if err := p.drop(r.Context(), f); err != nil {
+		return p.onPage(w, r, err)
 	}
 	return p.sendError(w, r, f.q, bad)
 }
 
 // sendFault answers a faulty request. RFC 9700 §4.11.2, R11: as long as nobody vouches for the client, a link
-// to us must not carry a stranger who is not signed in on to it; such a fault is shown here.
+// to us must not carry a stranger who is not signed in on to it; such a fault is shown here. prompt=none, which forbids
+// every page, is the one exception.
 func (p *Provider) sendFault(w http.ResponseWriter, r *http.Request, q *request, bad *refusal) error {
-	if q.client.Verified() {
+	if q.client.Verified() || strings.TrimSpace(q.params.Get("prompt")) == "none" {
 		return p.sendError(w, r, q, bad)
 	}
 	read, err := p.readRequest(r.Context(), p.cfg.Sessions.Hash(r), q.client.ID)
@@ -191,13 +231,15 @@ func (p *Provider) sendFault(w http.ResponseWriter, r *http.Request, q *request,
 // sendError answers the client with an error (RFC 6749 §4.1.2.1). The words are ours alone: nothing of what
 // was sent comes back but state (H20).
 func (p *Provider) sendError(w http.ResponseWriter, r *http.Request, q *request, bad *refusal) error {
-	return p.respond(w, r, q, url.Values{"error": {bad.code}, "error_description": {engine.Plain(bad.description)}})
+	return p.respond(w, r, q, url.Values{"error": {bad.code}, "error_description": {client.Plain(bad.description)}})
 }
 
 // respond delivers a response in the request's mode, with state exactly as sent (Core §3.1.2.5) and iss
 // (RFC 9207 §2) in each.
 func (p *Provider) respond(w http.ResponseWriter, r *http.Request, q *request, params url.Values) error {
-	params.Del("state")
+	if q.device != nil {
+		return p.answerDevice(w, r, q, params)
+	}
 	if q.state != "" {
 		params.Set("state", q.state)
 	}
@@ -211,6 +253,20 @@ func (p *Provider) respond(w http.ResponseWriter, r *http.Request, q *request, p
 		return seeOther(w, q.redirect+"#"+params.Encode())
 	}
 	return seeOther(w, withQuery(q.redirect, params))
+}
+
+// sessionState is what the site compares later to know whether somebody else is here (Session Management §2, §3.2): a
+// hash of itself, its origin and the browser's state. Empty for an app, which has no frames.
+func (p *Provider) sessionState(w http.ResponseWriter, r *http.Request, q *request) string {
+	u, err := url.Parse(q.redirect)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" {
+		return ""
+	}
+	var salt [16]byte
+	_, _ = rand.Read(salt[:]) // never fails since Go 1.24
+	salted := encoded(salt[:])
+	sum := sha256.Sum256([]byte(q.client.ID + " " + client.Origin(u) + " " + p.cfg.Sessions.State(w, r) + " " + salted))
+	return encoded(sum[:]) + "." + salted
 }
 
 // withQuery appends parameters to a URI whose own query stays byte for byte (RFC 6749 §3.1.2).

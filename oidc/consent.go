@@ -54,12 +54,18 @@ func (p *Provider) recorded(ctx context.Context, event string, f *flow, act func
 	})
 }
 
-// remember is the consent after this yes: what was agreed to before stays agreed to.
-func remember(before *grant.Consent, q *request, now time.Time) *grant.Consent {
+// remember is the consent after this yes: what was agreed to before stays agreed to. To a client that nobody vouches
+// for a yes counts as long as the login.
+func remember(l *grant.Login, q *request, now time.Time) *grant.Consent {
 	c := &grant.Consent{Scopes: slices.Clone(q.scopes), Claims: slices.Clone(q.names), GrantedAt: now}
-	if before != nil && before.LoginID == "" {
-		c.Scopes = union(before.Scopes, c.Scopes)
-		c.Claims = union(before.Claims, c.Claims)
+	if !q.client.Verified() {
+		c.LoginID = l.ID
+	}
+	for _, before := range l.Consents {
+		if before.LoginID == c.LoginID {
+			c.Scopes = union(before.Scopes, c.Scopes)
+			c.Claims = union(before.Claims, c.Claims)
+		}
 	}
 	return c
 }

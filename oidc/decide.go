@@ -86,8 +86,8 @@ func pick(q *request, f facts) decision {
 		return decision{outcome: toCreate}
 	case q.asks("select_account") && len(live) > 0:
 		return decision{outcome: toChoose}
-	case q.subject != "":
-		return found(live, func(l grant.Login) bool { return l.Person.Sub == q.subject }, toSignIn)
+	case len(q.who) > 0:
+		return found(live, func(l grant.Login) bool { return q.fits(l.Person.Sub) }, toSignIn)
 	case len(live) == 0:
 		return decision{outcome: toSignIn}
 	case len(live) == 1:
@@ -109,7 +109,7 @@ func chosen(q *request, f facts, live []grant.Login) decision {
 	case d.login == nil:
 		// Signed out elsewhere meanwhile (B10): another account must not slip into what was shown to the first.
 		return d
-	case q.subject != "" && d.login.Person.Sub != q.subject:
+	case !q.fits(d.login.Person.Sub):
 		// Core §3.1.2.2: the hinted person is not the one who came.
 		return decision{outcome: toRefuse, login: d.login,
 			refusal: &refusal{"login_required", "Another person signed in than the request asked for."}}
@@ -149,7 +149,11 @@ func mustConsent(q *request, f facts, l *grant.Login) bool {
 	switch {
 	case f.approved && f.chosen == l.ID: // the yes of another account's page is no yes
 		return false
-	case q.asks("consent"):
+	case q.asks("consent"), q.device != nil: // RFC 8628 §5.4: whose device it is shows to the person alone
+		return true
+	case !q.client.Verified() && !q.asks("none"):
+		// Nobody vouches for this client: each sign-in shows who it is. Silently it gets what was allowed in this
+		// very login, and nothing else.
 		return true
 	case q.client.SkipConsent:
 		return false
@@ -158,9 +162,19 @@ func mustConsent(q *request, f facts, l *grant.Login) bool {
 		// app with the same scheme, or any program on a loopback port, would get a code without a word.
 		return true
 	}
-	c := l.Consent
-	return c == nil || c.LoginID != "" && c.LoginID != l.ID ||
-		!covers(c.Scopes, q.scopes) || !covers(c.Claims, q.names)
+	scopes, claims, ever := agreed(q, l)
+	return !ever || !covers(scopes, q.scopes) || !covers(claims, q.names)
+}
+
+// agreed is what the person has allowed the client and what still counts: of a client that nobody vouches for, what
+// was allowed in this login.
+func agreed(q *request, l *grant.Login) (scopes, claims []string, ever bool) {
+	for _, c := range l.Consents {
+		if c.LoginID == l.ID || c.LoginID == "" && q.client.Verified() {
+			scopes, claims, ever = append(scopes, c.Scopes...), append(claims, c.Claims...), true
+		}
+	}
+	return scopes, claims, ever
 }
 
 // covers reports whether have contains all of want.

@@ -17,7 +17,7 @@ func login(name string, change ...func(*grant.Login)) grant.Login {
 		ID:       "login-" + name,
 		Person:   grant.Person{AccountID: name, Sub: "sub-" + name, State: grant.Active, Proven: true, Email: name + "@example.test"},
 		AuthTime: noon.Add(-time.Minute),
-		Consent:  &grant.Consent{Scopes: []string{"openid", "profile"}},
+		Consents: []grant.Consent{{Scopes: []string{"openid", "profile"}}},
 	}
 	for _, c := range change {
 		c(&l)
@@ -28,7 +28,8 @@ func login(name string, change ...func(*grant.Login)) grant.Login {
 func TestDecide(t *testing.T) {
 	hash := []byte("this interaction")
 	served := func(l *grant.Login) { l.Event = hash }
-	stranger := func(l *grant.Login) { l.Consent = nil }
+	stranger := func(l *grant.Login) { l.Consents = nil }
+	here := func(l *grant.Login) { l.Consents[0].LoginID = l.ID }
 	disabled := func(l *grant.Login) { l.Person.State = grant.Disabled }
 	unproven := func(l *grant.Login) { l.Person.Proven = false }
 	alice, bob := login("alice"), login("bob")
@@ -36,6 +37,8 @@ func TestDecide(t *testing.T) {
 		prompt  []string
 		maxAge  int64 // 0 stands for none here; -1 for max_age=0
 		subject string
+		unknown bool // nobody vouches for the client
+		device  []byte
 		hint    string
 		scopes  []string
 		names   []string
@@ -108,11 +111,21 @@ func TestDecide(t *testing.T) {
 		{"Q037 offline_access is asked for", in{scopes: []string{"openid", "offline_access"}, facts: one}, toConsent, "alice", ""},
 		{"a claim by name is asked for", in{names: []string{"phone_number"}, facts: one}, toConsent, "alice", ""},
 		{"a claim by name was agreed to", in{names: []string{"phone_number"}, facts: facts{logins: []grant.Login{login("alice", func(l *grant.Login) {
-			l.Consent.Claims = []string{"phone_number"}
+			l.Consents[0].Claims = []string{"phone_number"}
 		})}}}, toIssue, "alice", ""},
-		{"agreed to in another login only", in{facts: facts{logins: []grant.Login{login("alice", func(l *grant.Login) { l.Consent.LoginID = "other" })}}}, toConsent, "alice", ""},
+		{"agreed to in another login only", in{facts: facts{logins: []grant.Login{login("alice", func(l *grant.Login) { l.Consents[0].LoginID = "other" })}}}, toConsent, "alice", ""},
 		{"the operator's own site", in{skip: true, facts: facts{logins: []grant.Login{login("alice", stranger)}}}, toIssue, "alice", ""},
 		{"the operator's own site, prompt=consent", in{skip: true, prompt: []string{"consent"}, facts: one}, toConsent, "alice", ""},
+
+		{"9700 §4.11 nobody vouches: asked at each sign-in", in{unknown: true, facts: one}, toConsent, "alice", ""},
+		{"9700 §4.11 nobody vouches: the yes of just now", in{unknown: true, facts: yes(after(one, "login-alice"))}, toIssue, "alice", ""},
+		{"9700 §4.11 nobody vouches: a yes for good does not count silently", in{unknown: true, prompt: []string{"none"}, facts: one}, toRefuse, "alice", "consent_required"},
+		{"9700 §4.11 nobody vouches: silently what this login allowed", in{unknown: true, prompt: []string{"none"}, facts: facts{logins: []grant.Login{login("alice", here)}}}, toIssue, "alice", ""},
+		{"9700 §4.11 nobody vouches: silently no more than that", in{unknown: true, prompt: []string{"none"}, scopes: []string{"openid", "email"}, facts: facts{logins: []grant.Login{login("alice", here)}}}, toRefuse, "alice", "consent_required"},
+
+		{"8628 §5.4 a device is always asked about", in{device: []byte{1}, facts: one}, toConsent, "alice", ""},
+		{"8628 §5.4 also for the operator's own client", in{device: []byte{1}, skip: true, facts: one}, toConsent, "alice", ""},
+		{"8628 §5.4 the yes of just now", in{device: []byte{1}, facts: yes(after(one, "login-alice"))}, toIssue, "alice", ""},
 
 		{"8252 §8.6 any program may answer on a loopback port", in{public: "http://127.0.0.1:4711/cb", facts: one}, toConsent, "alice", ""},
 		{"8252 §8.6 any app may claim a scheme", in{public: "com.example.app:/cb", facts: one}, toConsent, "alice", ""},
@@ -123,7 +136,13 @@ func TestDecide(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			q := &request{client: &client.Client{SkipConsent: c.in.skip}, params: url.Values{}, scopes: c.in.scopes, names: c.in.names,
-				prompt: c.in.prompt, subject: c.in.subject, maxAge: c.in.maxAge}
+				prompt: c.in.prompt, maxAge: c.in.maxAge, device: c.in.device}
+			if !c.in.unknown {
+				q.client.VerifiedAt = noon
+			}
+			if c.in.subject != "" {
+				q.who = append(q.who, func(sub string) bool { return sub == c.in.subject })
+			}
 			if q.scopes == nil {
 				q.scopes = []string{"openid", "profile"}
 			}

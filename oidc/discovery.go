@@ -9,16 +9,17 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
+	"github.com/passport-network/passport/oidc/client"
 	"github.com/passport-network/passport/oidc/grant"
-	"github.com/passport-network/passport/pkg/keys"
 )
 
 // scopes that this server gives a meaning to; a client's own ones are between it and its resource servers.
 var scopesSupported = []string{"openid", "profile", "email", "address", "phone", "offline_access"}
 
 // protocolClaims are in our tokens without anybody's asking or agreeing.
-var protocolClaims = []string{"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "at_hash", "sid"}
+var protocolClaims = []string{"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "at_hash", "c_hash", "sid"}
 
 // consentable are the claims about a person: giving one takes the person's yes.
 var consentable = func() map[string]bool {
@@ -44,26 +45,23 @@ func (p *Provider) metadata() map[string]any {
 	for _, scope := range scopesSupported {
 		claims = append(claims, grant.ClaimsOf(scope)...)
 	}
-	types := make([]string, 0, len(responseTypes))
-	for name := range responseTypes {
-		types = append(types, name)
-	}
-	slices.Sort(types)
-	secret := []string{"client_secret_basic", "client_secret_post"}
-	return map[string]any{
-		"issuer":                 p.cfg.Issuer,
-		"authorization_endpoint": at("/authorize"),
-		"token_endpoint":         at("/token"),
-		"userinfo_endpoint":      at("/userinfo"),
-		"jwks_uri":               at("/jwks.json"),
-		"introspection_endpoint": at("/introspect"),
-		"revocation_endpoint":    at("/revoke"),
-		"end_session_endpoint":   at("/end_session"),
+	m := map[string]any{
+		"issuer":                                p.cfg.Issuer,
+		"authorization_endpoint":                at("/authorize"),
+		"token_endpoint":                        at("/token"),
+		"userinfo_endpoint":                     at("/userinfo"),
+		"jwks_uri":                              at("/jwks.json"),
+		"introspection_endpoint":                at("/introspect"),
+		"revocation_endpoint":                   at("/revoke"),
+		"end_session_endpoint":                  at("/end_session"),
+		"check_session_iframe":                  at("/check_session"),
+		"device_authorization_endpoint":         at("/device_authorization"),
+		"pushed_authorization_request_endpoint": at("/par"),
 
-		"response_types_supported":   types,
+		"response_types_supported":   client.ResponseTypes,
 		"response_modes_supported":   responseModes,
-		"grant_types_supported":      []string{"authorization_code", "refresh_token", "client_credentials"},
-		"subject_types_supported":    []string{"public"},
+		"grant_types_supported":      client.GrantTypes,
+		"subject_types_supported":    client.SubjectTypes,
 		"scopes_supported":           scopesSupported,
 		"claim_types_supported":      []string{"normal"},
 		"claims_supported":           claims,
@@ -72,16 +70,39 @@ func (p *Provider) metadata() map[string]any {
 		"ui_locales_supported":       p.cfg.Languages,
 		"claims_parameter_supported": true,
 
-		"id_token_signing_alg_values_supported":          keys.Algs,
-		"token_endpoint_auth_methods_supported":          append(slices.Clone(secret), "none"),
-		"revocation_endpoint_auth_methods_supported":     append(slices.Clone(secret), "none"),
-		"introspection_endpoint_auth_methods_supported":  secret,
-		"code_challenge_methods_supported":               []string{"S256"},
+		"id_token_signing_alg_values_supported":       client.SignedAlgs,
+		"userinfo_signing_alg_values_supported":       client.SignedAlgs,
+		"introspection_signing_alg_values_supported":  client.ServerAlgs,
+		"request_object_signing_alg_values_supported": client.RequestAlgs,
+		"code_challenge_methods_supported":            []string{"S256"},
+
 		"authorization_response_iss_parameter_supported": true,
-		"request_parameter_supported":                    false,
-		"request_uri_parameter_supported":                false,
-		"require_request_uri_registration":               false,
+		"request_parameter_supported":                    true,
+		"request_uri_parameter_supported":                true,
+		"require_request_uri_registration":               true,
+		"require_signed_request_object":                  false,
+		"require_pushed_authorization_requests":          false,
+
+		"frontchannel_logout_supported":         true,
+		"frontchannel_logout_session_supported": true,
+		"backchannel_logout_supported":          true,
+		"backchannel_logout_session_supported":  true,
 	}
+	for _, endpoint := range []string{"token", "revocation", "introspection"} {
+		methods := slices.Clone(client.AuthMethods)
+		if endpoint == "introspection" {
+			methods = slices.DeleteFunc(methods, func(s string) bool { return s == client.MethodNone })
+		}
+		m[endpoint+"_endpoint_auth_methods_supported"] = methods
+		m[endpoint+"_endpoint_auth_signing_alg_values_supported"] = slices.Concat(client.KeyAlgs, client.SecretAlgs)
+	}
+	if len(p.cfg.ACRValues) > 0 {
+		m["acr_values_supported"] = p.cfg.ACRValues
+	}
+	if p.cfg.Registration {
+		m["registration_endpoint"] = at("/connect/register")
+	}
+	return m
 }
 
 // document is a public one, made once: its bytes and their strong validator (RFC 9110 §8.8.3).
@@ -97,10 +118,6 @@ func newDocument(contentType string, value any) (document, error) {
 		return document{}, fmt.Errorf("oidc: encode a document: %w", err)
 	}
 	return document{contentType, body, validator(body)}, nil
-}
-
-func textDocument(text string) document {
-	return document{"text/plain; charset=utf-8", []byte(text), validator([]byte(text))}
 }
 
 func validator(body []byte) string {
@@ -149,7 +166,14 @@ func (p *Provider) changePassword(w http.ResponseWriter, _ *http.Request) error 
 	return seeOther(w, "/account/profile")
 }
 
-// securityTxt: RFC 9116; who it names is the operator's.
+// securityLife is how long a copy of security.txt may be believed (RFC 9116 §2.5.5).
+const securityLife = 30 * 24 * time.Hour
+
+// securityTxt: RFC 9116; whom it names is the operator's.
 func (p *Provider) securityTxt(w http.ResponseWriter, r *http.Request) error {
-	return serve(w, r, p.security, discoveryMaxAge)
+	body := []byte("Contact: " + p.cfg.SecurityContact + "\n" +
+		"Expires: " + p.cfg.Now().Add(securityLife).Truncate(24*time.Hour).Format(time.RFC3339) + "\n" +
+		"Preferred-Languages: " + strings.Join(p.cfg.Languages, ", ") + "\n" +
+		"Canonical: " + p.cfg.Issuer + "/.well-known/security.txt\n")
+	return serve(w, r, document{"text/plain; charset=utf-8", body, validator(body)}, discoveryMaxAge)
 }

@@ -40,6 +40,16 @@ func reply(w http.ResponseWriter, status int, v any) error {
 	return nil
 }
 
+// replyJWT writes an answer that is a JWT.
+func replyJWT(w http.ResponseWriter, kind, jwt string) error {
+	h := w.Header()
+	h.Set("Content-Type", kind)
+	neverStored(h)
+	w.WriteHeader(http.StatusOK)
+	_, _ = w.Write([]byte(jwt)) // whoever asked has left: there is nobody to tell
+	return nil
+}
+
 func neverStored(h http.Header) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("Pragma", "no-cache")
@@ -65,7 +75,7 @@ func fail(w http.ResponseWriter, err error) error {
 	if e.Status == http.StatusMethodNotAllowed {
 		w.Header().Set("Allow", http.MethodPost)
 	}
-	if err := reply(w, e.Status, errorBody{e.Code, engine.Plain(e.Description)}); err != nil {
+	if err := reply(w, e.Status, errorBody{e.Code, client.Plain(e.Description)}); err != nil {
 		return err
 	}
 	if e.Status >= http.StatusInternalServerError {
@@ -104,7 +114,7 @@ func seconds(d time.Duration) int { return max(1, int(math.Ceil(d.Seconds()))) }
 // failBearer answers an error at /userinfo (RFC 6750 §3).
 func failBearer(w http.ResponseWriter, code, description string) error {
 	status := http.StatusUnauthorized
-	header := fmt.Sprintf(`Bearer realm="userinfo", error="%s", error_description="%s"`, code, engine.Plain(description))
+	header := fmt.Sprintf(`Bearer realm="userinfo", error="%s", error_description="%s"`, code, client.Plain(description))
 	switch code {
 	case engine.InvalidRequest:
 		status = http.StatusBadRequest
@@ -113,5 +123,5 @@ func failBearer(w http.ResponseWriter, code, description string) error {
 		header += `, scope="openid"`
 	}
 	w.Header().Set("WWW-Authenticate", header)
-	return reply(w, status, errorBody{code, engine.Plain(description)})
+	return reply(w, status, errorBody{code, client.Plain(description)})
 }

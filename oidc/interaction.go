@@ -20,10 +20,7 @@ import (
 	"github.com/passport-network/passport/pkg/session"
 )
 
-const (
-	interactionLife = 30 * time.Minute
-	interactionKind = "authorize"
-)
+const interactionLife = 30 * time.Minute
 
 // Who may leave rows behind, and how fast (D8): asked in the process, before a row is written.
 var (
@@ -44,6 +41,7 @@ type View struct {
 	UILocales   string
 	Display     string
 	Prompt      []string
+	UserCode    string        // of the device that is to be allowed; empty: it is no device
 	Scopes      []string      // what granting gives: known and allowed ones only
 	Claims      []string      // names asked for by the claims parameter, beyond the scopes'
 	Logins      []grant.Login // live ones of this browser, newest authentication first
@@ -71,7 +69,7 @@ func (p *Provider) View(ctx context.Context, r *http.Request, i string) (*View, 
 	v := &View{
 		ID: i, Interaction: *f.in, Client: f.q.client, ClientName: f.q.client.LocalName(first), ClientHost: f.q.client.Host(),
 		LoginHint: f.q.params.Get("login_hint"), UILocales: locales, Display: f.q.params.Get("display"),
-		Prompt: f.q.prompt, Scopes: f.q.scopes, Claims: f.q.names,
+		Prompt: f.q.prompt, UserCode: f.q.userCode, Scopes: f.q.scopes, Claims: f.q.names,
 		Login: pick(f.q, facts{hash: f.in.Hash, chosen: f.in.LoginID, logins: f.logins}).login,
 	}
 	for _, l := range f.logins {
@@ -170,13 +168,24 @@ func (p *Provider) choose(ctx context.Context, f *flow, loginID string) error {
 	return err
 }
 
-// drop ends an interaction. Whoever does so first answers the client; the second gets ErrNoInteraction.
+// drop ends an interaction and the pushed request behind it, as far as there are any. Whoever does so first answers
+// the client; the second gets ErrNoInteraction.
 func (p *Provider) drop(ctx context.Context, f *flow) error {
-	err := p.cfg.Store.DropInteraction(ctx, f.in.Hash)
-	if errors.Is(err, grant.ErrGone) {
-		return ErrNoInteraction
+	ids := [][]byte{f.q.pushed}
+	if f.in != nil {
+		ids = append(ids, f.in.Hash)
 	}
-	return err
+	for _, id := range ids {
+		if id == nil {
+			continue
+		}
+		if err := p.cfg.Store.DropInteraction(ctx, id); errors.Is(err, grant.ErrGone) {
+			return ErrNoInteraction
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // interaction makes the row of a request, unbound, and the id that its URL will carry.
@@ -185,8 +194,12 @@ func (p *Provider) interaction(q *request) (id string, in grant.Interaction) {
 	_, _ = rand.Read(random[:]) // never fails since Go 1.24
 	id = base64.RawURLEncoding.EncodeToString(random[:])
 	now := p.cfg.Now()
+	kind := grant.KindAuthorize
+	if q.device != nil {
+		kind = grant.KindDevice
+	}
 	return id, grant.Interaction{
-		Hash: InteractionHash(id), Kind: interactionKind, ClientID: q.client.ID, Params: q.params.Encode(),
+		Hash: InteractionHash(id), Kind: kind, ClientID: q.client.ID, Params: q.params.Encode(),
 		CreatedAt: now, ExpiresAt: now.Add(interactionLife),
 	}
 }
@@ -213,7 +226,7 @@ func (p *Provider) readInteraction(ctx context.Context, i string) (*grant.Intera
 		return nil, ErrNoInteraction
 	case err != nil:
 		return nil, err
-	case in.Kind != interactionKind || !p.cfg.Now().Before(in.ExpiresAt):
+	case in.Kind != grant.KindAuthorize && in.Kind != grant.KindDevice, !p.cfg.Now().Before(in.ExpiresAt):
 		return nil, ErrNoInteraction
 	}
 	return &in, nil
@@ -231,12 +244,24 @@ func (p *Provider) restore(r *http.Request, i string, in *grant.Interaction) (*f
 	if err != nil {
 		return nil, err
 	}
-	q, err := p.prove(r, v)
+	c, err := p.identify(r, v)
 	if err != nil {
 		return nil, err
 	}
-	if bad := p.check(q, v, false); bad != nil {
-		return nil, &pageError{http.StatusBadRequest, "error.interaction_gone"}
+	gone := &pageError{http.StatusBadRequest, "error.interaction_gone"}
+	var q *request
+	if in.Kind == grant.KindDevice {
+		if q = p.deviceRequest(r.Context(), c, v); q == nil {
+			return nil, gone
+		}
+	} else {
+		if q, err = prove(c, v); err != nil {
+			return nil, err
+		}
+		if bad := p.check(r.Context(), q, v, false); bad != nil {
+			return nil, gone
+		}
+		q.pushed = decoded(v.Get(pushedParam))
 	}
 	read, err := p.readRequest(r.Context(), p.cfg.Sessions.Hash(r), q.client.ID)
 	if err != nil {

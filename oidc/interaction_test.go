@@ -158,7 +158,7 @@ func TestInteraction(t *testing.T) {
 			other.get(t, "/authorize?i="+strings.Repeat("x", 43)).errorPage(400, "error.interaction_gone")
 			other.get(t, "/authorize?i=x").errorPage(400, "error.interaction_gone")
 		})
-		t.Run("B02 B06 another browser with the same i", func(t *testing.T) {
+		t.Run("B2 B6 another browser with the same i", func(t *testing.T) {
 			mallory := w.browser()
 			i := mallory.authorize(t, to(site)).page("/login")
 			victim := w.browser()
@@ -324,7 +324,7 @@ func TestInteraction(t *testing.T) {
 				}
 			}
 		})
-		t.Run("D08 a known person's rows are bounded", func(t *testing.T) {
+		t.Run("D8 a known person's rows are bounded", func(t *testing.T) {
 			crowd, frank := w.client(func(c *client.Client) { c.SkipConsent = true }), w.person("frank")
 			b := w.browser()
 			b.signIn(t, frank, "")
@@ -345,7 +345,7 @@ func TestInteraction(t *testing.T) {
 			b.signIn(t, alice, "")
 			b.authorize(t, to(crowd)).code() // another person's are her own
 		})
-		t.Run("D08 strangers' rows are bounded", func(t *testing.T) {
+		t.Run("D8 strangers' rows are bounded", func(t *testing.T) {
 			crowd := w.client(nil)
 			limited := 0
 			for range 200 {

@@ -13,6 +13,7 @@ import (
 	"github.com/passport-network/passport/pkg/audit"
 	"github.com/passport-network/passport/pkg/keys"
 	"github.com/passport-network/passport/pkg/limit"
+	"github.com/passport-network/passport/pkg/outbound"
 	"github.com/passport-network/passport/pkg/session"
 )
 
@@ -27,7 +28,8 @@ type Config struct {
 	Clients  *client.Registry
 	Keys     *keys.Ring
 	Sessions *session.Manager
-	Limits   *limit.Limiter // nil: nobody is limited
+	Outbound *outbound.Client // fetches request objects; nil: none is fetched
+	Limits   *limit.Limiter   // nil: nobody is limited
 	Now      func() time.Time
 	Audit    audit.Log // nil: nothing is recorded
 	Pages    Pages
@@ -36,8 +38,13 @@ type Config struct {
 	ClientIP func(r *http.Request) netip.Addr
 	// Languages of our pages, as BCP 47 tags. Default: en, es.
 	Languages []string
-	// SecurityTxt is served at /.well-known/security.txt (RFC 9116); empty: there is none.
-	SecurityTxt string
+	// ACRValues are the classes of sign-in that there are (OpenID Connect Core §2, acr).
+	ACRValues []string
+	// Registration tells that clients can register themselves (package oidc/registration).
+	Registration bool
+	// SecurityContact is a URI at which to report a hole, for /.well-known/security.txt (RFC 9116); empty: there is no
+	// such file.
+	SecurityContact string
 }
 
 // Pages are what the protocol has to show; pkg/web fills them.
@@ -85,11 +92,11 @@ type Route struct {
 type Provider struct {
 	cfg       Config
 	discovery document
-	security  document
 	network   *limit.Bucket // interactions a network may begin
 	browser   *limit.Bucket // interactions a browser may begin
 	grants    *limit.Bucket // grants of a person
 	endpoints *limit.Bucket // requests of a network at the JSON endpoints
+	objects   objects
 }
 
 // New refuses a Config that lacks a part.
@@ -119,7 +126,6 @@ func New(cfg Config) (*Provider, error) {
 		grants:    limit.NewBucket(grantAccount, cfg.Now),
 		endpoints: limit.NewBucket(limit.Endpoint, cfg.Now),
 	}
-	p.security = textDocument(cfg.SecurityTxt)
 	if p.discovery, err = newDocument("application/json", p.metadata()); err != nil {
 		return nil, err
 	}

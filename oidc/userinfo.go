@@ -49,7 +49,19 @@ func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) error {
 		// Only the token names the client: what the shell allowed for any client's origin is taken back.
 		w.Header().Del("Access-Control-Allow-Origin")
 	}
-	return reply(w, http.StatusOK, userClaims(read))
+	claims := userClaims(read)
+	claims["sub"] = p.cfg.Clients.Subject(c, read.Person.Sub)
+	alg := c.Metadata.UserinfoSignedResponseAlg
+	if alg == "" {
+		return reply(w, http.StatusOK, claims)
+	}
+	// OpenID Connect Core §5.3.2: what the client registered decides, whatever it says that it accepts.
+	claims["iss"], claims["aud"] = p.cfg.Issuer, c.ID
+	signed, err := p.cfg.Clients.Sign(c, alg, claims, "JWT")
+	if err != nil {
+		return fail(w, err)
+	}
+	return replyJWT(w, "application/jwt", signed)
 }
 
 // bearer finds the access token: in the header or in the body of a POST (RFC 6750 §2.1, §2.2), never in the URL
@@ -88,8 +100,8 @@ func bearer(w http.ResponseWriter, r *http.Request) (string, error) {
 	return raw, nil
 }
 
-// userClaims are sub, what the token's scopes ask for, and what the claims parameter asked for by name
-// (OpenID Connect Core §5.4, §5.5).
+// userClaims are what the token's scopes ask for, and what the claims parameter asked for by name (OpenID Connect
+// Core §5.4, §5.5).
 func userClaims(read grant.TokenRead) map[string]any {
 	all := read.Person.StandardClaims()
 	var names []string
@@ -104,7 +116,7 @@ func userClaims(read grant.TokenRead) map[string]any {
 			names = append(names, name)
 		}
 	}
-	out := map[string]any{"sub": read.Person.Sub}
+	out := map[string]any{}
 	for _, name := range names {
 		if v, ok := all[name]; ok {
 			out[name] = v

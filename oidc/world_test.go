@@ -109,7 +109,7 @@ func newWorld(t *testing.T, dsn string) *world {
 				fmt.Fprintf(rw, "form_post %s %s", action, params.Encode())
 			},
 		},
-		SecurityTxt: "Contact: mailto:security@example.test\n",
+		SecurityContact: "mailto:security@example.test", ACRValues: []string{"1"}, Registration: true,
 	})
 	w.must(err)
 	w.server = httptest.NewServer(w.handler())
@@ -159,7 +159,8 @@ func (w *world) handler() http.Handler {
 		return p.ContinueAs(rw, r, i, login)
 	})
 	page("/test/end", func(rw http.ResponseWriter, r *http.Request, _ string) error {
-		return w.sessions.EndBrowser(r.Context(), rw, r)
+		_, err := w.sessions.EndBrowser(r.Context(), rw, r)
+		return err
 	})
 	page("/test/continue", p.Continue)
 	page("/test/approve", func(rw http.ResponseWriter, r *http.Request, i string) error {
@@ -366,6 +367,20 @@ func (a answer) response() url.Values {
 	v, err := url.ParseQuery(query)
 	if a.status != http.StatusSeeOther || base != redirect || err != nil {
 		a.t.Fatalf("%d to %q (%s), not to the client", a.status, a.location, a.body)
+	}
+	if got := v["iss"]; len(got) != 1 || got[0] != issuer {
+		a.t.Errorf("R9: iss is %q", got)
+	}
+	return v
+}
+
+// fragment is response for an answer in the fragment.
+func (a answer) fragment() url.Values {
+	a.t.Helper()
+	base, fragment, _ := strings.Cut(a.location, "#")
+	v, err := url.ParseQuery(fragment)
+	if a.status != http.StatusSeeOther || base != redirect || err != nil {
+		a.t.Fatalf("%d to %q (%s), not to the client in a fragment", a.status, a.location, a.body)
 	}
 	if got := v["iss"]; len(got) != 1 || got[0] != issuer {
 		a.t.Errorf("R9: iss is %q", got)

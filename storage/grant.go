@@ -167,19 +167,17 @@ func (s *Store) ReadRequest(ctx context.Context, session []byte, clientID string
 		if !id.Valid {
 			continue
 		}
-		var consent *grant.Consent
+		// The rows of one login follow each other: what it allowed by itself comes after what is remembered.
+		n := len(req.Logins) - 1
+		if n < 0 || req.Logins[n].ID != id.String {
+			l.ID, l.AuthTime, l.AMR, l.ACR = id.String, authTime.Time, words(amr.String), acr.String
+			req.Logins = append(req.Logins, l)
+			n++
+		}
 		if consentLogin.Valid {
-			consent = &grant.Consent{LoginID: consentLogin.String, Scopes: words(scopes.String), Claims: words(claims.String), GrantedAt: granted.Time}
+			req.Logins[n].Consents = append(req.Logins[n].Consents, grant.Consent{LoginID: consentLogin.String,
+				Scopes: words(scopes.String), Claims: words(claims.String), GrantedAt: granted.Time})
 		}
-		// The rows of one login follow each other: what it allowed by itself is added to what is remembered.
-		if n := len(req.Logins); n > 0 && req.Logins[n-1].ID == id.String {
-			first := req.Logins[n-1].Consent
-			first.Scopes = append(first.Scopes, consent.Scopes...)
-			first.Claims = append(first.Claims, consent.Claims...)
-			continue
-		}
-		l.ID, l.AuthTime, l.AMR, l.ACR, l.Consent = id.String, authTime.Time, words(amr.String), acr.String, consent
-		req.Logins = append(req.Logins, l)
 	}
 	if err := rows.Err(); err != nil {
 		return grant.Request{}, fmt.Errorf("read who is signed in: %w", err)

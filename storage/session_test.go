@@ -314,7 +314,8 @@ func TestSignInWhileEnding(t *testing.T) {
 				case 0:
 					return d.EndAll(t.Context(), "alice", "")
 				case 1:
-					return d.EndBrowser(t.Context(), httptest.NewRecorder(), r)
+					_, err := d.EndBrowser(t.Context(), httptest.NewRecorder(), r)
+					return err
 				}
 				_, err := d.SignIn(t.Context(), httptest.NewRecorder(), r, session.SignIn{AccountID: []string{"alice", "bob"}[i%2]})
 				return err
@@ -430,7 +431,7 @@ func TestEndBrowser(t *testing.T) {
 		kept := *b.jar["__Host-sid"]
 		for range 2 { // again: no error
 			b.do(func(w http.ResponseWriter, r *http.Request) {
-				if err := d.EndBrowser(t.Context(), w, r); err != nil {
+				if _, err := d.EndBrowser(t.Context(), w, r); err != nil {
 					t.Fatal(err)
 				}
 			})

@@ -26,6 +26,8 @@ type Site struct {
 	Host   string // where the answer goes, or its home: what a person can check
 	Policy string // its privacy policy, or empty
 	Terms  string // its terms, or empty
+	Logo   string // where its picture is, on this server; or empty
+	Known  bool   // the operator vouches for who it is
 }
 
 // Login asks for the address and the password.
@@ -51,7 +53,38 @@ type Consent struct {
 	Site   *Site
 	Person Person
 	Items  []Item
+	Device string // the code that a device shows; empty: it is no device
 }
+
+// Device asks for the code that a device shows.
+type Device struct {
+	Base
+	Code string
+}
+
+// Start is the door to a site from our side.
+type Start struct {
+	Base
+	Site *Site
+	ID   string // the client's, as it stands in the address
+	To   string // the page of the site that is asked for, or empty
+}
+
+// LoggedOut says that somebody is signed out, and how far each site has been told.
+type LoggedOut struct {
+	Base
+	Sites  []Told
+	Frames []string     // addresses that sign out at a site when they are opened
+	To     template.URL // where the browser goes when they are; checked at registration
+	Back   string       // whose place that is
+	Again  string       // where to look once more; empty: nothing changes any more
+}
+
+// Told is a site and how far it has been told: Key is a message key.
+type Told struct{ Name, Host, Key string }
+
+// Script is the address of the page's script.
+func (*LoggedOut) Script() string { return assetPath("loggedout.js") }
 
 // Item is one thing that the site gets: Key says what, Value is the person's own, if it fits a line.
 type Item struct{ Key, Value string }
@@ -166,19 +199,22 @@ type Line struct {
 	Href string // only a path of ours
 }
 
-func (*Login) Name() string    { return "login" }
-func (*Accounts) Name() string { return "accounts" }
-func (*Consent) Name() string  { return "consent" }
-func (*Register) Name() string { return "register" }
-func (*Terms) Name() string    { return "terms" }
-func (*Waiting) Name() string  { return "waiting" }
-func (*Confirm) Name() string  { return "confirm" }
-func (*Cancel) Name() string   { return "cancel" }
-func (*Notice) Name() string   { return "notice" }
-func (*Logout) Name() string   { return "logout" }
-func (*Error) Name() string    { return "error" }
-func (*FormPost) Name() string { return "form_post" }
-func (*Home) Name() string     { return "home" }
-func (*Profile) Name() string  { return "profile" }
-func (*Inbox) Name() string    { return "inbox" }
-func (*Letter) Name() string   { return "letter" }
+func (*Login) Name() string     { return "login" }
+func (*Accounts) Name() string  { return "accounts" }
+func (*Consent) Name() string   { return "consent" }
+func (*Register) Name() string  { return "register" }
+func (*Terms) Name() string     { return "terms" }
+func (*Waiting) Name() string   { return "waiting" }
+func (*Confirm) Name() string   { return "confirm" }
+func (*Cancel) Name() string    { return "cancel" }
+func (*Notice) Name() string    { return "notice" }
+func (*Logout) Name() string    { return "logout" }
+func (*LoggedOut) Name() string { return "loggedout" }
+func (*Device) Name() string    { return "device" }
+func (*Start) Name() string     { return "start" }
+func (*Error) Name() string     { return "error" }
+func (*FormPost) Name() string  { return "form_post" }
+func (*Home) Name() string      { return "home" }
+func (*Profile) Name() string   { return "profile" }
+func (*Inbox) Name() string     { return "inbox" }
+func (*Letter) Name() string    { return "letter" }

@@ -13,6 +13,7 @@ import (
 	"github.com/passport-network/passport/oidc/client"
 	"github.com/passport-network/passport/oidc/engine"
 	"github.com/passport-network/passport/oidc/logout"
+	"github.com/passport-network/passport/oidc/registration"
 	"github.com/passport-network/passport/pkg/account"
 	"github.com/passport-network/passport/pkg/clock"
 	"github.com/passport-network/passport/pkg/config"
@@ -89,16 +90,22 @@ func newApp(ctx context.Context, cfg *config.Config, logger *slog.Logger) (_ *ap
 	a.clients = client.NewRegistry(client.Config{
 		Store: a.store, Now: now, Issuer: cfg.Issuer, Keys: a.ring, Outbound: a.outbound, Audit: a.store, Logger: logger,
 	})
+	a.outbox = outbox.New(outbox.Config{
+		Store: a.store, Sealer: a.sealer, Now: now, Logger: logger, Count: a.metrics.job,
+	})
+	notifier, err := logout.NewNotifier(logout.NotifierConfig{
+		Issuer: cfg.Issuer, Store: a.store, Clients: a.clients, Outbound: a.outbound, Queue: a.outbox, Now: now,
+	})
+	if err != nil {
+		return nil, err
+	}
 	if a.sessions, err = session.New(session.Config{
-		Store: a.store, Issuer: cfg.Issuer, Now: now, Lifetime: cfg.SessionLifetime,
+		Store: a.store, Issuer: cfg.Issuer, Now: now, Lifetime: cfg.SessionLifetime, Ended: notifier.Ended,
 	}); err != nil {
 		return nil, err
 	}
 	a.limits = limit.New(limit.Config{
 		Store: a.store, Exempt: cfg.LimitExempt, HashKey: a.ring.Secret(keys.SecretClient), Now: now,
-	})
-	a.outbox = outbox.New(outbox.Config{
-		Store: a.store, Sealer: a.sealer, Now: now, Logger: logger, Count: a.metrics.job,
 	})
 	if a.mailer, err = mail.New(mail.Config{
 		From: cfg.MailFrom, Issuer: cfg.Issuer, Brand: cfg.Brand, SMTP: cfg.SMTPURL, CAFile: cfg.OutboundCAFile,
@@ -130,7 +137,8 @@ func (a *app) handler() (http.Handler, error) {
 	}
 	provider, err := oidc.New(oidc.Config{
 		Issuer: cfg.Issuer, Engine: flows, Store: a.store, Clients: a.clients, Keys: a.ring, Sessions: a.sessions,
-		Limits: a.limits, Now: now, Audit: a.store, Pages: pages.OIDC(), ClientIP: web.ClientIP,
+		Outbound: a.outbound, Limits: a.limits, Now: now, Audit: a.store, Pages: pages.OIDC(), ClientIP: web.ClientIP,
+		ACRValues: []string{signin.ACRPassword}, Registration: cfg.Registration != "off", SecurityContact: cfg.SecurityContact,
 	})
 	if err != nil {
 		return nil, err
@@ -143,7 +151,8 @@ func (a *app) handler() (http.Handler, error) {
 		return nil, err
 	}
 	in, err := signin.New(signin.Config{
-		TwoPages: cfg.SignInPages == "two", Pages: pages, OIDC: provider, Logout: leaving, Accounts: a.accounts, Sessions: a.sessions, Sealer: a.sealer, Now: now,
+		TwoPages: cfg.SignInPages == "two", Pages: pages, OIDC: provider, Clients: a.clients, Logout: leaving,
+		Accounts: a.accounts, Sessions: a.sessions, Sealer: a.sealer, Now: now,
 	})
 	if err != nil {
 		return nil, err
@@ -156,6 +165,15 @@ func (a *app) handler() (http.Handler, error) {
 		Issuer: cfg.Issuer, Pages: pages, OIDC: provider, Logout: leaving, Routes: append(in.Routes(), mine.Routes()...),
 		TrustedProxies: cfg.TrustedProxies, Logger: a.logger, Observe: a.metrics.request, Now: now,
 		Clients: a.clients,
+	}
+	if cfg.Registration != "off" {
+		site.Registration, err = registration.New(registration.Config{
+			Issuer: cfg.Issuer, Clients: a.clients, Open: cfg.Registration == "open", Verified: cfg.RegistrationTrust == "verified",
+			Limits: a.limits, ClientIP: web.ClientIP,
+		})
+		if err != nil {
+			return nil, err
+		}
 	}
 	if cfg.Dev {
 		site.Inbox = a.mailer.Inbox()

@@ -114,3 +114,17 @@ func sortedWords(s string) string {
 	slices.Sort(list)
 	return strings.Join(list, " ")
 }
+
+// IDTokenAlg is the algorithm of the client's ID tokens and of its logout tokens (OpenID Connect Registration §2).
+func (c *Client) IDTokenAlg() string {
+	if alg := c.Metadata.IDTokenSignedResponseAlg; alg != "" {
+		return alg
+	}
+	return "RS256"
+}
+
+// KnowsSessions tells whether the client asked for session ids: its ID tokens then have them (Front-Channel Logout §3,
+// Back-Channel Logout §2.1).
+func (c *Client) KnowsSessions() bool {
+	return c.Metadata.BackchannelLogoutSessionRequired || c.Metadata.FrontchannelLogoutSessionRequired
+}

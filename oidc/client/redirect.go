@@ -81,16 +81,18 @@ func (c *Client) origins() []string {
 		if err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || c.Native()) {
 			continue
 		}
-		host := u.Host
-		// Browsers leave the scheme's own port out (RFC 6454 §6.2).
-		if u.Scheme == "https" {
-			host = strings.TrimSuffix(host, ":443")
-		} else {
-			host = strings.TrimSuffix(host, ":80")
-		}
-		if o := u.Scheme + "://" + host; !slices.Contains(list, o) {
+		if o := Origin(u); !slices.Contains(list, o) {
 			list = append(list, o)
 		}
 	}
 	return list
+}
+
+// Origin is the origin of an http or https URL as browsers write it: without the scheme's own port (RFC 6454 §6.2).
+func Origin(u *url.URL) string {
+	own := ":80"
+	if u.Scheme == "https" {
+		own = ":443"
+	}
+	return u.Scheme + "://" + strings.TrimSuffix(u.Host, own)
 }

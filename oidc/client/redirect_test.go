@@ -11,7 +11,7 @@ func with(applicationType string, redirects ...string) *client.Client {
 	return &client.Client{ID: "c", Metadata: client.Metadata{ApplicationType: applicationType, RedirectURIs: redirects}}
 }
 
-func TestR01RedirectExact(t *testing.T) {
+func TestR1RedirectExact(t *testing.T) {
 	hostile := []string{
 		"https://app.test/cb/", "https://app.test/cb/../x", "https://app.test/cb/..;/x", "https://app.test/cb/%2e%2e/x",
 		"https://app.test/cb/%252e%252e/x", `https://app.test/cb\..\x`, "https://APP.test/cb", "HTTPS://app.test/cb",

@@ -360,7 +360,7 @@ func TestTranslated(t *testing.T) {
 		}
 	})
 	t.Run("H20f characters", func(t *testing.T) {
-		if got := Plain("a\"b\\c\nd\x00é~!"); got != "abcd~!" {
+		if got := client.Plain("a\"b\\c\nd\x00é~!"); got != "abcd~!" {
 			t.Errorf("%q", got)
 		}
 	})

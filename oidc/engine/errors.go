@@ -3,9 +3,10 @@ package engine
 import (
 	"errors"
 	"net/http"
-	"strings"
 
 	"github.com/ory/fosite"
+
+	"github.com/passport-network/passport/oidc/client"
 )
 
 // The error codes that leave this server at its JSON endpoints (RFC 6749 §5.2, RFC 6750 §3.1, RFC 7009 §2.2.1,
@@ -56,7 +57,7 @@ func Refuse(code, description string) *Error {
 	case Unavailable:
 		status = http.StatusServiceUnavailable
 	}
-	return &Error{Code: code, Description: Plain(description), Status: status}
+	return &Error{Code: code, Description: client.Plain(description), Status: status}
 }
 
 // Failed is the Error of a database that did not answer: the client may try again.
@@ -64,17 +65,6 @@ func Failed(cause error) *Error {
 	e := Refuse(Unavailable, "Please try again in a moment.")
 	e.Cause = cause
 	return e
-}
-
-// Plain drops every character that an error_description must not have: only %x20-21 / %x23-5B / %x5D-7E
-// stay (RFC 6749 §5.2).
-func Plain(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < 0x20 || r > 0x7e || r == '"' || r == '\\' {
-			return -1
-		}
-		return r
-	}, s)
 }
 
 // descriptions are our own words for fosite's errors: its hints repeat what the client sent (H20f).

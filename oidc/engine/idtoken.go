@@ -14,7 +14,6 @@ import (
 	"github.com/ory/fosite"
 	"github.com/ory/fosite/handler/openid"
 
-	"github.com/passport-network/passport/oidc/client"
 	"github.com/passport-network/passport/oidc/grant"
 )
 
@@ -29,7 +28,7 @@ var _ openid.OpenIDConnectTokenStrategy = (*idTokens)(nil)
 func (t *idTokens) GenerateIDToken(ctx context.Context, _ time.Duration, _ fosite.Requester) (string, error) {
 	w := workOf(ctx)
 	g, person := w.mine()
-	alg := signedWith(w.client)
+	alg := w.client.IDTokenAlg()
 	claims := requested(g, person)
 	if slices.Equal(w.responses, []string{"id_token"}) {
 		// §5.4: there will be no access token to ask /userinfo with.
@@ -61,8 +60,7 @@ func (t *idTokens) GenerateIDToken(ctx context.Context, _ time.Duration, _ fosit
 	if nonce != "" {
 		claims["nonce"] = nonce
 	}
-	m := &w.client.Metadata
-	if g.SID != "" && (m.BackchannelLogoutSessionRequired || m.FrontchannelLogoutSessionRequired) {
+	if g.SID != "" && w.client.KnowsSessions() {
 		claims["sid"] = g.SID
 	}
 	signed, err := t.engine.cfg.Clients.Sign(w.client, alg, claims, "JWT")
@@ -70,14 +68,6 @@ func (t *idTokens) GenerateIDToken(ctx context.Context, _ time.Duration, _ fosit
 		return "", fmt.Errorf("sign an ID token: %w", err)
 	}
 	return signed, nil
-}
-
-// signedWith is the algorithm of the client's ID tokens (OpenID Connect Registration §2).
-func signedWith(c *client.Client) string {
-	if alg := c.Metadata.IDTokenSignedResponseAlg; alg != "" {
-		return alg
-	}
-	return "RS256"
 }
 
 // scoped adds the person's claims that the scopes ask for.

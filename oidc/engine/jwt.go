@@ -52,7 +52,7 @@ func (e *Engine) jwtAccess(ctx context.Context, w *work, scopes, audience []stri
 			claims["amr"] = g.AMR
 		}
 	}
-	alg := signedWith(w.client)
+	alg := w.client.IDTokenAlg()
 	if strings.HasPrefix(alg, "HS") { // a resource server does not have the client's secret
 		alg = "RS256"
 	}

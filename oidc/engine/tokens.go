@@ -44,6 +44,12 @@ func random(prefix string) (string, error) {
 	return prefix + base64.RawURLEncoding.EncodeToString(b), nil
 }
 
+// NewDeviceCode draws a device code (RFC 8628 §3.2) and gives the SHA-256 that its row has.
+func (e *Engine) NewDeviceCode() (code string, sig []byte, err error) {
+	code, err = random(devicePrefix)
+	return code, hashOf(devicePrefix, code), err
+}
+
 // hashOf is the SHA-256 of a code or access token with this prefix; nil when raw cannot be one.
 func hashOf(prefix, raw string) []byte {
 	body, ok := strings.CutPrefix(raw, prefix)

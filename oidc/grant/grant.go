@@ -37,8 +37,8 @@ type Login struct {
 	AuthTime time.Time // of the active authentication, whole seconds
 	AMR      []string  // RFC 8176
 	ACR      string
-	Event    []byte   // InteractionHash of the interaction that the last authentication served; nil: none
-	Consent  *Consent // what this account allowed the client that was asked for; nil: nothing
+	Event    []byte    // InteractionHash of the interaction that the last authentication served; nil: none
+	Consents []Consent // what this account allowed the client that was asked for: for good, and in this login
 }
 
 // Consent is what an account has allowed a client, remembered.

@@ -2,6 +2,7 @@ package logout
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -59,9 +60,9 @@ func (l *Logout) Confirm(w http.ResponseWriter, r *http.Request, i string) error
 	}
 	var err error
 	if q.Login != "" {
-		err = l.endLogin(w, r, q.Login)
+		q.Ended, err = l.endLogin(w, r, q.Login)
 	} else {
-		err = l.cfg.Sessions.EndBrowser(r.Context(), w, r)
+		q.Ended, err = l.cfg.Sessions.EndBrowser(r.Context(), w, r)
 	}
 	if err != nil {
 		return err
@@ -82,10 +83,12 @@ func (l *Logout) end(w http.ResponseWriter, r *http.Request, q request) error {
 	}
 	// One login may be over before its browser is.
 	read.Logins = slices.DeleteFunc(read.Logins, func(g grant.Login) bool { return !l.cfg.Sessions.Live(g.AuthTime, now) })
-	mine, same := l.find(read.Logins, q)
+	mine, same, err := l.find(r.Context(), read.Logins, q)
 	switch {
+	case err != nil:
+		return err
 	case q.Proven && mine != nil && same:
-		if err := l.endLogin(w, r, mine.ID); err != nil {
+		if q.Ended, err = l.endLogin(w, r, mine.ID); err != nil {
 			return err
 		}
 		return l.leave(w, r, q)
@@ -111,28 +114,33 @@ func (l *Logout) end(w http.ResponseWriter, r *http.Request, q request) error {
 
 // endLogin ends a login of this browser. One that has ended since it was read (in another tab, by the same button
 // pressed twice) is what was asked for.
-func (l *Logout) endLogin(w http.ResponseWriter, r *http.Request, id string) error {
-	err := l.cfg.Sessions.EndLogin(r.Context(), w, r, id)
+func (l *Logout) endLogin(w http.ResponseWriter, r *http.Request, id string) (ended []string, err error) {
+	err = l.cfg.Sessions.EndLogin(r.Context(), w, r, id)
 	if errors.Is(err, session.ErrNoLogin) {
-		return nil
+		return nil, nil
 	}
-	return err
+	return []string{id}, err
 }
 
 // find is the login here of the hinted person; same tells that it is the very session of the hint too.
-func (l *Logout) find(logins []grant.Login, q request) (mine *grant.Login, same bool) {
+func (l *Logout) find(ctx context.Context, logins []grant.Login, q request) (mine *grant.Login, same bool, err error) {
 	if q.Sub == "" {
-		return nil, false
+		return nil, false, nil
+	}
+	c, err := l.client(ctx, q.Client)
+	if err != nil || c == nil {
+		return nil, false, err
 	}
 	for i := range logins {
-		if logins[i].Person.Sub == q.Sub {
-			return &logins[i], q.SID == "" || q.SID == l.cfg.SID(logins[i].ID, q.Client)
+		if l.cfg.Clients.Subject(c, logins[i].Person.Sub) == q.Sub {
+			return &logins[i], q.SID == "" || q.SID == l.cfg.SID(logins[i].ID, q.Client), nil
 		}
 	}
-	return nil, false
+	return nil, false, nil
 }
 
-// leave goes to the site, with state exactly as sent and nothing else (§3), or says that it is done.
+// leave goes to the site, with state exactly as sent and nothing else (§3). First it goes to our own page where there
+// is something to do or to say: frames to be opened, or no site to go to.
 func (l *Logout) leave(w http.ResponseWriter, r *http.Request, q request) error {
 	w.Header().Set("Cache-Control", "no-store")
 	c, err := l.client(r.Context(), q.Client)
@@ -140,15 +148,21 @@ func (l *Logout) leave(w http.ResponseWriter, r *http.Request, q request) error 
 		return err
 	}
 	// Asked again: the token that carried it may be half an hour old.
-	if c != nil && q.Redirect != "" && c.MatchPostLogout(q.Redirect) {
-		return seeOther(w, withState(q.Redirect, q.State))
+	if c == nil || !c.MatchPostLogout(q.Redirect) {
+		q.Redirect, q.State = "", ""
 	}
-	view, err := l.view(r, q)
+	sites, err := l.sites(r.Context(), q.Ended)
 	if err != nil {
 		return err
 	}
-	l.cfg.Pages.LoggedOut(w, r, view)
-	return nil
+	if q.Redirect != "" && !framed(sites) {
+		return seeOther(w, withState(q.Redirect, q.State))
+	}
+	// The report is for the browser that signed out: it tells where somebody was signed in.
+	return seeOther(w, donePath+"?i="+l.seal(request{
+		Client: q.Client, Redirect: q.Redirect, State: q.State, Locales: q.Locales, Ended: q.Ended,
+		Browser: l.cfg.Sessions.Flow(w, r), Expires: l.cfg.Now().Add(doneLife).Unix(),
+	}))
 }
 
 func (l *Logout) view(r *http.Request, q request) (View, error) {

@@ -13,7 +13,7 @@ import (
 // Config is what a Logout is made of.
 type Config struct {
 	Issuer   string
-	Store    Store // grant.Store
+	Store    Store
 	Clients  *client.Registry
 	Keys     *keys.Ring
 	Sessions *session.Manager
@@ -29,17 +29,17 @@ type Pages struct {
 	Error func(w http.ResponseWriter, r *http.Request, status int, key string)
 	// Confirm asks whether to sign out: a form that posts v.I as "i" to /logout.
 	Confirm func(w http.ResponseWriter, r *http.Request, v View)
-	// LoggedOut says that it is done.
-	LoggedOut func(w http.ResponseWriter, r *http.Request, v View)
+	// Done says that it is done, and opens v.Frames: its policy must allow just these.
+	Done func(w http.ResponseWriter, r *http.Request, v Report)
 }
 
-// View is what the two pages may show.
+// View is what the question may show.
 type View struct {
-	I          string // Confirm: goes into the form, and comes back to (*Logout).Confirm
+	I          string // goes into the form, and comes back to (*Logout).Confirm
 	ClientName string // the site that asked; empty: none is known
 	ClientHost string
 	UILocales  string
-	Email      string // Confirm: the one account that will be signed out; empty: all of this browser
+	Email      string // the one account that will be signed out; empty: all of this browser
 }
 
 // Route is one endpoint of this room. It may end in a redirect to a site: no form-action.
@@ -59,7 +59,7 @@ func New(cfg Config) (*Logout, error) {
 	case cfg.Issuer == "", cfg.Store == nil, cfg.Clients == nil, cfg.Keys == nil, cfg.Sessions == nil,
 		cfg.SID == nil, cfg.Now == nil:
 		return nil, errors.New("logout: Issuer, Store, Clients, Keys, Sessions, SID and Now are needed")
-	case cfg.Pages.Error == nil, cfg.Pages.Confirm == nil, cfg.Pages.LoggedOut == nil:
+	case cfg.Pages.Error == nil, cfg.Pages.Confirm == nil, cfg.Pages.Done == nil:
 		return nil, errors.New("logout: all Pages are needed")
 	}
 	return &Logout{cfg: cfg}, nil
@@ -67,6 +67,9 @@ func New(cfg Config) (*Logout, error) {
 
 // Routes lists the endpoints of this room.
 func (l *Logout) Routes() []Route {
-	return []Route{{Path: "/end_session", Methods: []string{http.MethodGet, http.MethodPost},
-		Name: "end_session", Handler: l.endSession}}
+	get := []string{http.MethodGet}
+	return []Route{
+		{Path: "/end_session", Methods: []string{http.MethodGet, http.MethodPost}, Name: "end_session", Handler: l.endSession},
+		{Path: donePath, Methods: get, Name: "loggedout", Handler: l.done},
+	}
 }

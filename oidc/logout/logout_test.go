@@ -73,7 +73,7 @@ func newWorld(t *testing.T, dsn string) *world {
 	w.must(err)
 	w.ring, err = keys.Open(t.Context(), keys.Config{Store: w.store, Sealer: sealer, Now: w.now})
 	w.must(err)
-	w.clients = client.NewRegistry(client.Config{Store: w.store, Now: w.now, Keys: w.ring})
+	w.clients = client.NewRegistry(client.Config{Store: w.store, Now: w.now, Issuer: issuer, Keys: w.ring})
 	w.sessions, err = session.New(session.Config{Store: w.store, Issuer: issuer, Now: w.now})
 	w.must(err)
 	show := func(name string) func(http.ResponseWriter, *http.Request, logout.View) {
@@ -88,7 +88,13 @@ func newWorld(t *testing.T, dsn string) *world {
 				rw.WriteHeader(status)
 				fmt.Fprint(rw, key)
 			},
-			Confirm: show("confirm"), LoggedOut: show("out"),
+			Confirm: show("confirm"),
+			Done: func(rw http.ResponseWriter, _ *http.Request, v logout.Report) {
+				fmt.Fprintf(rw, "out|%s|%s|%s|%s", v.To, v.ClientName, strings.Join(v.Frames, " "), v.Again)
+				for _, s := range v.Sites {
+					fmt.Fprintf(rw, "|%s=%s", s.Name, s.State)
+				}
+			},
 		},
 	})
 	w.must(err)
@@ -184,6 +190,7 @@ func (w *world) browser(accounts ...string) *browser {
 }
 
 type answer struct {
+	b              *browser
 	status         int
 	body, location string
 	header         http.Header
@@ -199,7 +206,7 @@ func (b *browser) do(req *http.Request) answer {
 	if strings.HasPrefix(string(body), "unanswered") {
 		b.w.t.Fatalf("%s", body)
 	}
-	return answer{res.StatusCode, string(body), res.Header.Get("Location"), res.Header}
+	return answer{b, res.StatusCode, string(body), res.Header.Get("Location"), res.Header}
 }
 
 func (b *browser) get(path string, v url.Values) answer {
@@ -227,10 +234,25 @@ func (a answer) asked(t *testing.T) (i string) {
 	return parts[1]
 }
 
+// done follows to the page that says it is done, and returns what it says.
+func (a answer) done(t *testing.T) string {
+	t.Helper()
+	if a.status != http.StatusSeeOther || !strings.HasPrefix(a.location, "/logout/done?i=") {
+		t.Fatalf("%d %q to %q, not to the page that says it is done", a.status, a.body, a.location)
+	}
+	u, err := url.Parse(a.location)
+	a.b.w.must(err)
+	page := a.b.get(u.Path, u.Query())
+	if page.status != 200 || !strings.HasPrefix(page.body, "out|") {
+		t.Fatalf("%d %q, not the page that says it is done", page.status, page.body)
+	}
+	return page.body
+}
+
 func (a answer) out(t *testing.T) {
 	t.Helper()
-	if a.status != 200 || !strings.HasPrefix(a.body, "out|") {
-		t.Fatalf("%d %q to %q, not the page that says it is done", a.status, a.body, a.location)
+	if to := strings.Split(a.done(t), "|")[1]; to != "" {
+		t.Fatalf("it goes on to %q", to)
 	}
 }
 
@@ -396,7 +418,7 @@ func endSession(t *testing.T, w *world) {
 		}
 		w.browser().get("/end_session", v).out(t) // nobody here, nobody asked: no redirect
 	})
-	t.Run("Q075 B03 no parameters, or only state", func(t *testing.T) {
+	t.Run("Q075 B3 no parameters, or only state", func(t *testing.T) {
 		for _, v := range []url.Values{nil, {"state": {"x"}}, {"ui_locales": {"es"}}} {
 			b := w.browser(alice, bob)
 			i := b.get("/end_session", v).asked(t)
@@ -410,7 +432,7 @@ func endSession(t *testing.T, w *world) {
 			b.get("/end_session", v).out(t)
 		}
 	})
-	t.Run("B03 the form's token", func(t *testing.T) {
+	t.Run("B3 the form's token", func(t *testing.T) {
 		b, mallory := w.browser(alice), w.browser(bob)
 		i := mallory.get("/end_session", nil).asked(t)
 		b.post("/logout", url.Values{"i": {i}}).asked(t) // mallory's yes is not alice's

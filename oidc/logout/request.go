@@ -31,16 +31,17 @@ const (
 // request is a wish to sign out, as far as it holds. It travels in our forms and redirects as a signed token,
 // so that strangers leave no rows behind.
 type request struct {
-	Client   string `json:"c,omitempty"`   // who asks; empty: nobody that is known
-	Redirect string `json:"u,omitempty"`   // registered by that client, exactly
-	State    string `json:"s,omitempty"`   // for Redirect alone
-	Proven   bool   `json:"p,omitempty"`   // an ID token of ours came with it
-	Sub      string `json:"sub,omitempty"` // whom that was about
-	SID      string `json:"sid,omitempty"`
-	Locales  string `json:"l,omitempty"`
-	Login    string `json:"id,omitempty"` // what a yes ends; empty: the browser
-	Browser  []byte `json:"b,omitempty"`  // hash of the session cookie that the page was shown to
-	Expires  int64  `json:"e"`
+	Client   string   `json:"c,omitempty"`   // who asks; empty: nobody that is known
+	Redirect string   `json:"u,omitempty"`   // registered by that client, exactly
+	State    string   `json:"s,omitempty"`   // for Redirect alone
+	Proven   bool     `json:"p,omitempty"`   // an ID token of ours came with it
+	Sub      string   `json:"sub,omitempty"` // whom that was about
+	SID      string   `json:"sid,omitempty"`
+	Locales  string   `json:"l,omitempty"`
+	Login    string   `json:"id,omitempty"` // what a yes ends; empty: the browser
+	Ended    []string `json:"d,omitempty"`  // logins that have ended: /logout/done reports on them
+	Browser  []byte   `json:"b,omitempty"`  // hash of the session cookie that the page was shown to
+	Expires  int64    `json:"e"`
 }
 
 // refused is an error for the person.
@@ -108,10 +109,12 @@ func (l *Logout) read(ctx context.Context, v url.Values) (request, error) {
 	}
 	id, raw := v.Get("client_id"), v.Get("id_token_hint")
 	if raw != "" {
-		h, err := l.readHint(raw)
+		h, err := l.cfg.Clients.ReadHint(ctx, raw)
 		switch {
-		case err != nil, id != "" && !slices.Contains(h.Audience, id):
+		case errors.Is(err, client.ErrHint), err == nil && id != "" && !slices.Contains(h.Audience, id):
 			return q, nil // §4: altered, unsigned, another's: it identifies nobody, and neither does what stands beside it
+		case err != nil:
+			return q, err
 		case id == "" && len(h.Audience) == 1:
 			id = h.Audience[0]
 		}
@@ -140,41 +143,6 @@ func (l *Logout) client(ctx context.Context, id string) (*client.Client, error) 
 		return nil, nil
 	}
 	return c, err
-}
-
-// hint is an ID token of ours; it may have expired (§2).
-type hint struct {
-	Subject  string
-	SID      string
-	Audience []string
-}
-
-func (l *Logout) readHint(raw string) (hint, error) {
-	payload, typ, err := l.cfg.Keys.Verify(raw)
-	if err != nil {
-		return hint{}, err
-	}
-	var claims struct {
-		Issuer   string          `json:"iss"`
-		Subject  string          `json:"sub"`
-		SID      string          `json:"sid"`
-		Audience json.RawMessage `json:"aud"`
-	}
-	var one string
-	var list []string
-	if json.Unmarshal(payload, &claims) != nil {
-		return hint{}, keys.ErrNotOurs
-	}
-	if json.Unmarshal(claims.Audience, &one) == nil {
-		list = []string{one}
-	} else if json.Unmarshal(claims.Audience, &list) != nil {
-		return hint{}, keys.ErrNotOurs
-	}
-	// Logout tokens and JWT access tokens have the same keys and another typ (RFC 8725 §3.11).
-	if typ != "" && !strings.EqualFold(typ, "JWT") || claims.Issuer != l.cfg.Issuer || claims.Subject == "" {
-		return hint{}, keys.ErrNotOurs
-	}
-	return hint{claims.Subject, claims.SID, list}, nil
 }
 
 // seal makes the token of a request, open reads it; not ok when it is not ours or too old.

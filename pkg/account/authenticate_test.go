@@ -17,7 +17,7 @@ func TestAuthenticate(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		ctx := t.Context()
 		w.run(t, "A15 equal work", func(t *testing.T) { equalWork(t, w) })
-		w.run(t, "A09 a stranger's registration does not touch the owner's sign-in", func(t *testing.T) {
+		w.run(t, "A9 a stranger's registration does not touch the owner's sign-in", func(t *testing.T) {
 			owner := w.member("owner@a9b.test", goodPassword)
 			for range 3 {
 				if _, err := w.Register(ctx, form("owner@a9b.test", "a stranger's one")); err != nil {

@@ -16,7 +16,7 @@ func TestConfirm(t *testing.T) {
 		confirm := func(token string, flow []byte, password, fresh string) (*account.Confirmed, error) {
 			return w.Confirm(ctx, account.ConfirmInput{Token: token, FlowHash: flow, Password: password, NewPassword: fresh, Language: "es", IP: ip()})
 		}
-		w.run(t, "A01 looking at a link changes nothing", func(t *testing.T) {
+		w.run(t, "A1 looking at a link changes nothing", func(t *testing.T) {
 			r, l := w.register("look@a1.test", goodPassword)
 			for range 3 {
 				for _, flow := range [][]byte{nil, browser(), r.FlowHash} {
@@ -35,7 +35,7 @@ func TestConfirm(t *testing.T) {
 				t.Errorf("the link no longer works: %v", err)
 			}
 		})
-		w.run(t, "A02 the token", func(t *testing.T) {
+		w.run(t, "A2 the token", func(t *testing.T) {
 			r, l := w.register("token@a2.test", goodPassword)
 			flipped := strings.Map(func(c rune) rune {
 				switch {
@@ -67,7 +67,7 @@ func TestConfirm(t *testing.T) {
 				t.Errorf("cancel after three days: %v", err)
 			}
 		})
-		w.run(t, "A03 the purpose", func(t *testing.T) {
+		w.run(t, "A3 the purpose", func(t *testing.T) {
 			r, l := w.register("purpose@a3.test", goodPassword)
 			if _, err := confirm(l.cancel, r.FlowHash, "", ""); !errors.Is(err, account.ErrLink) {
 				t.Errorf("the cancel token confirms: %v", err)
@@ -218,7 +218,7 @@ func TestConfirm(t *testing.T) {
 			}
 			w.member("cancel@b.test", "a second beginning")
 		})
-		w.run(t, "A09 the first of many proofs", func(t *testing.T) { firstProof(t, w) })
+		w.run(t, "A9 the first of many proofs", func(t *testing.T) { firstProof(t, w) })
 		w.run(t, "confirm against cancel", func(t *testing.T) {
 			for range 8 {
 				email := "race" + strings.ToLower(random(6)) + "@b.test"

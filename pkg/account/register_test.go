@@ -14,7 +14,7 @@ func TestRegister(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		ctx := t.Context()
 		w.run(t, "story", func(t *testing.T) { story(t, w) })
-		w.run(t, "A08 the mail goes to the stored address", func(t *testing.T) {
+		w.run(t, "A8 the mail goes to the stored address", func(t *testing.T) {
 			w.member("Stored.Case@a8.test", goodPassword)
 			if _, err := w.Register(ctx, form("stored.case@A8.test", "quite another one")); err != nil {
 				t.Fatal(err)

@@ -39,7 +39,7 @@ var badAddresses = []string{
 }
 
 func TestCanonical(t *testing.T) {
-	t.Run("A05 address syntax", func(t *testing.T) {
+	t.Run("A5 address syntax", func(t *testing.T) {
 		for typed, want := range goodAddresses {
 			if got, err := account.Canonical(typed); err != nil || got != want {
 				t.Errorf("%q: %q, %v; want %q", typed, got, err, want)
@@ -157,7 +157,7 @@ func TestTextFields(t *testing.T) {
 		strings.Repeat("n", 10000):          "error.name.long",
 	}
 	each(t, func(t *testing.T, w *world) {
-		w.run(t, "A06 names that do harm in mails and pages", func(t *testing.T) {
+		w.run(t, "A6 names that do harm in mails and pages", func(t *testing.T) {
 			for name, want := range names {
 				if want == "" {
 					continue

@@ -154,10 +154,32 @@ func (c *Config) complete() (faults []string) {
 	if strings.TrimSpace(c.Brand) == "" || len(c.Brand) > 64 {
 		add("brand: 1 to 64 bytes")
 	}
+	if !slices.Contains([]string{"off", "token", "open"}, c.Registration) {
+		add("registration: must be off, token or open")
+	}
+	if c.RegistrationTrust != "unverified" && c.RegistrationTrust != "verified" {
+		add("registration_trust: must be unverified or verified")
+	}
+	if why := checkContact(c.SecurityContact); why != "" {
+		add("security_contact: %s", why)
+	}
 	if c.SignInPages != "one" && c.SignInPages != "two" {
 		add("signin_pages: must be one or two")
 	}
 	return faults
+}
+
+// checkContact: RFC 9116 §2.5.3 wants a URI.
+func checkContact(s string) string {
+	u, err := url.Parse(s)
+	switch {
+	case s == "":
+		return ""
+	case err != nil || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }),
+		u.Scheme != "https" && u.Scheme != "mailto", u.Scheme == "https" && u.Host == "", u.Scheme == "mailto" && u.Opaque == "":
+		return "must be mailto:NAME@HOST or https://…"
+	}
+	return ""
 }
 
 // maxSession: browsers keep no cookie for more than 400 days.

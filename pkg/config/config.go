@@ -31,9 +31,13 @@ type Config struct {
 	TLSKeyFile     string         `key:"tls_key_file" doc:"The private key (PEM) of that certificate."`
 	TrustedProxies []netip.Prefix `key:"trusted_proxies" doc:"Networks (CIDR) of the proxies in front, whose X-Forwarded-For is believed."`
 
-	OutboundAllow  []string       `key:"outbound_allow" doc:"Hosts and networks (CIDR) inside your own network that the server may fetch from, over plain http too."`
-	OutboundCAFile string         `key:"outbound_ca_file" doc:"Certificates (PEM) that the mail server and the servers we fetch from are checked against, beside the system's."`
-	LimitExempt    []netip.Prefix `key:"limit_exempt" doc:"Networks (CIDR) that the limits by network do not count."`
+	OutboundAllow   []string       `key:"outbound_allow" doc:"Hosts and networks (CIDR) inside your own network that the server may fetch from, over plain http too."`
+	OutboundCAFile  string         `key:"outbound_ca_file" doc:"Certificates (PEM) that the mail server and the servers we fetch from are checked against, beside the system's."`
+	SecurityContact string         `key:"security_contact" doc:"Where to report a hole in your service, for /.well-known/security.txt: mailto:NAME@HOST or https://… Without it there is no such file."`
+	LimitExempt     []netip.Prefix `key:"limit_exempt" doc:"Networks (CIDR) that the limits by network do not count."`
+
+	Registration      string `key:"registration" default:"token" doc:"Who may register a site at /connect/register: \"off\": nobody. \"token\": whoever has a token of \"passport client registration-token create\". \"open\": anybody."`
+	RegistrationTrust string `key:"registration_trust" default:"unverified" doc:"What people are told of sites that registered without a token. \"unverified\": each sign-in asks for consent and says that nobody knows who they are. \"verified\": nothing."`
 
 	SessionLifetime time.Duration `key:"session_lifetime" default:"720h" doc:"How long a sign-in lasts in a browser, from the moment of the password on."`
 	KeySetMaxAge    time.Duration `key:"keyset_max_age" default:"5m" doc:"How long others may cache the key set; a new key is published that long before it signs."`

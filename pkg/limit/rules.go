@@ -29,6 +29,14 @@ var (
 	// ClientAuth: client and network, never the client alone: one stranger must not stop a client.
 	ClientAuth = Rule{"client-auth", 50, time.Minute}
 
+	// User codes of devices, counted when none waits under what was typed: a code has 34 bits and ten minutes.
+	DeviceIP  = Rule{"device-ip", 10, time.Minute}
+	DeviceNet = Rule{"device-net", 100, 6 * time.Second}
+
+	// Clients that register themselves without a token, each counted.
+	ClientIP  = Rule{"client-ip", 20, 3 * time.Minute}
+	ClientNet = Rule{"client-net", 200, 18 * time.Second}
+
 	// In the process, before anything is asked or written.
 	Authorize = Rule{"authorize", 120, 500 * time.Millisecond} // network; an interaction row may follow
 	Endpoint  = Rule{"endpoint", 600, 20 * time.Millisecond}   // network; of callers that prove nothing

@@ -368,7 +368,7 @@ func TestSMTP(t *testing.T) {
 		}
 		noLeak(t, o)
 	})
-	t.Run("A05 one recipient and no header of a stranger", func(t *testing.T) {
+	t.Run("A5 one recipient and no header of a stranger", func(t *testing.T) {
 		s := newSink(t, false)
 		o := newOffice(t, storagetest.Open(t, storagetest.SQLite(t)), passportmail.Config{SMTP: "smtp://" + s.addr, CAFile: s.caFile})
 		for _, to := range []string{
@@ -423,7 +423,7 @@ func TestInbox(t *testing.T) {
 			}
 		}
 	})
-	t.Run("A06 a name is text", func(t *testing.T) {
+	t.Run("A6 a name is text", func(t *testing.T) {
 		for _, name := range []string{`<a href=//evil>x</a>`, "{{.Confirm}}", "\r\nSubject: x", strings.Repeat("n", 10000)} {
 			o.send(passportmail.Message{To: "a@example.test", Name: name, Language: "en", Template: "known"})
 			got := o.Inbox().List()[0]

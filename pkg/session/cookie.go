@@ -21,6 +21,7 @@ const deviceBytes = 256
 type cookie struct {
 	name   string
 	secure bool
+	script bool // scripts read it, in frames of other sites too
 	maxAge time.Duration
 }
 
@@ -71,11 +72,15 @@ func (c cookie) write(w http.ResponseWriter, value string, maxAge int) {
 	for _, line := range kept {
 		h.Add("Set-Cookie", line)
 	}
-	http.SetCookie(w, &http.Cookie{
+	line := &http.Cookie{
 		Name: c.name, Value: value, Path: "/", MaxAge: maxAge,
 		// Lax, for Strict is not sent with the navigation from a site to /authorize.
 		Secure: c.secure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
-	})
+	}
+	if c.script {
+		line.HttpOnly, line.SameSite = false, http.SameSiteNoneMode
+	}
+	http.SetCookie(w, line)
 }
 
 func (c cookie) carry(r *http.Request, value string) {

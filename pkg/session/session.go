@@ -68,6 +68,9 @@ type Config struct {
 	Issuer   string // names the cookies
 	Now      func() time.Time
 	Lifetime time.Duration // of a login, from its authentication; zero: DefaultLifetime
+	// Ended is told which logins have ended, in the transaction that ends them: who must hear of it is somebody
+	// else's affair. nil: nobody.
+	Ended func(ctx context.Context, loginIDs []string) error
 }
 
 // Manager reads and writes sessions.
@@ -75,8 +78,10 @@ type Manager struct {
 	store    Store
 	now      func() time.Time
 	lifetime time.Duration
+	ended    func(ctx context.Context, loginIDs []string) error
 	sid      cookie
 	flow     cookie
+	state    cookie
 }
 
 // New refuses a configuration with which cookies would not be safe.
@@ -94,11 +99,17 @@ func New(cfg Config) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Manager{store: cfg.Store, now: cfg.Now, lifetime: cfg.Lifetime}
+	if cfg.Ended == nil {
+		cfg.Ended = func(context.Context, []string) error { return nil }
+	}
+	m := &Manager{store: cfg.Store, now: cfg.Now, lifetime: cfg.Lifetime, ended: cfg.Ended}
 	// The prefix makes browsers refuse a cookie of this name from a sister domain, over plain http or for
 	// another path (RFC 6265bis §4.1.3.2): nobody else can plant one.
 	m.sid = cookie{name: "__Host-sid", secure: true, maxAge: cfg.Lifetime}
 	m.flow = cookie{name: "__Host-flow", secure: true, maxAge: flowLifetime}
+	// Read by the script of the session iframe, in the frame of any site: it has no authority at all. Browsers take a
+	// Secure cookie from http://localhost too.
+	m.state = cookie{name: "op_bs", secure: true, script: true, maxAge: cfg.Lifetime}
 	if plain {
 		// Cookies know no ports: the names must not be those of some other program on this machine.
 		m.sid.name, m.sid.secure = "passport_sid", false
@@ -179,6 +190,7 @@ func (m *Manager) SignIn(ctx context.Context, w http.ResponseWriter, r *http.Req
 		return Login{}, fmt.Errorf("sign in: %w", err)
 	}
 	m.sid.set(w, r, secret)
+	m.changeState(w, r)
 	return login, nil
 }
 
@@ -204,31 +216,58 @@ func (m *Manager) EndLogin(ctx context.Context, w http.ResponseWriter, r *http.R
 	if !found {
 		return ErrNoLogin
 	}
-	_, err = m.store.EndLogins(ctx, Ending{BrowserID: b.ID, LoginID: loginID, At: m.now()})
-	if err != nil {
+	if _, err = m.end(ctx, Ending{BrowserID: b.ID, LoginID: loginID, At: m.now()}); err != nil {
 		return fmt.Errorf("end a login: %w", err)
 	}
 	if others == 0 {
 		m.sid.drop(w, r)
 	}
+	m.changeState(w, r)
 	return nil
 }
 
-// EndBrowser ends every login of the browser that sent r, and drops its cookie.
-func (m *Manager) EndBrowser(ctx context.Context, w http.ResponseWriter, r *http.Request) error {
+// EndBrowser ends every login of the browser that sent r, drops its cookie, and tells which logins those were.
+func (m *Manager) EndBrowser(ctx context.Context, w http.ResponseWriter, r *http.Request) (ended []string, err error) {
 	if hash := m.Hash(r); hash != nil {
 		b, err := m.store.ReadSession(ctx, hash)
 		if err != nil {
-			return fmt.Errorf("read the session: %w", err)
+			return nil, fmt.Errorf("read the session: %w", err)
 		}
 		if b != nil {
-			if _, err := m.store.EndLogins(ctx, Ending{BrowserID: b.ID, At: m.now()}); err != nil {
-				return fmt.Errorf("end the logins of a browser: %w", err)
+			if ended, err = m.end(ctx, Ending{BrowserID: b.ID, At: m.now()}); err != nil {
+				return nil, fmt.Errorf("end the logins of a browser: %w", err)
 			}
 		}
 	}
 	m.sid.drop(w, r)
-	return nil
+	m.changeState(w, r)
+	return ended, nil
+}
+
+// end ends logins, and tells of it, in one transaction.
+func (m *Manager) end(ctx context.Context, q Ending) (ended []string, err error) {
+	err = m.store.InTx(ctx, func(ctx context.Context) error {
+		if ended, err = m.store.EndLogins(ctx, q); err != nil || len(ended) == 0 {
+			return err
+		}
+		return m.ended(ctx, ended)
+	})
+	return ended, err
+}
+
+// State is the browser's state of OpenID Connect Session Management §3.2: another value after each sign-in and
+// sign-out. It is made when the browser has none.
+func (m *Manager) State(w http.ResponseWriter, r *http.Request) string {
+	if v := m.state.value(r); v != "" {
+		return v
+	}
+	return m.changeState(w, r)
+}
+
+func (m *Manager) changeState(w http.ResponseWriter, r *http.Request) string {
+	v, _ := newSecret()
+	m.state.set(w, r, v)
+	return v
 }
 
 // EndAll ends every login of an account, but exceptLoginID where that is not empty.
@@ -236,7 +275,7 @@ func (m *Manager) EndAll(ctx context.Context, accountID, exceptLoginID string) e
 	if accountID == "" {
 		return errors.New("end all logins: no account")
 	}
-	_, err := m.store.EndLogins(ctx, Ending{AccountID: accountID, Except: exceptLoginID, At: m.now()})
+	_, err := m.end(ctx, Ending{AccountID: accountID, Except: exceptLoginID, At: m.now()})
 	if err != nil {
 		return fmt.Errorf("end all logins: %w", err)
 	}

@@ -19,6 +19,8 @@ type Entry struct {
 // Store persists sessions. Times are the caller's. Each method that writes does so in one transaction,
 // the caller's where ctx carries one.
 type Store interface {
+	// InTx runs fn in one transaction, joining one that is open.
+	InTx(ctx context.Context, fn func(ctx context.Context) error) error
 	// ReadSession reads the browser whose secret hashes to hash, with its live logins, newest
 	// authentication first; nil when there is none. The caller judges every expiry.
 	ReadSession(ctx context.Context, hash []byte) (*Browser, error)

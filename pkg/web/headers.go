@@ -63,6 +63,11 @@ func setHeaders(h http.Header, k Kind, nonce string, https bool) {
 		h.Set("Cross-Origin-Resource-Policy", "cross-origin")
 	case Asset:
 		h.Set("Cache-Control", "public, max-age=31536000, immutable")
+	case Frame:
+		// Session Management §3.3: it stands in pages of other sites. It shows nothing that could be clicked.
+		h.Del("X-Frame-Options")
+		h.Set("Cross-Origin-Resource-Policy", "cross-origin")
+		h.Set("Cache-Control", "public, max-age=300")
 	case Flow, Consent, Redirect:
 		// Any other value cuts a pop-up from the site that opened it.
 		h.Set("Cross-Origin-Opener-Policy", "unsafe-none")

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/passport-network/passport/templates"
 )
 
 const (
@@ -25,6 +27,7 @@ type expected struct {
 	referer string
 	cors    string // "", "*", or "site"
 	indexed bool
+	framed  bool // any site may
 }
 
 func flowPage(csp ...string) expected {
@@ -50,6 +53,9 @@ var table = func() map[string]expected {
 	flow := flowPage(baseCSP+nonceCSP, baseCSP+noScript)
 	landing := ownPage(baseCSP + formAction + nonceCSP)
 	landing.indexed = true
+	_, sessionScript := templates.SessionFrame()
+	frame := expected{csp: []string{onlyNone + "; script-src " + sessionScript}, corp: "cross-origin", cache: "public, max-age=300",
+		referer: "strict-origin", framed: true}
 	static := expected{csp: []string{onlyNone}, corp: "same-origin", cache: "public, max-age=31536000, immutable", referer: "strict-origin"}
 	return map[string]expected{
 		"login": flow, "accounts": flow, "register": flow, "terms": flow, "waiting": flow, "logout": flow, "language": flow,
@@ -61,7 +67,11 @@ var table = func() map[string]expected {
 		"home": landing, "profile": ownPage(baseCSP+formAction+nonceCSP, baseCSP+noScript+formAction),
 		"inbox": ownPage(baseCSP + formAction + nonceCSP), "letter": ownPage(baseCSP + noScript + formAction),
 		"token": api("site"), "userinfo": api("site"), "revoke": api("site"), "introspect": api(""),
-		"jwks": document("public, max-age=300"), "discovery": document("public, max-age=3600"), "metadata": document("public, max-age=3600"),
+		"par": api("site"), "device_authorization": api("site"), "register-client": api(""), "manage-client": api(""),
+		"device": flow, "device-done": flow, "start": flow, "loggedout": flow,
+		"logo":          {csp: []string{onlyNone}, corp: "same-origin", cache: "no-store", referer: "strict-origin"}, // there is none here
+		"check_session": frame,
+		"jwks":          document("public, max-age=300"), "discovery": document("public, max-age=3600"), "metadata": document("public, max-age=3600"),
 		"static": static,
 	}
 }()
@@ -85,7 +95,7 @@ func TestHeadersOfEveryRoute(t *testing.T) {
 				if route.CORS == 0 {
 					b.header.Set("Origin", "")
 				}
-				b.send(method, strings.ReplaceAll(route.Path, "{id}", "none"), "", "")
+				b.send(method, address(route.Path), "", "")
 				checkHeaders(t, b, want)
 				checkCookies(t, b)
 			})
@@ -96,6 +106,11 @@ func TestHeadersOfEveryRoute(t *testing.T) {
 			t.Errorf("there is no route %q", name)
 		}
 	}
+}
+
+// address is one of those that a route answers.
+func address(path string) string {
+	return strings.NewReplacer("{id}", "none", "{client}", "app").Replace(path)
 }
 
 func checkHeaders(t *testing.T, b *browser, want expected) {
@@ -121,7 +136,7 @@ func checkHeaders(t *testing.T, b *browser, want expected) {
 	}
 	for name, value := range map[string]string{
 		"Strict-Transport-Security": "max-age=63072000; includeSubDomains", "X-Content-Type-Options": "nosniff",
-		"X-Frame-Options": "DENY", "Referrer-Policy": want.referer, "Cross-Origin-Resource-Policy": want.corp,
+		"X-Frame-Options": map[bool]string{false: "DENY"}[want.framed], "Referrer-Policy": want.referer, "Cross-Origin-Resource-Policy": want.corp,
 		"Cross-Origin-Opener-Policy": want.coop, "X-Robots-Tag": robots, "Server": "", "X-Powered-By": "",
 		"Access-Control-Allow-Credentials": "", "Clear-Site-Data": "",
 		"Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=(), publickey-credentials-get=(self), publickey-credentials-create=(self)",
@@ -146,6 +161,12 @@ func checkCookies(t *testing.T, b *browser) {
 	t.Helper()
 	ages := map[string]int{"__Host-sid": 0, "__Host-flow": 3 * 24 * 3600, "__Host-lang": 365 * 24 * 3600, "__Host-return": 1800, "__Host-waiting": 1800}
 	for _, c := range b.Cookies {
+		if c.Name == "op_bs" { // of no authority: the frame compares it, in pages of other sites
+			if c.Path != "/" || c.Domain != "" || !c.Secure || c.HttpOnly || c.SameSite != http.SameSiteNoneMode {
+				t.Errorf("cookie %s", c.Raw)
+			}
+			continue
+		}
 		age, known := ages[c.Name]
 		if !known {
 			t.Errorf("unknown cookie %q", c.Name)
@@ -159,11 +180,11 @@ func checkCookies(t *testing.T, b *browser) {
 	}
 }
 
-// TestB08 holds the rules of 5.4: who may read an answer from another origin.
-func TestB08CORS(t *testing.T) {
+// TestB8 holds the rules of 5.4: who may read an answer from another origin.
+func TestB8CORS(t *testing.T) {
 	w := newWorld(t)
 	w.client("app")
-	for _, path := range []string{"/token", "/userinfo", "/revoke"} {
+	for _, path := range []string{"/token", "/userinfo", "/revoke", "/par", "/device_authorization"} {
 		for _, origin := range []string{"null", "https://app.test.evil.test", "http://app.test", "https://app.test:444", "https://APP.test", "https://evil.test"} {
 			for _, method := range []string{"OPTIONS", "POST"} {
 				b := w.browser(t)
@@ -203,7 +224,7 @@ func TestB08CORS(t *testing.T) {
 		}
 		b := w.browser(t)
 		b.header.Set("Origin", "https://app.test")
-		b.send("OPTIONS", strings.ReplaceAll(route.Path, "{id}", "x"), "", "")
+		b.send("OPTIONS", address(route.Path), "", "")
 		if b.Status != http.StatusMethodNotAllowed || b.Header.Get("Allow") == "" {
 			t.Errorf("OPTIONS %s: %d", route.Path, b.Status)
 		}

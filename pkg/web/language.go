@@ -54,7 +54,7 @@ func (p *Pages) Forget(w http.ResponseWriter, name string) { p.setCookie(w, name
 var shown = map[string]string{
 	"login": "/login", "accounts": "/accounts", "consent": "/consent", "register": "/register",
 	"terms": "/register", "waiting": "/register/waiting", "confirm": "/confirm", "cancel": "/cancel",
-	"logout": "/logout", "profile": "/account/profile", "inbox": "/dev/inbox", "confirmed": "/confirm/done",
+	"device": "/device", "logout": "/logout", "profile": "/account/profile", "inbox": "/dev/inbox", "confirmed": "/confirm/done",
 }
 
 // postLanguage is the switch. Where it leads is a word of a fixed list and opaque ids, never a URL (R14).

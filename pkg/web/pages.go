@@ -12,12 +12,14 @@ import (
 	"math"
 	"net/http"
 	"net/url"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/passport-network/passport/oidc"
+	"github.com/passport-network/passport/oidc/client"
 	"github.com/passport-network/passport/oidc/logout"
 	"github.com/passport-network/passport/pkg/session"
 	"github.com/passport-network/passport/templates"
@@ -81,12 +83,34 @@ func (p *Pages) Logout() logout.Pages {
 			page.Token = p.FormToken(w, r, "logout", v.I)
 			p.show(w, r, http.StatusOK, v.UILocales, page)
 		},
-		LoggedOut: func(w http.ResponseWriter, r *http.Request, v logout.View) {
-			p.show(w, r, http.StatusOK, v.UILocales, &templates.Notice{
-				Title: "loggedout.title", Body: "loggedout.body", Action: "loggedout.home", To: "/",
-			})
-		},
+		Done: p.loggedOut,
 	}
+}
+
+// told are the words for how far a site has been told.
+var told = map[logout.State]string{
+	logout.SiteTold: "loggedout.told", logout.SiteAsked: "loggedout.asked",
+	logout.SiteTrying: "loggedout.trying", logout.SiteCannot: "loggedout.cannot",
+}
+
+// loggedOut shows the report of a sign-out. Its policy lets in the frames of just these sites.
+func (p *Pages) loggedOut(w http.ResponseWriter, r *http.Request, v logout.Report) {
+	page := &templates.LoggedOut{Frames: v.Frames, Back: v.ClientName, Again: v.Again,
+		To: template.URL(v.To)} //nolint:gosec // G203: a post-logout redirect URI that was checked when it was registered
+	for _, s := range v.Sites {
+		page.Sites = append(page.Sites, templates.Told{Name: s.Name, Host: s.Host, Key: told[s.State]})
+	}
+	if len(v.Frames) > 0 {
+		var origins []string
+		for _, f := range v.Frames {
+			if u, err := url.Parse(f); err == nil && !slices.Contains(origins, client.Origin(u)) {
+				origins = append(origins, client.Origin(u))
+			}
+		}
+		h := w.Header()
+		h.Set("Content-Security-Policy", h.Get("Content-Security-Policy")+"; frame-src "+strings.Join(origins, " "))
+	}
+	p.show(w, r, http.StatusOK, v.UILocales, page)
 }
 
 func site(v logout.View) *templates.Site {

@@ -30,10 +30,12 @@ const (
 	Document
 	// Asset is a static file under a hashed name.
 	Asset
+	// Frame is the session iframe: any site may frame it, nobody sees it.
+	Frame
 )
 
 // Page reports whether people see its errors as a page.
-func (k Kind) Page() bool { return k != API && k != Document && k != Asset }
+func (k Kind) Page() bool { return k != API && k != Document && k != Asset && k != Frame }
 
 // CORS says which origins may read a route's answers.
 type CORS int

@@ -15,6 +15,7 @@ import (
 	"github.com/passport-network/passport/oidc"
 	"github.com/passport-network/passport/oidc/client"
 	"github.com/passport-network/passport/oidc/logout"
+	"github.com/passport-network/passport/oidc/registration"
 	"github.com/passport-network/passport/pkg/mail"
 	"github.com/passport-network/passport/templates"
 )
@@ -25,7 +26,9 @@ type Config struct {
 	Pages  *Pages
 	OIDC   *oidc.Provider // nil only in tests
 	Logout *logout.Logout // nil only in tests
-	Routes []Route
+	// Registration lets clients register themselves; nil: they cannot.
+	Registration *registration.Registration
+	Routes       []Route
 	// Clients tells which origins may read an answer (CORS) and which client ids may stand in the log.
 	Clients *client.Registry
 
@@ -74,6 +77,15 @@ func (s *Site) own() []Route {
 	routes := []Route{
 		{Name: "language", Path: "/language", Methods: []string{http.MethodPost}, Kind: Flow, Handler: s.postLanguage},
 	}
+	frame, script := templates.SessionFrame()
+	routes = append(routes, Route{Name: "check_session", Path: "/check_session", Methods: []string{http.MethodGet}, Kind: Frame,
+		Handler: func(w http.ResponseWriter, _ *http.Request) error {
+			h := w.Header()
+			h.Set("Content-Type", "text/html; charset=utf-8")
+			h.Set("Content-Security-Policy", cspNone+"; script-src "+script)
+			_, _ = w.Write(frame) // whoever asked has left: there is nobody to tell
+			return nil
+		}})
 	if s.cfg.Inbox != nil {
 		get := []string{http.MethodGet}
 		routes = append(routes,
@@ -102,6 +114,11 @@ func protocol(c Config) []Route {
 		for _, r := range c.Logout.Routes() {
 			routes = append(routes, Route{Name: r.Name, Path: r.Path, Methods: r.Methods, Kind: Flow,
 				Protocol: true, Handler: r.Handler})
+		}
+	}
+	if c.Registration != nil {
+		for _, r := range c.Registration.Routes() {
+			routes = append(routes, Route{Name: r.Name, Path: r.Path, Methods: r.Methods, Kind: API, Protocol: true, Handler: r.Handler})
 		}
 	}
 	return routes

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -127,7 +128,10 @@ func TestSurface(t *testing.T) {
 		}
 		for _, route := range w.site.Routes() {
 			for _, method := range []string{"TRACE", "PUT", "DELETE", "PATCH", "NONSENSE"} {
-				if b.send(method, strings.ReplaceAll(route.Path, "{id}", "x"), "", ""); b.Status != 405 || b.Header.Get("Allow") == "" {
+				if slices.Contains(route.Methods, method) {
+					continue
+				}
+				if b.send(method, address(route.Path), "", ""); b.Status != 405 || b.Header.Get("Allow") == "" {
 					t.Errorf("%s %s: %d", method, route.Path, b.Status)
 				}
 			}

@@ -22,6 +22,7 @@ import (
 	"github.com/passport-network/passport/oidc/client"
 	"github.com/passport-network/passport/oidc/engine"
 	"github.com/passport-network/passport/oidc/logout"
+	"github.com/passport-network/passport/oidc/registration"
 	"github.com/passport-network/passport/pkg/account"
 	"github.com/passport-network/passport/pkg/keys"
 	"github.com/passport-network/passport/pkg/limit"
@@ -112,11 +113,12 @@ func newWorld(t *testing.T, extra ...web.Route) *world {
 		Sessions: sessions, Limits: limits, Now: w.clock, Audit: w.store, Pages: pages.OIDC(), ClientIP: web.ClientIP}))
 	leaving := must(logout.New(logout.Config{Issuer: issuer, Store: w.store, Clients: w.clients, Keys: ring, Sessions: sessions,
 		SID: flows.SID, Now: w.clock, Pages: pages.Logout()}))
-	in := must(signin.New(signin.Config{Pages: pages, OIDC: provider, Logout: leaving, Accounts: w.people, Sessions: sessions, Sealer: sealer, Now: w.clock}))
+	in := must(signin.New(signin.Config{Pages: pages, OIDC: provider, Clients: w.clients, Logout: leaving, Accounts: w.people, Sessions: sessions, Sealer: sealer, Now: w.clock}))
 	w.signin = in
 	mine := must(myaccount.New(myaccount.Config{Pages: pages, Accounts: w.people, Sessions: sessions, Dev: true}))
 	routes := append(append(in.Routes(), mine.Routes()...), extra...)
-	w.site = must(web.New(web.Config{Issuer: issuer, Pages: pages, OIDC: provider, Logout: leaving, Routes: routes, Inbox: w.inbox,
+	entry := must(registration.New(registration.Config{Issuer: issuer, Clients: w.clients, ClientIP: web.ClientIP}))
+	w.site = must(web.New(web.Config{Issuer: issuer, Pages: pages, OIDC: provider, Logout: leaving, Registration: entry, Routes: routes, Inbox: w.inbox,
 		Logger: logger, Now: w.clock, Clients: w.clients}))
 	w.handler = w.site.Handler()
 	return w

@@ -116,7 +116,7 @@ func TestAccounts(t *testing.T) {
 				t.Errorf("ByLink: %v", err)
 			}
 			if _, err := s.ByLink(ctx, "cancel", sum("confirm"+r.ID), accountsNow); !errors.Is(err, account.ErrNotFound) {
-				t.Errorf("A03 the purpose is not in the key: %v", err)
+				t.Errorf("A3 the purpose is not in the key: %v", err)
 			}
 			if _, err := s.ByBrowser(ctx, nil, accountsNow); !errors.Is(err, account.ErrNotFound) {
 				t.Errorf("no browser: %v", err)

@@ -191,10 +191,13 @@ func TestIssue(t *testing.T) {
 			}
 			same(t, grant.Request{BrowserID: "browser-login", ExpiresAt: time.Unix(2, 0).UTC(), Logins: []grant.Login{{
 				ID: f.login, Person: f.person(), AuthTime: time.Unix(1, 0).UTC(), AMR: []string{"pwd", "otp"}, ACR: "1", Event: []byte("event"),
-				Consent: &grant.Consent{Scopes: []string{"openid", "profile"}, Claims: []string{"email"}, GrantedAt: grantTime},
+				Consents: []grant.Consent{
+					{Scopes: []string{"openid"}, Claims: []string{"email"}, GrantedAt: grantTime},
+					{LoginID: f.login, Scopes: []string{"profile"}, Claims: []string{}, GrantedAt: grantTime.Add(1000)},
+				},
 			}}}, read)
 			other, err := f.ReadRequest(ctx, f.session, "https://other.test")
-			if err != nil || other.Logins[0].Consent != nil {
+			if err != nil || other.Logins[0].Consents != nil {
 				t.Errorf("another client's: %v %v", other, err)
 			}
 			is = f.issuance()

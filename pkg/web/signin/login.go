@@ -12,8 +12,8 @@ import (
 	"github.com/passport-network/passport/templates"
 )
 
-// acrPassword names the class of a sign-in by password alone (OpenID Connect Core §2, acr).
-const acrPassword = "urn:passport:acr:password"
+// ACRPassword names the class of a sign-in by password alone (OpenID Connect Core §2, acr).
+const ACRPassword = "urn:passport:acr:password"
 
 // maxHint is the longest login_hint that fills in the field: no address is longer (RFC 5321 §4.5.3.1.3).
 const maxHint = 254
@@ -46,10 +46,21 @@ func (s *Room) loginPage(w http.ResponseWriter, r *http.Request, f flow, next st
 var destinations = map[string]string{"": "/", "profile": "/account/profile"}
 
 func known(next string) string {
+	if _, ok := startPath(next); ok {
+		return next
+	}
 	if _, ok := destinations[next]; !ok {
 		return ""
 	}
 	return next
+}
+
+// destination is the path that a known word stands for.
+func destination(next string) string {
+	if path, ok := startPath(next); ok {
+		return path
+	}
+	return destinations[next]
 }
 
 func (s *Room) postLogin(w http.ResponseWriter, r *http.Request) error {
@@ -103,14 +114,14 @@ func (s *Room) postLogin(w http.ResponseWriter, r *http.Request) error {
 	if f.id != "" {
 		return s.OIDC.ContinueAs(w, r, f.id, login)
 	}
-	web.See(w, r, destinations[page.Next], nil)
+	web.See(w, r, destination(page.Next), nil)
 	return nil
 }
 
 // signIn begins a login by password; the event names the interaction that it served, which is what meets
 // prompt=login.
 func (s *Room) signIn(w http.ResponseWriter, r *http.Request, accountID, credential, interaction string) (session.Login, error) {
-	in := session.SignIn{AccountID: accountID, Credential: credential, AMR: []string{"pwd"}, ACR: acrPassword, Device: r.UserAgent()}
+	in := session.SignIn{AccountID: accountID, Credential: credential, AMR: []string{"pwd"}, ACR: ACRPassword, Device: r.UserAgent()}
 	if interaction != "" {
 		in.Event = oidc.InteractionHash(interaction)
 	}

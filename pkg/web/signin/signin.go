@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/passport-network/passport/oidc"
+	"github.com/passport-network/passport/oidc/client"
 	"github.com/passport-network/passport/oidc/logout"
 	"github.com/passport-network/passport/pkg/account"
 	"github.com/passport-network/passport/pkg/keys"
@@ -19,6 +20,7 @@ import (
 type Config struct {
 	Pages    *web.Pages
 	OIDC     *oidc.Provider
+	Clients  *client.Registry
 	Logout   *logout.Logout
 	Accounts *account.Directory
 	Sessions *session.Manager
@@ -34,9 +36,9 @@ type Room struct {
 
 // New refuses a configuration with something missing.
 func New(c Config) (*Room, error) {
-	if c.Pages == nil || c.OIDC == nil || c.Logout == nil || c.Accounts == nil || c.Sessions == nil ||
+	if c.Pages == nil || c.OIDC == nil || c.Clients == nil || c.Logout == nil || c.Accounts == nil || c.Sessions == nil ||
 		c.Sealer == nil || c.Now == nil {
-		return nil, errors.New("signin: Pages, OIDC, Logout, Accounts, Sessions, Sealer and Now are needed")
+		return nil, errors.New("signin: Pages, OIDC, Clients, Logout, Accounts, Sessions, Sealer and Now are needed")
 	}
 	return &Room{c}, nil
 }
@@ -63,6 +65,12 @@ func (s *Room) Routes() []web.Route {
 		{Name: "cancel", Path: "/cancel", Methods: get, Kind: web.Link, Handler: s.getCancel},
 		{Name: "cancel", Path: "/cancel", Methods: post, Kind: web.Link, Handler: s.postCancel},
 		{Name: "cancelled", Path: "/cancel/done", Methods: get, Kind: web.Link, Handler: s.getCancelled},
+		{Name: "device", Path: "/device", Methods: get, Kind: web.Flow, Handler: s.getDevice},
+		{Name: "device", Path: "/device", Methods: post, Kind: web.Flow, Handler: s.postDevice},
+		{Name: "device-done", Path: "/device/done", Methods: get, Kind: web.Flow, Handler: s.getDeviceDone},
+		{Name: "start", Path: "/sites/{client}/start", Methods: get, Kind: web.Flow, Handler: s.getStart},
+		{Name: "start", Path: "/sites/{client}/start", Methods: post, Kind: web.Flow, Handler: s.postStart},
+		{Name: "logo", Path: "/sites/{client}/logo.png", Methods: get, Kind: web.Asset, Handler: s.getLogo},
 		{Name: "logout", Path: "/logout", Methods: get, Kind: web.Flow, Handler: s.getLogout},
 		{Name: "logout", Path: "/logout", Methods: post, Kind: web.Flow, Handler: s.postLogout},
 	}
@@ -79,8 +87,16 @@ func (f flow) site() *templates.Site {
 	if f.view == nil {
 		return nil
 	}
-	m := f.view.Client.Metadata
-	return &templates.Site{Name: f.view.ClientName, Host: f.view.ClientHost, Policy: m.PolicyURI, Terms: m.TOSURI}
+	return siteOf(f.view.Client, f.view.ClientName)
+}
+
+// siteOf is a client as people see it.
+func siteOf(c *client.Client, name string) *templates.Site {
+	site := &templates.Site{Name: name, Host: c.Host(), Policy: c.Metadata.PolicyURI, Terms: c.Metadata.TOSURI, Known: c.Verified()}
+	if c.LogoHash != "" {
+		site.Logo = "/sites/" + url.PathEscape(c.ID) + "/logo.png?v=" + c.LogoHash
+	}
+	return site
 }
 
 func (f flow) locales() string {

@@ -1,0 +1,144 @@
+package logout
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/passport-network/passport/oidc/client"
+)
+
+const (
+	donePath = "/logout/done"
+	doneLife = 10 * time.Minute
+	// again is how often the page asks by itself what has become of the sites that were not reached yet.
+	again = 10
+)
+
+// State is how far a site has been told that somebody signed out, in the words of the page.
+type State string
+
+// The states.
+const (
+	SiteTold   State = "told"   // it answered our call with 2xx
+	SiteAsked  State = "asked"  // its page was opened in a frame; whether it did anything nobody knows
+	SiteTrying State = "trying" // it does not answer yet
+	SiteCannot State = "cannot" // it gave no way to be told, or refused
+)
+
+// Site is a site at which the person was signed in.
+type Site struct {
+	Name  string
+	Host  string
+	State State
+	frame string // to be opened; empty: none
+}
+
+// Report is what the page says after a sign-out.
+type Report struct {
+	Sites      []Site
+	Frames     []string // addresses to be opened in frames (Front-Channel Logout §2)
+	To         string   // where the browser goes afterwards; empty: it stays
+	ClientName string   // whose place that is
+	Again      string   // where to look once more what became of the sites; empty: nothing changes any more
+	UILocales  string
+}
+
+// done shows what became of a sign-out, in the browser that signed out.
+func (l *Logout) done(w http.ResponseWriter, r *http.Request) error {
+	v, err := parameters(w, r)
+	if err != nil {
+		return l.onPage(w, r, err)
+	}
+	q, ok := l.open(v.Get("i"))
+	if browser := l.cfg.Sessions.FlowHash(r); !ok || browser == nil || !bytes.Equal(q.Browser, browser) {
+		// Kept, or somebody else's: what it says is nobody's business, and signed out is all there is to say.
+		q = request{Locales: v.Get("ui_locales")}
+	}
+	sites, err := l.sites(r.Context(), q.Ended)
+	if err != nil {
+		return err
+	}
+	page := Report{Sites: sites, UILocales: q.Locales}
+	c, err := l.client(r.Context(), q.Client)
+	if err != nil {
+		return err
+	}
+	if c != nil && c.MatchPostLogout(q.Redirect) {
+		first, _, _ := strings.Cut(q.Locales, " ")
+		page.To, page.ClientName = withState(q.Redirect, q.State), c.LocalName(first)
+	}
+	looked, err := strconv.Atoi(v.Get("n"))
+	if err != nil || looked < 1 { // the first time: only then are frames opened
+		looked = 0
+		for _, s := range sites {
+			if s.frame != "" {
+				page.Frames = append(page.Frames, s.frame)
+			}
+		}
+	}
+	if looked < again && slices.ContainsFunc(sites, func(s Site) bool { return s.State == SiteTrying }) {
+		page.Again = donePath + "?" + url.Values{"i": {v.Get("i")}, "n": {strconv.Itoa(looked + 1)}}.Encode()
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	l.cfg.Pages.Done(w, r, page)
+	return nil
+}
+
+// sites are where these logins were used, with how far each has been told.
+func (l *Logout) sites(ctx context.Context, logins []string) ([]Site, error) {
+	if len(logins) == 0 {
+		return nil, nil
+	}
+	visits, err := l.cfg.Store.Visits(ctx, logins)
+	if err != nil {
+		return nil, err
+	}
+	var list []Site
+	for _, v := range visits {
+		c, err := l.client(ctx, v.ClientID)
+		if err != nil {
+			return nil, err
+		}
+		if c == nil {
+			continue
+		}
+		list = append(list, Site{Name: c.LocalName(""), Host: c.Host(), State: stateOf(c, v.Notice), frame: l.frame(c, v)})
+	}
+	return list, nil
+}
+
+func stateOf(c *client.Client, notice string) State {
+	switch back, front := c.Metadata.BackchannelLogoutURI != "", c.Metadata.FrontchannelLogoutURI != ""; {
+	case back && notice == Told:
+		return SiteTold
+	case back && notice != Failed:
+		return SiteTrying
+	case front:
+		return SiteAsked
+	}
+	return SiteCannot
+}
+
+// frame is the page of a site that signs out there when it is opened: with iss and sid where the site asked for them,
+// and its own query as it is (Front-Channel Logout §2).
+func (l *Logout) frame(c *client.Client, v Visit) string {
+	uri := c.Metadata.FrontchannelLogoutURI
+	if uri == "" || !c.Metadata.FrontchannelLogoutSessionRequired {
+		return uri
+	}
+	separator := "?"
+	if strings.Contains(uri, "?") {
+		separator = "&"
+	}
+	return uri + separator + url.Values{"iss": {l.cfg.Issuer}, "sid": {v.SID}}.Encode()
+}
+
+func framed(sites []Site) bool {
+	return slices.ContainsFunc(sites, func(s Site) bool { return s.frame != "" })
+}

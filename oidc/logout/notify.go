@@ -1,0 +1,179 @@
+package logout
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/passport-network/passport/oidc/client"
+	"github.com/passport-network/passport/pkg/outbound"
+	"github.com/passport-network/passport/pkg/outbox"
+)
+
+// JobKind is the kind of the outbox's jobs that are this room's.
+const JobKind = "logout"
+
+const (
+	tokenLife = 2 * time.Minute // of a logout token (Back-Channel Logout §2.4)
+	maxAnswer = 4 << 10         // bytes of a site's answer that are read
+	atOnce    = 16              // sites of one sign-out that are told at the same time
+)
+
+// backchannelEvent is what a logout token says has happened.
+const backchannelEvent = "http://schemas.openid.net/event/backchannel-logout"
+
+// NotifierConfig is what a Notifier is made of.
+type NotifierConfig struct {
+	Issuer   string
+	Store    NoticeStore
+	Clients  *client.Registry
+	Outbound *outbound.Client
+	Queue    *outbox.Queue
+	Now      func() time.Time
+}
+
+// Notifier tells the sites that somebody was signed in at that the login is over (OpenID Connect Back-Channel
+// Logout 1.0), after the answer to the person and until they have heard it.
+type Notifier struct{ cfg NotifierConfig }
+
+// NewNotifier makes a Notifier and sets it up as the queue's handler of its jobs.
+func NewNotifier(cfg NotifierConfig) (*Notifier, error) {
+	if cfg.Issuer == "" || cfg.Store == nil || cfg.Clients == nil || cfg.Outbound == nil || cfg.Queue == nil || cfg.Now == nil {
+		return nil, errors.New("logout: Issuer, Store, Clients, Outbound, Queue and Now are needed to tell sites")
+	}
+	n := &Notifier{cfg}
+	cfg.Queue.Handle(JobKind, n.Deliver)
+	return n, nil
+}
+
+// Ended puts the telling into the outbox, in the transaction in which the logins end: session.Config.Ended. The job
+// holds what is to be told: when it is done, the account may be gone.
+func (n *Notifier) Ended(ctx context.Context, loginIDs []string) error {
+	visits, err := n.cfg.Store.Visits(ctx, loginIDs)
+	if err != nil || len(visits) == 0 {
+		return err
+	}
+	body, err := json.Marshal(visits)
+	if err != nil {
+		return fmt.Errorf("note a sign-out: %w", err)
+	}
+	return n.cfg.Queue.Put(ctx, outbox.Job{Kind: JobKind, Body: body})
+}
+
+// Deliver tells every site of a sign-out that has not heard of it. An error puts the rest off: who was told is not
+// told again, so that a job that is done twice does no harm.
+func (n *Notifier) Deliver(ctx context.Context, j outbox.Job) error {
+	var visits []Visit
+	if err := json.Unmarshal(j.Body, &visits); err != nil {
+		return outbox.Permanent(outbox.Failure("malformed", err))
+	}
+	if err := n.refresh(ctx, visits); err != nil {
+		return err
+	}
+	var wait sync.WaitGroup
+	errs := make([]error, len(visits))
+	free := make(chan struct{}, atOnce)
+	for i, v := range visits {
+		free <- struct{}{}
+		wait.Go(func() {
+			defer func() { <-free }()
+			errs[i] = n.tell(ctx, v)
+		})
+	}
+	wait.Wait()
+	return errors.Join(errs...)
+}
+
+// refresh sets what has become of each since the job was put.
+func (n *Notifier) refresh(ctx context.Context, visits []Visit) error {
+	var logins []string
+	for _, v := range visits {
+		logins = append(logins, v.LoginID)
+	}
+	now, err := n.cfg.Store.Visits(ctx, logins)
+	if err != nil {
+		return err
+	}
+	for _, is := range now {
+		for i := range visits {
+			if visits[i].LoginID == is.LoginID && visits[i].ClientID == is.ClientID {
+				visits[i].Notice = is.Notice
+			}
+		}
+	}
+	return nil
+}
+
+// tell tells one site, and notes what became of it.
+func (n *Notifier) tell(ctx context.Context, v Visit) error {
+	if v.Notice == Told || v.Notice == Failed {
+		return nil
+	}
+	c, err := n.cfg.Clients.Get(ctx, v.ClientID)
+	switch {
+	case errors.Is(err, client.ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	case c.Metadata.BackchannelLogoutURI == "":
+		return nil
+	}
+	status, err := n.post(ctx, c, v)
+	notice := Trying
+	switch {
+	case err != nil:
+	case status >= 200 && status < 300:
+		notice = Told
+	case status >= 400 && status < 500 && status != http.StatusRequestTimeout && status != http.StatusTooManyRequests:
+		// §2.8: it says that it will not. Asking again would not change that.
+		notice = Failed
+	default:
+		err = outbox.Failure("status", fmt.Errorf("the site answered %d", status))
+	}
+	if noted := n.cfg.Store.SetNotice(ctx, v.LoginID, v.ClientID, notice, n.cfg.Now()); noted != nil {
+		return noted
+	}
+	return err
+}
+
+// post sends a logout token (§2.5). Each attempt has a token of its own: an old one would have expired.
+func (n *Notifier) post(ctx context.Context, c *client.Client, v Visit) (status int, err error) {
+	token, err := n.token(c, v)
+	if err != nil {
+		return 0, outbox.Failure("sign", err)
+	}
+	body := url.Values{"logout_token": {token}}.Encode()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.Metadata.BackchannelLogoutURI, strings.NewReader(body))
+	if err != nil {
+		return 0, outbox.Permanent(outbox.Failure("url", err))
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	res, err := n.cfg.Outbound.Do(req, maxAnswer)
+	if err != nil {
+		return 0, outbox.Failure(outbound.Reason(err), err)
+	}
+	return res.Status, nil
+}
+
+// token makes a logout token (§2.4): signed as the client's ID tokens are, with the subject and, for a client that
+// asked for it, the session id that those have; never with a nonce.
+func (n *Notifier) token(c *client.Client, v Visit) (string, error) {
+	now := n.cfg.Now()
+	claims := map[string]any{
+		"iss": n.cfg.Issuer, "aud": c.ID, "sub": n.cfg.Clients.Subject(c, v.Sub),
+		"iat": now.Unix(), "exp": now.Add(tokenLife).Unix(), "jti": uuid.NewString(),
+		"events": map[string]any{backchannelEvent: struct{}{}},
+	}
+	if c.KnowsSessions() {
+		claims["sid"] = v.SID
+	}
+	return n.cfg.Clients.Sign(c, c.IDTokenAlg(), claims, "logout+jwt")
+}

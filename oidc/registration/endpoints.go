@@ -1,0 +1,222 @@
+package registration
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"mime"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/passport-network/passport/oidc/client"
+	"github.com/passport-network/passport/pkg/limit"
+)
+
+// maxBody bounds a document in bytes.
+const maxBody = 64 << 10
+
+// register is the client registration endpoint (RFC 7591 §3).
+func (g *Registration) register(w http.ResponseWriter, r *http.Request) error {
+	token, err := bearer(r)
+	if err != nil {
+		return g.fail(w, r, err)
+	}
+	switch {
+	case token == "" && !g.cfg.Open:
+		return g.fail(w, r, errNoToken)
+	case token == "" && g.cfg.Limits != nil:
+		// A stranger leaves a row behind, and may make us fetch.
+		if err := g.cfg.Limits.TakeNetwork(r.Context(), g.cfg.ClientIP(r), limit.ClientIP, limit.ClientNet); err != nil {
+			return g.fail(w, r, err)
+		}
+	}
+	doc, err := read(w, r)
+	if err != nil {
+		return g.fail(w, r, err)
+	}
+	made, err := g.cfg.Clients.Register(r.Context(), doc.metadata, client.RegisterOptions{Token: token, Verified: g.cfg.Verified})
+	if err != nil {
+		return g.fail(w, r, err)
+	}
+	return g.answer(w, http.StatusCreated, made)
+}
+
+// manage is the client configuration endpoint (RFC 7592 §2).
+func (g *Registration) manage(w http.ResponseWriter, r *http.Request) error {
+	token, err := bearer(r)
+	if err != nil {
+		return g.fail(w, r, err)
+	}
+	if token == "" {
+		return g.fail(w, r, errNoToken)
+	}
+	id, err := url.PathUnescape(strings.TrimPrefix(r.URL.EscapedPath(), Path+"/"))
+	if err != nil {
+		return g.fail(w, r, client.ErrToken)
+	}
+	switch r.Method {
+	case http.MethodPut:
+		return g.replace(w, r, id, token)
+	case http.MethodDelete:
+		if err := g.cfg.Clients.Unregister(r.Context(), id, token); err != nil {
+			return g.fail(w, r, err)
+		}
+		neverStored(w.Header())
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+	c, err := g.cfg.Clients.Manage(r.Context(), id, token)
+	if err != nil {
+		return g.fail(w, r, err)
+	}
+	return g.answer(w, http.StatusOK, client.Registered{Client: c, AccessToken: token})
+}
+
+// replace puts a new document in place of the old one, as a whole. It must name the client, and may repeat its secret
+// but not choose one (RFC 7592 §2.2).
+func (g *Registration) replace(w http.ResponseWriter, r *http.Request, id, token string) error {
+	c, err := g.cfg.Clients.Manage(r.Context(), id, token) // before a stranger's document is looked at
+	if err != nil {
+		return g.fail(w, r, err)
+	}
+	doc, err := read(w, r)
+	switch {
+	case err != nil:
+		return g.fail(w, r, err)
+	case doc.id != c.ID:
+		return g.fail(w, r, &client.FieldError{Field: "client_id", Code: client.CodeMetadata, Reason: "must be the client's own"})
+	case doc.secret != "" && !g.cfg.Clients.HoldsSecret(c, doc.secret):
+		return g.fail(w, r, &client.FieldError{Field: "client_secret", Code: client.CodeMetadata, Reason: "is not the client's, which cannot choose one"})
+	}
+	updated, secret, err := g.cfg.Clients.Replace(r.Context(), id, token, doc.metadata)
+	if err != nil {
+		return g.fail(w, r, err)
+	}
+	return g.answer(w, http.StatusOK, client.Registered{Client: updated, Secret: secret, AccessToken: token})
+}
+
+// document is what a client sent.
+type document struct {
+	metadata   client.Metadata
+	id, secret string
+}
+
+func read(w http.ResponseWriter, r *http.Request) (doc document, err error) {
+	malformed := func(reason string) error {
+		return &client.FieldError{Field: "document", Code: client.CodeMetadata, Reason: reason}
+	}
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+		return doc, malformed("must be application/json")
+	}
+	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		return doc, malformed("is too large")
+	}
+	if doc.metadata, err = client.Decode(raw); err != nil {
+		return doc, err
+	}
+	var also struct {
+		ID     string `json:"client_id"`
+		Secret string `json:"client_secret"`
+	}
+	if json.Unmarshal(raw, &also) != nil {
+		return doc, malformed("has a client_id or client_secret that is no string")
+	}
+	doc.id, doc.secret = also.ID, also.Secret
+	return doc, nil
+}
+
+// bearer is the token of the request (RFC 6750 §2.1); empty when there is none.
+func bearer(r *http.Request) (string, error) {
+	switch list := r.Header.Values("Authorization"); len(list) {
+	case 0:
+		return "", nil
+	case 1:
+		scheme, token, _ := strings.Cut(list[0], " ")
+		if token = strings.TrimSpace(token); strings.EqualFold(scheme, "Bearer") && token != "" {
+			return token, nil
+		}
+	}
+	return "", client.ErrToken
+}
+
+// errNoToken: one is needed.
+var errNoToken = errors.New("a bearer token is needed")
+
+// answer is the client information response (RFC 7591 §3.2.1; RFC 7592 §3).
+func (g *Registration) answer(w http.ResponseWriter, status int, made client.Registered) error {
+	raw, err := json.Marshal(made.Client.Metadata)
+	if err != nil {
+		return fmt.Errorf("encode a registration: %w", err)
+	}
+	doc := map[string]any{}
+	if err := json.Unmarshal(raw, &doc); err != nil {
+		return fmt.Errorf("encode a registration: %w", err)
+	}
+	doc["client_id"], doc["client_id_issued_at"] = made.Client.ID, made.Client.CreatedAt.Unix()
+	doc["registration_client_uri"] = g.cfg.Issuer + Path + "/" + url.PathEscape(made.Client.ID)
+	doc["registration_access_token"] = made.AccessToken
+	if made.Secret != "" {
+		doc["client_secret"], doc["client_secret_expires_at"] = made.Secret, 0
+	}
+	return reply(w, status, doc)
+}
+
+func reply(w http.ResponseWriter, status int, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encode an answer: %w", err)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	neverStored(w.Header())
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // whoever asked has left: there is nobody to tell
+	return nil
+}
+
+func neverStored(h http.Header) {
+	h.Set("Cache-Control", "no-store")
+	h.Set("Pragma", "no-cache")
+}
+
+// fail answers an error: 400 with what is wrong (RFC 7591 §3.2.2), 401 for tokens (RFC 6750 §3). What it returns is our
+// own fault.
+func (g *Registration) fail(w http.ResponseWriter, r *http.Request, err error) error {
+	type body struct {
+		Error       string `json:"error"`
+		Description string `json:"error_description,omitempty"`
+	}
+	var field *client.FieldError
+	var limited *limit.Limited
+	switch {
+	case errors.As(err, &field):
+		return reply(w, http.StatusBadRequest, body{field.Code, client.Plain(field.Error())})
+	case errors.Is(err, errNoToken):
+		w.Header().Set("WWW-Authenticate", `Bearer realm="registration"`)
+		return reply(w, http.StatusUnauthorized, body{"invalid_token", "A bearer token is needed."})
+	case errors.Is(err, client.ErrToken):
+		if g.cfg.Limits != nil { // a token is not to be found by trying
+			if over := g.cfg.Limits.TakeNetwork(r.Context(), g.cfg.ClientIP(r), limit.ClientAuthIP, limit.ClientAuthNet); errors.As(over, &limited) {
+				return g.fail(w, r, over)
+			} else if over != nil {
+				return over
+			}
+		}
+		w.Header().Set("WWW-Authenticate", `Bearer realm="registration", error="invalid_token"`)
+		return reply(w, http.StatusUnauthorized, body{"invalid_token", "The token is unknown, used up or over."})
+	case errors.Is(err, client.ErrChanged):
+		return reply(w, http.StatusConflict, body{client.CodeMetadata, "The registration was changed meanwhile. Please try again."})
+	case errors.As(err, &limited):
+		w.Header().Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(limited.Retry.Seconds())))))
+		return reply(w, http.StatusTooManyRequests, body{"temporarily_unavailable", "Too many registrations. Please come back later."})
+	}
+	w.Header().Set("Retry-After", "2")
+	if err := reply(w, http.StatusServiceUnavailable, body{"temporarily_unavailable", "Please try again in a moment."}); err != nil {
+		return err
+	}
+	return err
+}
