@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -80,22 +81,26 @@ func clientListCommand(open openFunc) *cobra.Command {
 		Example: "  passport client list\n  passport client list --json",
 		Args:    cobra.NoArgs,
 		RunE: withApp(open, func(cmd *cobra.Command, a *app, _ []string) error {
-			var all []*client.Client
-			for after := ""; ; {
-				page, err := a.clients.List(cmd.Context(), after, 0)
-				if err != nil {
-					return err
-				}
-				if len(page) == 0 {
-					break
-				}
-				all, after = append(all, page...), page[len(page)-1].ID
+			all, err := allClients(cmd.Context(), a.clients)
+			if err != nil {
+				return err
 			}
 			return printClients(cmd.OutOrStdout(), all, asJSON)
 		}),
 	}
 	jsonFlag(cmd, &asJSON)
 	return cmd
+}
+
+// allClients reads every client, a page after the other.
+func allClients(ctx context.Context, clients *client.Registry) (all []*client.Client, err error) {
+	for after := ""; ; {
+		page, err := clients.List(ctx, after, 0)
+		if err != nil || len(page) == 0 {
+			return all, err
+		}
+		all, after = append(all, page...), page[len(page)-1].ID
+	}
 }
 
 func clientShowCommand(open openFunc) *cobra.Command {

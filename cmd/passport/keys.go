@@ -1,11 +1,14 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 
+	"github.com/passport-network/passport/oidc/client"
 	"github.com/passport-network/passport/pkg/keys"
 )
 
@@ -39,27 +42,51 @@ func keysListCommand(open openFunc) *cobra.Command {
 }
 
 func keysRotateCommand(open openFunc) *cobra.Command {
-	var asJSON, now bool
+	var asJSON, now, all bool
+	var algs []string
 	cmd := &cobra.Command{
 		Use:   "rotate",
-		Short: "Make the next key of every algorithm",
-		Long: `Make the next key of every algorithm.
+		Short: "Make the next key of every algorithm in use",
+		Long: `Make the next key of every algorithm in use: RS256, which is everybody's default, and those that some site
+registered. With --all those that nobody uses too; with --alg just the ones named.
 
 It is published now and signs once every cached copy of the key set has run out, as the key set's max-age says.
 The keys before it stay published as long as what they signed is valid. With --now the next keys sign at once:
 sites that hold an older copy of the key set refuse sign-ins until they fetch it again.`,
-		Example: "  passport keys rotate\n  passport keys rotate --now --json",
-		Args:    cobra.NoArgs,
+		Example: `  passport keys rotate
+  passport keys rotate --now --json
+  passport keys rotate --alg ES256 --alg EdDSA`,
+		Args: cobra.NoArgs,
 		RunE: withApp(open, func(cmd *cobra.Command, a *app, _ []string) error {
-			if err := a.ring.Rotate(cmd.Context(), now); err != nil {
+			if len(algs) == 0 && !all {
+				var err error
+				if algs, err = algsInUse(cmd.Context(), a.clients); err != nil {
+					return err
+				}
+			}
+			if err := a.ring.Rotate(cmd.Context(), now, algs...); err != nil {
 				return fmt.Errorf("rotate the signing keys: %w", err)
 			}
 			return listKeys(cmd, a.ring, asJSON)
 		}),
 	}
 	cmd.Flags().BoolVar(&now, "now", false, "let the next keys sign at once")
+	cmd.Flags().BoolVar(&all, "all", false, "every algorithm, used or not")
+	cmd.Flags().StringArrayVar(&algs, "alg", nil, "an algorithm, as ES256 (repeatable)")
+	cmd.MarkFlagsMutuallyExclusive("all", "alg")
 	jsonFlag(cmd, &asJSON)
 	return cmd
+}
+
+// algsInUse are the algorithms that something of ours may be signed with for some client.
+func algsInUse(ctx context.Context, clients *client.Registry) ([]string, error) {
+	used := []string{"RS256"} // OpenID Connect Core §15.1: what a client gets that names none
+	list, err := allClients(ctx, clients)
+	for _, c := range list {
+		m := &c.Metadata
+		used = append(used, m.IDTokenSignedResponseAlg, m.UserinfoSignedResponseAlg, m.IntrospectionSignedResponseAlg)
+	}
+	return slices.DeleteFunc(slices.Clone(keys.Algs), func(alg string) bool { return !slices.Contains(used, alg) }), err
 }
 
 func keysRetireCommand(open openFunc) *cobra.Command {

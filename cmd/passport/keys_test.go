@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/passport-network/passport/oidc/client"
 	"github.com/passport-network/passport/pkg/keys"
 	"github.com/passport-network/passport/storage"
 	"github.com/passport-network/passport/storage/storagetest"
@@ -34,7 +35,27 @@ func keysApp(t *testing.T, database string, secrets ...string) openFunc {
 		if err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
-		return &app{store: s, ring: ring}, nil
+		clients := client.NewRegistry(client.Config{Store: s, Now: time.Now, Keys: ring})
+		return &app{store: s, ring: ring, clients: clients}, nil
+	}
+}
+
+// register makes a client.
+func register(t *testing.T, open openFunc, change func(m *client.Metadata)) {
+	t.Helper()
+	cmd := &cobra.Command{}
+	cmd.SetContext(t.Context())
+	a, err := open(cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := client.Client{RequirePKCE: true, Metadata: client.Metadata{ClientName: "App", RedirectURIs: []string{"https://app.test/cb"}}}
+	change(&c.Metadata)
+	if _, _, err := a.clients.Create(t.Context(), c, ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.store.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -78,10 +99,23 @@ func TestKeysCommand(t *testing.T) {
 	if got := states(t, run("list", "--json")); got[keys.Active] != 4 || len(got) != 1 {
 		t.Errorf("%v", got)
 	}
-	if got := states(t, run("rotate", "--json")); got[keys.Active] != 4 || got[keys.Next] != 4 {
-		t.Errorf("rotate: %v", got)
+	if got := states(t, run("rotate", "--json")); got[keys.Active] != 4 || got[keys.Next] != 1 {
+		t.Errorf("rotate what is in use, which is RS256: %v", got)
 	}
-	if got := states(t, run("rotate", "--now", "--json")); got[keys.Active] != 4 || got[keys.Retired] != 4 || got[keys.Next] != 0 {
+	if got := states(t, run("rotate", "--alg", "PS256", "--json")); got[keys.Next] != 2 {
+		t.Errorf("rotate --alg: %v", got)
+	}
+	if out, err := runKeys(t, keysApp(t, database, "a"), "rotate", "--alg", "none"); !errors.Is(err, keys.ErrNoKey) {
+		t.Errorf("%v: %s", err, out)
+	}
+	register(t, keysApp(t, database, "a"), func(m *client.Metadata) { m.IDTokenSignedResponseAlg, m.UserinfoSignedResponseAlg = "EdDSA", "HS256" })
+	if got := states(t, run("rotate", "--json")); got[keys.Next] != 3 {
+		t.Errorf("rotate with an EdDSA client: %v", got)
+	}
+	if got := states(t, run("rotate", "--all", "--json")); got[keys.Active] != 4 || got[keys.Next] != 4 {
+		t.Errorf("rotate --all: %v", got)
+	}
+	if got := states(t, run("rotate", "--all", "--now", "--json")); got[keys.Active] != 4 || got[keys.Retired] != 4 || got[keys.Next] != 0 {
 		t.Errorf("rotate --now: %v", got)
 	}
 	var list []keys.Info

@@ -35,13 +35,19 @@ func (r *Ring) List(ctx context.Context) ([]Info, error) {
 	return list, nil
 }
 
-// Rotate makes the next key of every algorithm and publishes it; it signs as soon as every copy of the key
-// set that lacks it is older than the set's max-age. An algorithm that has a next key keeps it. With
-// immediately, the next keys sign at once: relying parties that hold an older key set fail until they fetch it.
-func (r *Ring) Rotate(ctx context.Context, immediately bool) error {
+// Rotate makes the next key of each of these algorithms, of all without any, and publishes it; it signs as soon as
+// every copy of the key set that lacks it is older than the set's max-age. An algorithm that has a next key keeps it.
+// With immediately, the next keys sign at once: relying parties that hold an older key set fail until they fetch it.
+func (r *Ring) Rotate(ctx context.Context, immediately bool, algs ...string) error {
+	if len(algs) == 0 {
+		algs = Algs
+	}
 	// Made before the lock and the transaction: RSA keys take a while, and SQLite has one writer.
 	fresh := map[string]Row{}
-	for _, alg := range Algs {
+	for _, alg := range algs {
+		if !slices.Contains(Algs, alg) {
+			return fmt.Errorf("rotate: %q: %w", alg, ErrNoKey)
+		}
 		row, err := newRow(r.sealer, alg, Next, time.Time{}, time.Time{})
 		if err != nil {
 			return err
@@ -54,7 +60,7 @@ func (r *Ring) Rotate(ctx context.Context, immediately bool) error {
 		if immediately {
 			active = now
 		}
-		for _, alg := range Algs {
+		for _, alg := range algs {
 			next := snap.find(alg, Next)
 			if next == nil {
 				row := fresh[alg]
