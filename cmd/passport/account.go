@@ -65,7 +65,7 @@ standard claims (OpenID Connect Core 5.1), such as {"given_name": "Alice", "zone
 		Args: cobra.NoArgs,
 		RunE: withApp(open, func(cmd *cobra.Command, a *app, _ []string) (err error) {
 			if passwordFile != "" {
-				if n.Password, err = readPassword(cmd, passwordFile); err != nil {
+				if n.Password, err = readSecret(cmd, "password", passwordFile); err != nil {
 					return err
 				}
 			}
@@ -114,7 +114,7 @@ A new password ends all sessions and grants. --claims replaces all claims.`,
 				c.Language = &language
 			}
 			if passwordFile != "" {
-				password, err := readPassword(cmd, passwordFile)
+				password, err := readSecret(cmd, "password", passwordFile)
 				if err != nil {
 					return err
 				}
@@ -189,17 +189,17 @@ func accountError(ref string, err error) error {
 	return err
 }
 
-// readPassword reads a password; one line end behind it is not part of it.
-func readPassword(cmd *cobra.Command, file string) (string, error) {
+// readSecret reads a password or a client secret; one line end behind it is not part of it.
+func readSecret(cmd *cobra.Command, what, file string) (string, error) {
 	b, err := readSmall(cmd, file)
 	if err != nil {
-		return "", fmt.Errorf("read the password: %w", err)
+		return "", fmt.Errorf("read the %s: %w", what, err)
 	}
-	p := strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
-	if p == "" {
-		return "", errors.New("the password file is empty")
+	secret := strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
+	if secret == "" {
+		return "", fmt.Errorf("the %s file is empty", what)
 	}
-	return p, nil
+	return secret, nil
 }
 
 func readClaims(cmd *cobra.Command, file string) (json.RawMessage, error) {

@@ -119,6 +119,14 @@ func newApp(ctx context.Context, cfg *config.Config, logger *slog.Logger) (_ *ap
 	return a, err
 }
 
+// engine wires what issues and reads tokens.
+func (a *app) engine() (*engine.Engine, error) {
+	return engine.New(engine.Config{
+		Issuer: a.cfg.Issuer, Clients: a.clients, Store: a.store, Keys: a.ring, Now: a.clock.Now, Audit: a.store,
+		RefreshGrace: a.cfg.RefreshGrace,
+	})
+}
+
 // handler wires the rooms that answer requests.
 func (a *app) handler() (http.Handler, error) {
 	now, cfg := a.clock.Now, a.cfg
@@ -128,10 +136,7 @@ func (a *app) handler() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	flows, err := engine.New(engine.Config{
-		Issuer: cfg.Issuer, Clients: a.clients, Store: a.store, Keys: a.ring, Now: now, Audit: a.store,
-		RefreshGrace: cfg.RefreshGrace,
-	})
+	flows, err := a.engine()
 	if err != nil {
 		return nil, err
 	}

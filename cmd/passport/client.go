@@ -30,7 +30,8 @@ lists may be repeated. Running servers see every change within two seconds.`,
 		Args: cobra.NoArgs,
 	}
 	cmd.AddCommand(clientCreateCommand(open), clientListCommand(open), clientShowCommand(open), clientSetCommand(open),
-		clientRotateCommand(open), clientDisableCommand(open), clientEnableCommand(open), clientDeleteCommand(open))
+		clientRotateCommand(open), clientDisableCommand(open), clientEnableCommand(open), clientDeleteCommand(open),
+		registrationTokenCommand(open))
 	return cmd
 }
 
@@ -47,7 +48,8 @@ The document of --file is one of RFC 7591: a JSON object with redirect_uris, cli
 client_id and client_secret; a client_secret given so must be random, of at least 32 characters. Flags stand
 over the file. Without either: authorization code with PKCE, client_secret_basic, ID tokens signed with ES256.
 
-The client_secret is printed once and kept only as a hash.`,
+The client_secret is printed once. Only its hash is kept, unless HS256 or client_secret_jwt needs itself: then
+it is kept sealed.`,
 		Example: `  passport client create --name Shop --redirect-uri https://shop.example/callback
   passport client create --name Shop --redirect-uri https://shop.example/callback \
       --grant-type authorization_code --grant-type refresh_token --client-uri https://shop.example/
@@ -136,11 +138,12 @@ is printed once; one that becomes public loses its own.`,
 		Example: `  passport client set shop --redirect-uri https://shop.example/callback --redirect-uri https://shop.example/cb2
   passport client set shop --logo-uri ""
   passport client set shop --file client.json
-  passport client set shop --skip-consent`,
+  passport client set shop --skip-consent
+  passport client set 7c2f0f39 --verified`,
 		Args: cobra.ExactArgs(1),
 		RunE: withApp(open, func(cmd *cobra.Command, a *app, args []string) error {
 			updated, shown, err := a.clients.Update(cmd.Context(), args[0], func(c *client.Client) error {
-				return flags.edit(cmd, c)
+				return flags.edit(cmd, c, a.clock.Now())
 			})
 			if err != nil {
 				return fmt.Errorf("change %q: %w", args[0], err)
@@ -149,6 +152,7 @@ is printed once; one that becomes public loses its own.`,
 		}),
 	}
 	flags.add(cmd)
+	cmd.Flags().BoolVar(&flags.verified, "verified", true, "you vouch for who the client is; false: people are told that nobody does")
 	jsonFlag(cmd, &asJSON)
 	return cmd
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,6 +18,7 @@ type clientFlags struct {
 	maxAge      int64
 	requirePKCE bool
 	skipConsent bool
+	verified    bool // of set alone: whoever creates a client vouches for it
 }
 
 type textFlag struct {
@@ -27,16 +29,21 @@ type textFlag struct {
 var textFlags = []textFlag{
 	{"name", "the name that people are shown", func(m *client.Metadata) *string { return &m.ClientName }},
 	{"application-type", "web or native", func(m *client.Metadata) *string { return &m.ApplicationType }},
-	{"token-endpoint-auth-method", "client_secret_basic, client_secret_post or none", func(m *client.Metadata) *string { return &m.TokenEndpointAuthMethod }},
+	{"token-endpoint-auth-method", "client_secret_basic, client_secret_post, client_secret_jwt, private_key_jwt or none", func(m *client.Metadata) *string { return &m.TokenEndpointAuthMethod }},
 	{"client-uri", "the site's home page", func(m *client.Metadata) *string { return &m.ClientURI }},
-	{"logo-uri", "the site's logo", func(m *client.Metadata) *string { return &m.LogoURI }},
+	{"logo-uri", "the site's logo: fetched once, shown from here", func(m *client.Metadata) *string { return &m.LogoURI }},
 	{"policy-uri", "the site's privacy policy", func(m *client.Metadata) *string { return &m.PolicyURI }},
 	{"tos-uri", "the site's terms of service", func(m *client.Metadata) *string { return &m.TOSURI }},
 	{"initiate-login-uri", "where a sign-in at the site can be begun from outside", func(m *client.Metadata) *string { return &m.InitiateLoginURI }},
-	{"jwks-uri", "the site's public keys", func(m *client.Metadata) *string { return &m.JWKSURI }},
-	{"id-token-signed-response-alg", "RS256, PS256, ES256 or EdDSA (default ES256)", func(m *client.Metadata) *string { return &m.IDTokenSignedResponseAlg }},
-	{"subject-type", "public", func(m *client.Metadata) *string { return &m.SubjectType }},
-	{"access-token-format", "opaque", func(m *client.Metadata) *string { return &m.AccessTokenFormat }},
+	{"jwks-uri", "where the site's public keys are; those themselves stand in --file, as jwks", func(m *client.Metadata) *string { return &m.JWKSURI }},
+	{"token-endpoint-auth-signing-alg", "the one algorithm of its client assertions (default any)", func(m *client.Metadata) *string { return &m.TokenEndpointAuthSigningAlg }},
+	{"id-token-signed-response-alg", "RS256, PS256, ES256, EdDSA or HS256 (default ES256)", func(m *client.Metadata) *string { return &m.IDTokenSignedResponseAlg }},
+	{"userinfo-signed-response-alg", "signs what /userinfo says (default: plain JSON)", func(m *client.Metadata) *string { return &m.UserinfoSignedResponseAlg }},
+	{"introspection-signed-response-alg", "signs what /introspect says, where asked for (default RS256)", func(m *client.Metadata) *string { return &m.IntrospectionSignedResponseAlg }},
+	{"request-object-signing-alg", "the one algorithm of its request objects (default any; none: unsigned)", func(m *client.Metadata) *string { return &m.RequestObjectSigningAlg }},
+	{"subject-type", "public, or pairwise: people are known to it by ids that no other site has", func(m *client.Metadata) *string { return &m.SubjectType }},
+	{"sector-identifier-uri", "lists the redirect URIs of sites that share pairwise ids", func(m *client.Metadata) *string { return &m.SectorIdentifierURI }},
+	{"access-token-format", "opaque, or jwt (RFC 9068)", func(m *client.Metadata) *string { return &m.AccessTokenFormat }},
 	{"backchannel-logout-uri", "told, server to server, when a person signs out", func(m *client.Metadata) *string { return &m.BackchannelLogoutURI }},
 	{"frontchannel-logout-uri", "opened in a frame when a person signs out", func(m *client.Metadata) *string { return &m.FrontchannelLogoutURI }},
 	{"software-id", "the id of the software", func(m *client.Metadata) *string { return &m.SoftwareID }},
@@ -51,8 +58,9 @@ type listFlag struct {
 var listFlags = []listFlag{
 	{"redirect-uri", "where people come back to after signing in", func(m *client.Metadata) *[]string { return &m.RedirectURIs }},
 	{"post-logout-redirect-uri", "where people come back to after signing out", func(m *client.Metadata) *[]string { return &m.PostLogoutRedirectURIs }},
-	{"grant-type", "authorization_code, refresh_token, client_credentials", func(m *client.Metadata) *[]string { return &m.GrantTypes }},
-	{"response-type", "code", func(m *client.Metadata) *[]string { return &m.ResponseTypes }},
+	{"grant-type", "authorization_code, implicit, refresh_token, client_credentials, urn:ietf:params:oauth:grant-type:device_code", func(m *client.Metadata) *[]string { return &m.GrantTypes }},
+	{"response-type", "code, id_token, \"id_token token\", \"code id_token\", \"code token\", \"code id_token token\", none", func(m *client.Metadata) *[]string { return &m.ResponseTypes }},
+	{"request-uri", "where its request objects are", func(m *client.Metadata) *[]string { return &m.RequestURIs }},
 	{"contact", "who answers for the site", func(m *client.Metadata) *[]string { return &m.Contacts }},
 	{"default-acr-value", "the sign-in's strength, when a request names none", func(m *client.Metadata) *[]string { return &m.DefaultACRValues }},
 	{"resource", "an API that the site may ask tokens for", func(m *client.Metadata) *[]string { return &m.Resources }},
@@ -66,6 +74,8 @@ type boolFlag struct {
 
 var boolFlags = []boolFlag{
 	{"require-auth-time", "ID tokens always carry auth_time", func(m *client.Metadata) *bool { return &m.RequireAuthTime }},
+	{"require-signed-request-object", "refuse requests that it did not sign (RFC 9101)", func(m *client.Metadata) *bool { return &m.RequireSignedRequestObject }},
+	{"require-pushed-authorization-requests", "refuse requests that it did not push (RFC 9126)", func(m *client.Metadata) *bool { return &m.RequirePushedRequests }},
 	{"backchannel-logout-session-required", "logout tokens carry sid", func(m *client.Metadata) *bool { return &m.BackchannelLogoutSessionRequired }},
 	{"frontchannel-logout-session-required", "logout frames carry iss and sid", func(m *client.Metadata) *bool { return &m.FrontchannelLogoutSessionRequired }},
 }
@@ -152,7 +162,7 @@ func (f *clientFlags) newClient(cmd *cobra.Command, id string) (c client.Client,
 }
 
 // edit changes a client as `passport client set` was told.
-func (f *clientFlags) edit(cmd *cobra.Command, c *client.Client) error {
+func (f *clientFlags) edit(cmd *cobra.Command, c *client.Client, now time.Time) error {
 	if f.file != "" {
 		m, id, secret, err := readClientFile(cmd, f.file)
 		switch {
@@ -168,6 +178,12 @@ func (f *clientFlags) edit(cmd *cobra.Command, c *client.Client) error {
 	f.apply(cmd, &c.Metadata)
 	if cmd.Flags().Changed("require-pkce") {
 		c.RequirePKCE = f.requirePKCE
+	}
+	if cmd.Flags().Changed("verified") && f.verified != c.Verified() {
+		c.VerifiedAt = time.Time{}
+		if f.verified {
+			c.VerifiedAt = now
+		}
 	}
 	if cmd.Flags().Changed("skip-consent") {
 		c.SkipConsent = f.skipConsent

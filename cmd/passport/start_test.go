@@ -59,7 +59,7 @@ func TestReplicasStartTogether(t *testing.T) {
 // are promised; the bound is wider, for machines that run other tests beside this one.
 func seesRotation(t *testing.T, base string, env []string) {
 	t.Helper()
-	if code, _, stderr := called(t, env, "keys", "rotate"); code != 0 {
+	if code, _, stderr := called(t, env, "keys", "rotate", "--all"); code != 0 {
 		t.Fatalf("keys rotate: %d %s", code, stderr)
 	}
 	end := time.After(6 * time.Second)

@@ -24,6 +24,11 @@ const (
 	accessPrefix  = "pp1g_" // lets a client manage its registration (RFC 7592)
 )
 
+// Kinds names what this room gives out, by how it begins.
+var Kinds = map[string]string{
+	SecretPrefix: "client secret", initialPrefix: "registration token", accessPrefix: "registration access token",
+}
+
 // RegistrationToken lets whoever has it register clients that the operator then vouches for.
 type RegistrationToken struct {
 	ID        string

@@ -21,12 +21,7 @@ func (e *Engine) ReadAccess(ctx context.Context, raw string) (grant.TokenRead, e
 	if err != nil {
 		return grant.TokenRead{}, fmt.Errorf("read an access token: %w", err)
 	}
-	now := e.now()
-	live := read.Token.RevokedAt.IsZero() && now.Before(read.Token.ExpiresAt)
-	if read.Grant != nil {
-		live = live && read.Grant.RevokedAt.IsZero() && now.Before(read.Grant.ExpiresAt) && read.Person.Allowed()
-	}
-	if !live {
+	if accessReason(&read, e.now()) != "" {
 		return grant.TokenRead{}, grant.ErrNotFound
 	}
 	return read, nil
@@ -43,9 +38,7 @@ func (e *Engine) ReadRefresh(ctx context.Context, raw string) (grant.GrantRead, 
 	if err != nil {
 		return grant.GrantRead{}, 0, fmt.Errorf("read a refresh token: %w", err)
 	}
-	now, g := e.now(), &read.Grant
-	newest := generation >= 1 && (generation == g.Generation || generation == g.Generation-1 && e.withinGrace(g, now))
-	if !newest || !g.RevokedAt.IsZero() || !now.Before(g.ExpiresAt) || !now.Before(g.RefreshExpiresAt) || !read.Person.Allowed() {
+	if e.refreshReason(&read, generation, e.now()) != "" {
 		return grant.GrantRead{}, 0, grant.ErrNotFound
 	}
 	return read, generation, nil

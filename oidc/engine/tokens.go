@@ -28,6 +28,11 @@ const (
 	refreshBytes = 16 + 4 + sha256.Size
 )
 
+// Kinds names what this room issues, by how it begins.
+var Kinds = map[string]string{
+	accessPrefix: "access token", codePrefix: "authorization code", devicePrefix: "device code", refreshPrefix: "refresh token",
+}
+
 // tokens makes and reads codes and tokens. To fosite, the "signature" of a code or access token is the SHA-256
 // that its row has; that of a refresh token is the token itself, once its HMAC was verified. A malformed or
 // forged one has the signature "", and the adapter asks no database for it.
