@@ -261,7 +261,6 @@ func (p *Provider) restore(r *http.Request, i string, in *grant.Interaction) (*f
 		if bad := p.check(r.Context(), q, v, false); bad != nil {
 			return nil, gone
 		}
-		q.pushed = decoded(v.Get(pushedParam))
 	}
 	read, err := p.readRequest(r.Context(), p.cfg.Sessions.Hash(r), q.client.ID)
 	if err != nil {

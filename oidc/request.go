@@ -169,7 +169,12 @@ func prove(c *client.Client, v url.Values) (*request, error) {
 	if !ok || uri == "" || !clean(uri) || !c.MatchRedirect(uri) || !secure(uri) {
 		return nil, &pageError{http.StatusBadRequest, "error.redirect_mismatch"}
 	}
-	return &request{params: url.Values{}, client: c, redirect: uri, mode: modeQuery, maxAge: -1}, nil
+	q := &request{params: url.Values{}, client: c, redirect: uri, mode: modeQuery, maxAge: -1}
+	if pushed := v.Get(pushedParam); pushed != "" {
+		q.pushed = decoded(pushed)
+		q.params.Set(pushedParam, pushed)
+	}
+	return q, nil
 }
 
 // secure is the second lock behind the registration's rules (H10): where a code may travel to.

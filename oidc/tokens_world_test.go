@@ -109,7 +109,7 @@ func (w *world) replica(t *testing.T, store *moody, change func(*engine.Config))
 	if change != nil {
 		change(&cfg)
 	}
-	next := &world{t: t, store: w.store, raw: w.raw, postgres: w.postgres, ring: w.ring, clients: w.clients,
+	next := &world{t: t, web: w.web, store: w.store, raw: w.raw, postgres: w.postgres, ring: w.ring, clients: w.clients,
 		sessions: w.sessions, limits: w.limits}
 	var err error
 	if next.engine, err = engine.New(cfg); err != nil {

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -60,6 +61,7 @@ type world struct {
 	server   *httptest.Server
 	limits   *limit.Limiter
 	calls    *calls
+	web      *web
 
 	mu    sync.Mutex
 	ahead time.Duration
@@ -91,7 +93,8 @@ func newWorld(t *testing.T, dsn string) *world {
 	w.must(err)
 	w.ring, err = keys.Open(t.Context(), keys.Config{Store: w.store, Sealer: sealer, Now: w.now})
 	w.must(err)
-	w.clients = client.NewRegistry(client.Config{Store: w.store, Now: w.now, Issuer: issuer, Keys: w.ring})
+	w.web = newWeb(t)
+	w.clients = client.NewRegistry(client.Config{Store: w.store, Now: w.now, Issuer: issuer, Keys: w.ring, Outbound: w.web.client})
 	w.sessions, err = session.New(session.Config{Store: w.store, Issuer: issuer, Now: w.now})
 	w.must(err)
 	w.engine, err = engine.New(engine.Config{Issuer: issuer, Clients: w.clients, Store: w.calls, Keys: w.ring, Now: w.now})
@@ -99,7 +102,7 @@ func newWorld(t *testing.T, dsn string) *world {
 	w.limits = limit.New(limit.Config{Store: w.store, HashKey: make([]byte, 32), Now: w.now})
 	w.provider, err = oidc.New(oidc.Config{
 		Issuer: issuer, Engine: w.engine, Store: w.calls, Clients: w.clients, Keys: w.ring, Sessions: w.sessions, Now: w.now,
-		Limits: w.limits, ClientIP: clientIP, Audit: w.store,
+		Limits: w.limits, ClientIP: clientIP, Audit: w.store, Outbound: w.web.client,
 		Pages: oidc.Pages{
 			Error: func(rw http.ResponseWriter, _ *http.Request, status int, key string) {
 				rw.WriteHeader(status)
@@ -173,6 +176,14 @@ func (w *world) handler() http.Handler {
 	page("/test/deny", p.Deny)
 	page("/test/choose", func(rw http.ResponseWriter, r *http.Request, i string) error {
 		return p.Choose(rw, r, i, r.PostFormValue("login"))
+	})
+	handle("/test/device", []string{http.MethodPost}, func(rw http.ResponseWriter, r *http.Request) error {
+		err := p.Device(rw, r, r.PostFormValue("user_code"))
+		if errors.Is(err, oidc.ErrNoDevice) || errors.Is(err, limit.ErrLimited) {
+			fmt.Fprint(rw, err)
+			return nil
+		}
+		return err
 	})
 	page("/test/view", func(rw http.ResponseWriter, r *http.Request, i string) error {
 		v, err := p.View(r.Context(), r, i)

@@ -146,8 +146,8 @@ func (a *adapter) GetDeviceCodeSession(ctx context.Context, sig string, _ fosite
 		return nil, fosite.ErrNotFound
 	case err != nil:
 		return nil, Failed(err)
-	case d.State == grant.DevicePending && !w.now.Before(d.ExpiresAt):
-		return nil, Refuse(ExpiredToken, "Nobody has allowed this device in time.")
+	case d.State != grant.DeviceDenied && !w.now.Before(d.ExpiresAt):
+		return nil, Refuse(ExpiredToken, "The device code is over: nobody has allowed it, or it was not fetched, in time.")
 	case d.State == grant.DeviceDenied:
 		return nil, Refuse(AccessDenied, "The person did not allow this device.")
 	case early:
