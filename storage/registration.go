@@ -29,6 +29,7 @@ type keySetRow struct {
 	URI       string `gorm:"column:uri;primaryKey"`
 	Body      []byte
 	TriedAt   stamp
+	EndedAt   stamp
 	FetchedAt stamp
 }
 
@@ -98,7 +99,7 @@ func (s *Store) ReadKeySet(ctx context.Context, uri string) (client.KeySet, erro
 	if err != nil || len(rows) == 0 {
 		return client.KeySet{}, err
 	}
-	return client.KeySet{Body: rows[0].Body, TriedAt: rows[0].TriedAt.Time, FetchedAt: rows[0].FetchedAt.Time}, nil
+	return client.KeySet{Body: rows[0].Body, TriedAt: rows[0].TriedAt.Time, EndedAt: rows[0].EndedAt.Time, FetchedAt: rows[0].FetchedAt.Time}, nil
 }
 
 // ClaimKeySet lets one replica ask a jwks_uri: the row is its licence.
@@ -108,10 +109,10 @@ func (s *Store) ClaimKeySet(ctx context.Context, uri string, now, since time.Tim
 	return res.RowsAffected == 1, res.Error
 }
 
-// SaveKeySet keeps what a jwks_uri answered.
+// SaveKeySet keeps what came of asking a jwks_uri.
 func (s *Store) SaveKeySet(ctx context.Context, uri string, set client.KeySet) error {
 	return s.db(ctx).Model(&keySetRow{}).Where("uri = ?", uri).
-		Updates(map[string]any{"body": set.Body, "fetched_at": at(set.FetchedAt)}).Error
+		Updates(map[string]any{"body": set.Body, "ended_at": at(set.EndedAt), "fetched_at": at(set.FetchedAt)}).Error
 }
 
 // SpendJTI notes a client's jti.

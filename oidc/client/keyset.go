@@ -115,6 +115,7 @@ func strength(key any) error {
 type KeySet struct {
 	Body      []byte
 	TriedAt   time.Time // it was last asked for; zero: never
+	EndedAt   time.Time // that attempt was over; before TriedAt: it may be under way
 	FetchedAt time.Time // it last answered with a key set; zero: never
 }
 
@@ -233,8 +234,7 @@ func (r *Registry) loadKeys(uri string, after time.Time) (*keySet, error) {
 		if row, err = r.cfg.Store.ReadKeySet(ctx, uri); err != nil {
 			return nil, fmt.Errorf("read a key set: %w", err)
 		}
-		underWay := row.TriedAt.After(row.FetchedAt) && r.cfg.Now().Sub(row.TriedAt) < fetchTakes
-		if !underWay || row.FetchedAt.After(after) {
+		if underWay := row.EndedAt.Before(row.TriedAt) && r.cfg.Now().Sub(row.TriedAt) < fetchTakes; !underWay || row.FetchedAt.After(after) {
 			return r.keepKeys(uri, row)
 		}
 		select {
@@ -245,16 +245,16 @@ func (r *Registry) loadKeys(uri string, after time.Time) (*keySet, error) {
 	}
 }
 
-// fetchKeys fetches the document, and keeps it where it is a key set.
+// fetchKeys fetches the document, keeps it where it is a key set, and tells whoever waits that the attempt is over.
 func (r *Registry) fetchKeys(ctx context.Context, uri string, row KeySet) (*keySet, error) {
 	body, err := r.fetchDocument(ctx, uri, maxKeySet)
 	if err == nil {
 		_, err = parseKeySet(body)
 	}
-	if err != nil {
-		return r.keepKeys(uri, row)
+	row.EndedAt = r.cfg.Now()
+	if err == nil {
+		row.Body, row.FetchedAt = body, row.EndedAt
 	}
-	row.Body, row.FetchedAt = body, r.cfg.Now()
 	if err := r.cfg.Store.SaveKeySet(ctx, uri, row); err != nil {
 		return nil, fmt.Errorf("keep a key set: %w", err)
 	}

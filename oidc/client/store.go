@@ -66,7 +66,7 @@ type Store interface {
 	ReadKeySet(ctx context.Context, uri string) (KeySet, error)
 	// ClaimKeySet notes that a jwks_uri is asked now; false, and nothing is noted, when it was tried since.
 	ClaimKeySet(ctx context.Context, uri string, now, since time.Time) (bool, error)
-	// SaveKeySet keeps what a jwks_uri answered.
+	// SaveKeySet keeps what came of asking a jwks_uri: all but TriedAt.
 	SaveKeySet(ctx context.Context, uri string, set KeySet) error
 	// SpendJTI notes a jti until a time; ErrReplayed when it is noted already.
 	SpendJTI(ctx context.Context, key []byte, until time.Time) error

@@ -20,6 +20,7 @@ CREATE TABLE key_set (
     uri        text PRIMARY KEY,
     body       bytea  NOT NULL,            -- of the last good answer; empty: there was none
     tried_at   bigint NOT NULL,
+    ended_at   bigint,                     -- of that attempt; NULL: none has ended
     fetched_at bigint                      -- when body was fetched
 );
 CREATE INDEX key_set_tried ON key_set (tried_at);

@@ -20,6 +20,7 @@ CREATE TABLE key_set (
     uri        text PRIMARY KEY,
     body       blob  NOT NULL,            -- of the last good answer; empty: there was none
     tried_at   integer NOT NULL,
+    ended_at   integer,                    -- of that attempt; NULL: none has ended
     fetched_at integer                      -- when body was fetched
 );
 CREATE INDEX key_set_tried ON key_set (tried_at);
