@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -21,6 +22,7 @@ import (
 	"github.com/passport-network/passport/oidc/client"
 	"github.com/passport-network/passport/oidc/logout"
 	"github.com/passport-network/passport/pkg/keys"
+	"github.com/passport-network/passport/pkg/outbox"
 	"github.com/passport-network/passport/pkg/session"
 	"github.com/passport-network/passport/storage"
 	"github.com/passport-network/passport/storage/storagetest"
@@ -41,6 +43,8 @@ type world struct {
 	ring     *keys.Ring
 	clients  *client.Registry
 	sessions *session.Manager
+	queue    *outbox.Queue
+	web      *web
 	server   *httptest.Server
 	ahead    time.Duration
 }
@@ -74,7 +78,13 @@ func newWorld(t *testing.T, dsn string) *world {
 	w.ring, err = keys.Open(t.Context(), keys.Config{Store: w.store, Sealer: sealer, Now: w.now})
 	w.must(err)
 	w.clients = client.NewRegistry(client.Config{Store: w.store, Now: w.now, Issuer: issuer, Keys: w.ring})
-	w.sessions, err = session.New(session.Config{Store: w.store, Issuer: issuer, Now: w.now})
+	w.web = newWeb(t)
+	w.queue = outbox.New(outbox.Config{Store: w.store, Sealer: sealer, Now: w.now, Logger: slog.New(slog.DiscardHandler)})
+	notifier, err := logout.NewNotifier(logout.NotifierConfig{
+		Issuer: issuer, Store: w.store, Clients: w.clients, Outbound: w.web.client, Queue: w.queue, Now: w.now,
+	})
+	w.must(err)
+	w.sessions, err = session.New(session.Config{Store: w.store, Issuer: issuer, Now: w.now, Ended: notifier.Ended})
 	w.must(err)
 	show := func(name string) func(http.ResponseWriter, *http.Request, logout.View) {
 		return func(rw http.ResponseWriter, _ *http.Request, v logout.View) {
@@ -136,12 +146,15 @@ func (w *world) person(name string) (id string) {
 	return id
 }
 
-func (w *world) client(name string) *client.Client {
+func (w *world) client(name string, changes ...func(m *client.Metadata)) *client.Client {
 	c := client.Client{ID: name + "-" + uuid.NewString(), RequirePKCE: true}
 	c.Metadata.ClientName = name
 	c.Metadata.RedirectURIs = []string{"https://app.test/cb"}
 	c.Metadata.PostLogoutRedirectURIs = []string{back, "https://app.test/plain"}
 	c.Metadata.TokenEndpointAuthMethod = "client_secret_basic"
+	for _, change := range changes {
+		change(&c.Metadata)
+	}
 	made, _, err := w.clients.Create(w.t.Context(), c, "")
 	w.must(err)
 	return made
