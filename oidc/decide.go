@@ -155,7 +155,7 @@ func mustConsent(q *request, f facts, l *grant.Login) bool {
 		// Nobody vouches for this client: each sign-in shows who it is. Silently it gets what was allowed in this
 		// very login, and nothing else.
 		return true
-	case q.client.SkipConsent:
+	case q.client.SkipConsent && q.client.Verified():
 		return false
 	case q.client.Public() && !strings.HasPrefix(q.redirect, "https://"):
 		// RFC 8252 §8.6: neither a secret nor the redirect proves that this is the client of last time. Another

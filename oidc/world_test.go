@@ -185,6 +185,13 @@ func (w *world) handler() http.Handler {
 		}
 		return err
 	})
+	handle("/test/start", []string{http.MethodPost}, func(rw http.ResponseWriter, r *http.Request) error {
+		c, err := w.clients.Get(r.Context(), r.PostFormValue("client"))
+		if err != nil {
+			return err
+		}
+		return p.Start(rw, r, c, r.PostFormValue("target_link_uri"))
+	})
 	page("/test/view", func(rw http.ResponseWriter, r *http.Request, i string) error {
 		v, err := p.View(r.Context(), r, i)
 		if err != nil {
