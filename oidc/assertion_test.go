@@ -218,6 +218,26 @@ func TestAssertions(t *testing.T) {
 	})
 }
 
+// TestJWE: case G15. We decrypt nothing, so no bomb goes off: five segments are refused for their number.
+func TestJWE(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		here, _ := w.signedIn(t, "ada")
+		s := w.site(t, keyed(set(t, newKey(t, "ES256", "k1"))))
+		for name, head := range map[string]string{
+			"p2c": `{"alg":"PBES2-HS256+A128KW","enc":"A128GCM","p2c":2147483647,"p2s":"AAAA"}`,
+			"zip": `{"alg":"dir","enc":"A128GCM","zip":"DEF"}`, "empty key": `{"alg":"A256KW","enc":"A128GCM"}`,
+		} {
+			t.Run("G15 "+name, func(t *testing.T) {
+				bomb := b64(head) + ".." + b64("iv") + "." + b64(strings.Repeat("A", 4000)) + "." + b64("tag")
+				s.proves(t, w, bomb).fails(401, "invalid_client")
+				here.authorize(t, to(s.Client, "request", bomb)).refused("invalid_request_object")
+				here.authorize(t, to(s.Client, "id_token_hint", bomb)).refused("invalid_request")
+				w.dead(t, bomb)
+			})
+		}
+	})
+}
+
 // TestClientKeys: requirement 17 and case S3: keys behind a jwks_uri.
 func TestClientKeys(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {

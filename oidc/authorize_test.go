@@ -309,7 +309,7 @@ func TestAuthorize(t *testing.T) {
 				here.authorize(t, to(own, "response_mode", mode)).refused("invalid_request")
 			}
 		})
-		t.Run("R9 iss, once, in errors as in answers", func(t *testing.T) {
+		t.Run("Q042 R9 iss, once, in errors as in answers", func(t *testing.T) {
 			// response() proves it for each answer of this test; here is one that no browser would send.
 			v := to(own)
 			v.Set("iss", "https://evil.test")

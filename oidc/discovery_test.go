@@ -73,6 +73,20 @@ func TestDiscovery(t *testing.T) {
 				}
 			}
 		})
+		t.Run("Q004 what a server that lets clients register must have", func(t *testing.T) {
+			for name, must := range map[string][]string{
+				"response_types_supported": {"code", "id_token", "id_token token"}, "grant_types_supported": {"authorization_code", "implicit", "refresh_token"},
+			} {
+				for _, v := range must {
+					if !slices.Contains(texts(name), v) {
+						t.Errorf("%s lacks %s", name, v)
+					}
+				}
+			}
+			if m["registration_endpoint"] != issuer+"/connect/register" {
+				t.Errorf("%v", m["registration_endpoint"])
+			}
+		})
 		t.Run("Q005 what has a default is said", func(t *testing.T) {
 			for name, want := range map[string]bool{
 				"request_parameter_supported": true, "request_uri_parameter_supported": true, "claims_parameter_supported": true,

@@ -85,7 +85,7 @@ func TestInteraction(t *testing.T) {
 				t.Errorf("auth_time %d, before %d", after, before)
 			}
 		})
-		t.Run("H17 max_age", func(t *testing.T) {
+		t.Run("Q031 H17 max_age", func(t *testing.T) {
 			b := w.browser()
 			b.signIn(t, alice, "")
 			w.sleep(11 * time.Second)
@@ -96,6 +96,22 @@ func TestInteraction(t *testing.T) {
 			b.authorize(t, to(own, "max_age", "10")).code()
 			i = b.authorize(t, to(own, "max_age", "0")).page("/login")
 			b.signIn(t, alice, i).code()
+		})
+		t.Run("Q032 auth_time is of the active sign-in alone", func(t *testing.T) {
+			b := w.browser()
+			b.signIn(t, alice, "")
+			before := w.grantOf(t, b.authorize(t, to(own)).code()).authTime
+			w.sleep(5 * time.Second)
+			other := w.client(func(c *client.Client) { c.SkipConsent = true })
+			for _, v := range []url.Values{to(own, "prompt", "none"), to(other), to(own, "max_age", "100")} {
+				if now := w.grantOf(t, b.authorize(t, v).code()).authTime; now != before {
+					t.Errorf("%v: auth_time %d, not %d", v, now, before)
+				}
+			}
+			i := b.authorize(t, to(own, "prompt", "consent")).page("/consent")
+			if now := w.grantOf(t, b.act(t, "approve", i).code()).authTime; now != before {
+				t.Errorf("consent changed auth_time to %d from %d", now, before)
+			}
 		})
 		t.Run("Q030 prompt=consent and select_account show their pages", func(t *testing.T) {
 			b := w.browser()

@@ -44,6 +44,41 @@ func TestCodeExchange(t *testing.T) {
 				t.Errorf("auth_time %v acr %v", claims["auth_time"], claims["acr"])
 			}
 		})
+		t.Run("Q045 the answer (RFC 6749 §5.1)", func(t *testing.T) {
+			a := s.redeem(t, s.code(t, here, "scope", "openid profile bogus"))
+			a.tokens() // its headers and members
+			var doc map[string]any
+			w.must(json.Unmarshal([]byte(a.body), &doc))
+			if doc["token_type"] != "Bearer" || doc["expires_in"] != float64(1800) || doc["scope"] != "openid profile" || doc["id_token"] == nil || len(doc) != 5 {
+				t.Errorf("%s", a.body)
+			}
+		})
+		t.Run("Q009 every signed JWT names its key", func(t *testing.T) {
+			signs := w.site(t, func(c *client.Client) {
+				c.Metadata.UserinfoSignedResponseAlg, c.Metadata.AccessTokenFormat = "RS256", client.FormatJWT
+			})
+			out := signs.redeem(t, signs.code(t, here)).tokens()
+			for _, raw := range []string{out.IDToken, out.AccessToken, w.userinfo(t, out.AccessToken).body} {
+				if header, _ := w.idToken(t, raw); header["kid"] == nil || header["kid"] == "" { // idToken finds the key by it
+					t.Errorf("%v", header)
+				}
+			}
+		})
+		t.Run("Q043 what is secret is random, and long", func(t *testing.T) {
+			offline := w.site(t, nil)
+			seen := map[string]bool{}
+			for range 5 {
+				code := offline.code(t, here, "scope", "openid offline_access")
+				out := offline.redeem(t, code).tokens()
+				for _, secret := range []string{code, out.AccessToken, out.RefreshToken} {
+					_, random, _ := strings.Cut(secret, "_")
+					if raw, err := base64.RawURLEncoding.DecodeString(random); err != nil || len(raw) < 32 || seen[secret] {
+						t.Errorf("%q", secret)
+					}
+					seen[secret] = true
+				}
+			}
+		})
 		t.Run("Q053 header", func(t *testing.T) {
 			if header["alg"] != "ES256" || header["typ"] != "JWT" || header["kid"] == "" {
 				t.Errorf("header %v", header)
@@ -152,14 +187,14 @@ func TestCodeHoles(t *testing.T) {
 			}
 			s.redeem(t, code, "code_verifier", "").fails(400, "invalid_grant")
 		})
-		t.Run("Q049 a wrong redirect_uri spends the code", func(t *testing.T) {
+		t.Run("R7 Q049 a wrong redirect_uri spends the code", func(t *testing.T) {
 			for _, uri := range []string{"", redirect + "/", withQuery} {
 				code := s.code(t, here)
 				s.redeem(t, code, "redirect_uri", uri).fails(400, "invalid_grant")
 				s.redeem(t, code).fails(400, "invalid_grant")
 			}
 		})
-		t.Run("H02 H29 replay ends what the code gave", func(t *testing.T) {
+		t.Run("G1 Q050 H02 H29 replay ends what the code gave", func(t *testing.T) {
 			code := s.code(t, here, "scope", "openid offline_access")
 			out := s.redeem(t, code).tokens()
 			if w.userinfo(t, out.AccessToken).status != 200 {
@@ -286,11 +321,12 @@ func together(n int, fn func(i int)) {
 func TestParallel(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		here, _ := w.signedIn(t, "ada")
-		t.Run("H02 64 parallel redemptions of one code", func(t *testing.T) {
+		t.Run("G2 H02 64 parallel redemptions of one code, at three replicas", func(t *testing.T) {
 			s := w.site(t, nil)
+			replicas := []*site{s, s.at(w.replica(t, &moody{}, nil)), s.at(w.replica(t, &moody{}, nil))}
 			code := s.code(t, here, "scope", "openid offline_access")
 			answers := make([]answer, 64)
-			together(64, func(i int) { answers[i] = s.redeem(t, code) })
+			together(64, func(i int) { answers[i] = replicas[i%3].redeem(t, code) })
 			var won []engine.TokenOutput
 			for _, a := range answers {
 				if a.status == http.StatusOK {
@@ -305,11 +341,12 @@ func TestParallel(t *testing.T) {
 			w.dead(t, won[0].AccessToken)
 			s.refresh(t, won[0].RefreshToken).fails(400, "invalid_grant")
 		})
-		t.Run("H03a 64 parallel refreshes without a grace", func(t *testing.T) {
+		t.Run("G7 H03a 64 parallel refreshes without a grace, at three replicas", func(t *testing.T) {
 			s := w.site(t, nil)
+			replicas := []*site{s, s.at(w.replica(t, &moody{}, nil)), s.at(w.replica(t, &moody{}, nil))}
 			out := s.offline(t, here)
 			answers := make([]answer, 64)
-			together(64, func(i int) { answers[i] = s.refresh(t, out.RefreshToken) })
+			together(64, func(i int) { answers[i] = replicas[i%3].refresh(t, out.RefreshToken) })
 			var won []engine.TokenOutput
 			for _, a := range answers {
 				if a.status == http.StatusOK {
@@ -324,7 +361,7 @@ func TestParallel(t *testing.T) {
 			w.dead(t, won[0].AccessToken)
 			s.refresh(t, won[0].RefreshToken).fails(400, "invalid_grant")
 		})
-		t.Run("H03a 64 parallel refreshes within the grace get one successor", func(t *testing.T) {
+		t.Run("G7 H03a 64 parallel refreshes within the grace get one successor", func(t *testing.T) {
 			s := w.site(t, nil).at(w.replica(t, &moody{}, func(c *engine.Config) { c.RefreshGrace = engine.RefreshGrace }))
 			out := s.offline(t, here)
 			answers := make([]answer, 64)
@@ -436,7 +473,7 @@ func TestRefresh(t *testing.T) {
 				t.Error("the new access token opens nothing")
 			}
 		})
-		t.Run("G6 H03c an older generation ends its grant, and no other", func(t *testing.T) {
+		t.Run("G6 Q064 H03c an older generation ends its grant, and no other", func(t *testing.T) {
 			other := s.offline(t, here)
 			r0 := s.offline(t, here)
 			r1 := s.refresh(t, r0.RefreshToken).tokens()
@@ -496,7 +533,7 @@ func TestRefresh(t *testing.T) {
 			s.refresh(t, out.RefreshToken).fails(400, "invalid_grant")
 			here.signIn(t, account, "")
 		})
-		t.Run("H03f G8 scope narrows, never widens, and what the client lost is gone", func(t *testing.T) {
+		t.Run("H03f G8 Q064 scope narrows, never widens, and what the client lost is gone", func(t *testing.T) {
 			out := s.redeem(t, s.code(t, here, "scope", "openid profile email offline_access")).tokens()
 			narrow := s.refresh(t, out.RefreshToken, "scope", "openid email").tokens()
 			if narrow.Scope != "openid email" || narrow.IDToken == "" {
@@ -527,6 +564,14 @@ func TestRefresh(t *testing.T) {
 				t.Errorf("a scope that the client lost came back: %q", lost.Scope)
 			}
 			s.refresh(t, lost.RefreshToken, "scope", "email").fails(400, "invalid_scope")
+		})
+		t.Run("Q080 signing out ends what was not granted offline", func(t *testing.T) {
+			b, _ := w.signedIn(t, "zoe")
+			online := s.redeem(t, s.code(t, b, "scope", "read", "nonce", "")).tokens()
+			offline := s.offline(t, b)
+			b.post(t, "/test/end", url.Values{})
+			s.refresh(t, online.RefreshToken).fails(400, "invalid_grant")
+			s.refresh(t, offline.RefreshToken).tokens()
 		})
 		t.Run("Q066 H26 another client's refresh token", func(t *testing.T) {
 			evil := w.site(t, nil)

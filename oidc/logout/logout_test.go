@@ -202,6 +202,18 @@ func (w *world) browser(accounts ...string) *browser {
 	return b
 }
 
+// session is what the database has of this browser's cookie.
+func (b *browser) session() []byte {
+	b.w.t.Helper()
+	u, err := url.Parse(b.w.server.URL)
+	b.w.must(err)
+	r := httptest.NewRequest(http.MethodGet, b.w.server.URL, nil)
+	for _, c := range b.http.Jar.Cookies(u) {
+		r.AddCookie(c)
+	}
+	return b.w.sessions.Hash(r)
+}
+
 type answer struct {
 	b              *browser
 	status         int
@@ -318,6 +330,19 @@ func endSession(t *testing.T, w *world) {
 		}
 		w.browser(alice).get("/end_session", proven("state", "")).to(t, back)
 		w.browser(alice).get("/end_session", proven("post_logout_redirect_uri", "https://app.test/plain", "state", "x")).to(t, "https://app.test/plain?state=x")
+	})
+	t.Run("Q073 ended for every tab, and for every request that follows", func(t *testing.T) {
+		b := w.browser(alice)
+		read, err := w.store.ReadRequest(t.Context(), b.session(), app.ID)
+		w.must(err)
+		if len(read.Logins) != 1 {
+			t.Fatalf("%d logins before", len(read.Logins))
+		}
+		session := b.session()
+		b.get("/end_session", proven()).to(t, target)
+		if read, err = w.store.ReadRequest(t.Context(), session, app.ID); err != nil || len(read.Logins) != 0 {
+			t.Errorf("with the cookie of another tab: %v, %d logins", err, len(read.Logins))
+		}
 	})
 	t.Run("Q072 a cross-site POST comes without the cookie", func(t *testing.T) {
 		b, bare := w.browser(alice), w.browser()

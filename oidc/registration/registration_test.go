@@ -405,6 +405,15 @@ func TestRegister(t *testing.T) {
 				}
 			}
 		})
+		t.Run("R5 hosts that look like others", func(t *testing.T) {
+			for _, uri := range []string{"https://exämple.test/cb", "https://evil。test/", "https://ｅｖｉｌ.test/", "https://shop.test/\u202egpj.cb"} {
+				d.register("", shop("redirect_uris", []string{uri})).refused("invalid_redirect_uri", "redirect_uris")
+			}
+			c, err := w.clients.Get(t.Context(), d.register("", shop("redirect_uris", []string{"https://xn--exmple-cua.test/cb"})).made().text("client_id"))
+			if err != nil || c.Host() != "xn--exmple-cua.test" {
+				t.Errorf("%v %s: a look-alike must look unlike", err, c.Host())
+			}
+		})
 		t.Run("R2 dangerous URIs, in every member that has one", func(t *testing.T) {
 			for _, name := range []string{"client_uri", "logo_uri", "policy_uri", "tos_uri", "initiate_login_uri", "backchannel_logout_uri", "frontchannel_logout_uri", "jwks_uri", "sector_identifier_uri"} {
 				for _, uri := range []string{"javascript:alert(1)", "JaVaScRiPt:alert(1)", "data:text/html,x", "file:///etc/passwd", "https://u:p@shop.test/", "http:///x", "https://shop.test/#f", "mailto:a@b", "https:shop.test"} {
