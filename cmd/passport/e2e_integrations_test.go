@@ -26,6 +26,7 @@ type integration struct {
 // integrations are all of them, in the order of deploy/integrations/README.md.
 var integrations = []integration{
 	{name: "go-oidc", site: webSite("/callback"), run: signInRefreshSignOut},
+	{name: "mod_auth_openidc", site: toldSite("/redirect_uri", "/redirect_uri?logout=backchannel"), run: apache},
 }
 
 // webSite is a site with a secret whose answers come to this path and whose people are at / after signing out.
@@ -49,6 +50,7 @@ type integrated struct {
 // TestIntegrations runs each through sign-in, refresh and sign-out.
 func TestIntegrations(t *testing.T) {
 	w := newWorld(t, "", false)
+	w.env = append(w.env, "PASSPORT_OUTBOUND_ALLOW=localhost") // where the sites are that it tells of a sign-out
 	w.start()
 	w.account("alice@example.test", "a good long passphrase")
 	for _, i := range integrations {

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/net/html"
 )
@@ -49,6 +50,7 @@ func (p *person) send(method, u string, form url.Values) *person {
 			body = strings.NewReader(form.Encode())
 		}
 		req := must(http.NewRequest(method, target.String(), body))
+		req.Header.Set("Accept", "text/html") // some sites send only a browser to the sign-in
 		if form != nil {
 			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 			req.Header.Set("Origin", target.Scheme+"://"+target.Host)
@@ -67,7 +69,7 @@ func (p *person) send(method, u string, form url.Values) *person {
 		res.Body.Close()
 		for _, c := range res.Cookies() {
 			key := target.Hostname() + " " + c.Name
-			if c.MaxAge < 0 {
+			if c.MaxAge < 0 || !c.Expires.IsZero() && c.Expires.Before(time.Now()) {
 				delete(p.jar, key)
 			} else {
 				p.jar[key] = c.Value

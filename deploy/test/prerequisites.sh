@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs on Debian what the tests need and the machine lacks: PostgreSQL, Chromium, a C compiler (the race
-# detector needs cgo) and certutil. Go and Node are the caller's. Where it may not install, it installs nothing:
-# all.sh then tells what could not run.
+# detector needs cgo) and certutil; for deploy/integrations Apache's module and Python's venv. Go and
+# Node are the caller's. Where it may not install, it installs nothing: all.sh then tells what could not run.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 # shellcheck source=deploy/test/lib.sh
@@ -12,6 +12,9 @@ command -v gcc >/dev/null || command -v clang >/dev/null || missing+=(gcc libc6-
 postgres_bin >/dev/null || missing+=(postgresql)
 browser >/dev/null || missing+=(chromium)
 command -v certutil >/dev/null || missing+=(libnss3-tools)
+# It brings apache2-bin, the program, but not apache2, the service: no web server is started.
+[ -e /usr/lib/apache2/modules/mod_auth_openidc.so ] || missing+=(libapache2-mod-auth-openidc)
+python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
