@@ -54,6 +54,12 @@ func apache(t *testing.T, s *integrated, p *person) {
 	signOutAtPassport(t, s, p, "/members/", "login-submit")
 }
 
+// springSecurity is the run of the site on Spring Security.
+func springSecurity(t *testing.T, s *integrated, p *person) {
+	signInRefreshSignOut(t, s, p)
+	signOutAtPassport(t, s, p, "/", "sign-in")
+}
+
 // signOutAtPassport demands that the site forgets whoever signs out at Passport: its page, where p is signed in, shows
 // #gone then. In another browser the same person stays.
 func signOutAtPassport(t *testing.T, s *integrated, p *person, page, gone string) {

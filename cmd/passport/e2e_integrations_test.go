@@ -27,6 +27,10 @@ type integration struct {
 var integrations = []integration{
 	{name: "go-oidc", site: webSite("/callback"), run: signInRefreshSignOut},
 	{name: "mod_auth_openidc", site: toldSite("/redirect_uri", "/redirect_uri?logout=backchannel"), run: apache},
+	{
+		name: "spring-security", site: toldSite("/login/oauth2/code/passport", "/logout/connect/back-channel/passport"),
+		flags: []string{"--id-token-signed-response-alg", "RS256"}, run: springSecurity, // Spring takes no other by default
+	},
 }
 
 // webSite is a site with a secret whose answers come to this path and whose people are at / after signing out.
