@@ -94,7 +94,7 @@ func newApp(ctx context.Context, cfg *config.Config, logger *slog.Logger) (_ *ap
 		Store: a.store, Sealer: a.sealer, Now: now, Logger: logger, Count: a.metrics.job,
 	})
 	notifier, err := logout.NewNotifier(logout.NotifierConfig{
-		Issuer: cfg.Issuer, Store: a.store, Clients: a.clients, Outbound: a.outbound, Queue: a.outbox, Now: now,
+		Issuer: cfg.Issuer, Store: a.store, Clients: a.clients, Outbound: a.outbound, Queue: a.outbox, Now: now, Logger: logger,
 	})
 	if err != nil {
 		return nil, err

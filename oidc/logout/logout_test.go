@@ -81,7 +81,7 @@ func newWorld(t *testing.T, dsn string) *world {
 	w.web = newWeb(t)
 	w.queue = outbox.New(outbox.Config{Store: w.store, Sealer: sealer, Now: w.now, Logger: slog.New(slog.DiscardHandler)})
 	notifier, err := logout.NewNotifier(logout.NotifierConfig{
-		Issuer: issuer, Store: w.store, Clients: w.clients, Outbound: w.web.client, Queue: w.queue, Now: w.now,
+		Issuer: issuer, Store: w.store, Clients: w.clients, Outbound: w.web.client, Queue: w.queue, Now: w.now, Logger: slog.New(slog.DiscardHandler),
 	})
 	w.must(err)
 	w.sessions, err = session.New(session.Config{Store: w.store, Issuer: issuer, Now: w.now, Ended: notifier.Ended})

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -38,6 +39,7 @@ type NotifierConfig struct {
 	Outbound *outbound.Client
 	Queue    *outbox.Queue
 	Now      func() time.Time
+	Logger   *slog.Logger
 }
 
 // Notifier tells the sites that somebody was signed in at that the login is over (OpenID Connect Back-Channel
@@ -46,8 +48,8 @@ type Notifier struct{ cfg NotifierConfig }
 
 // NewNotifier makes a Notifier and sets it up as the queue's handler of its jobs.
 func NewNotifier(cfg NotifierConfig) (*Notifier, error) {
-	if cfg.Issuer == "" || cfg.Store == nil || cfg.Clients == nil || cfg.Outbound == nil || cfg.Queue == nil || cfg.Now == nil {
-		return nil, errors.New("logout: Issuer, Store, Clients, Outbound, Queue and Now are needed to tell sites")
+	if cfg.Issuer == "" || cfg.Store == nil || cfg.Clients == nil || cfg.Outbound == nil || cfg.Queue == nil || cfg.Now == nil || cfg.Logger == nil {
+		return nil, errors.New("logout: Issuer, Store, Clients, Outbound, Queue, Now and Logger are needed to tell sites")
 	}
 	n := &Notifier{cfg}
 	cfg.Queue.Handle(JobKind, n.Deliver)
@@ -129,6 +131,11 @@ func (n *Notifier) tell(ctx context.Context, v Visit) error {
 	status, err := n.post(ctx, c, v)
 	notice := Trying
 	switch {
+	case outbound.Forbidden(err):
+		notice = Failed // an address that we never call: it cannot be told
+		n.cfg.Logger.WarnContext(ctx, "a site cannot be told of a sign-out: its backchannel_logout_uri is not one that we may call",
+			"client", c.ID, "reason", outbound.Reason(err))
+		err = nil
 	case err != nil:
 	case status >= 200 && status < 300:
 		notice = Told

@@ -277,7 +277,7 @@ func notify(t *testing.T, w *world) {
 		w.visit(w.loginID(alice), self)
 		done := b.leaves(t)
 		w.deliver()
-		if _, _, _, _, sites := b.shows(t, done); !slices.Contains(sites, "Inside=trying") || !slices.Contains(sites, "Self=trying") {
+		if _, _, _, _, sites := b.shows(t, done); !slices.Contains(sites, "Inside=cannot") || !slices.Contains(sites, "Self=cannot") {
 			t.Errorf("%v", sites)
 		}
 	})

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 )
@@ -42,5 +43,20 @@ func TestHTTP(t *testing.T) {
 		if !errors.Is(err, ErrRefused) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+func TestForbidden(t *testing.T) {
+	_, err := client(t, Config{}).Do(&http.Request{URL: &url.URL{Scheme: "http", Host: "app.test"}}, 0)
+	if !Forbidden(err) {
+		t.Errorf("%s: a later try would be refused too", Reason(err))
+	}
+	for _, reason := range []string{"name", "connect", "tls", "slow", "status", "redirect", "size", "encoding", "other"} {
+		if Forbidden(refuse(reason, errors.New("x"))) {
+			t.Errorf("%s: a later try may fare better", reason)
+		}
+	}
+	if Forbidden(nil) || Forbidden(errors.New("x")) {
+		t.Error("no refusal is one")
 	}
 }

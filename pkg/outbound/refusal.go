@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"slices"
 
 	"code.dny.dev/ssrf"
 )
@@ -35,6 +36,11 @@ func Reason(err error) string {
 		return r.reason
 	}
 	return "other"
+}
+
+// Forbidden tells of a refusal whether the rules are its reason, so that no later try would fare better.
+func Forbidden(err error) bool {
+	return slices.Contains([]string{"url", "scheme", "self", "port", "address"}, Reason(err))
 }
 
 // class finds the reason of an error of the transport.
