@@ -27,6 +27,7 @@ type integration struct {
 var integrations = []integration{
 	{name: "go-oidc", site: webSite("/callback"), run: signInRefreshSignOut},
 	{name: "openid-client", site: webSite("/callback"), run: signInRefreshSignOut},
+	{name: "oauth4webapi", site: webSite("/callback"), run: signInRefreshSignOut},
 	{name: "mod_auth_openidc", site: toldSite("/redirect_uri", "/redirect_uri?logout=backchannel"), run: apache},
 	{
 		name: "spring-security", site: toldSite("/login/oauth2/code/passport", "/logout/connect/back-channel/passport"),
