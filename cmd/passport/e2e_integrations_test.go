@@ -28,6 +28,7 @@ var integrations = []integration{
 	{name: "go-oidc", site: webSite("/callback"), run: signInRefreshSignOut},
 	{name: "openid-client", site: webSite("/callback"), run: signInRefreshSignOut},
 	{name: "oauth4webapi", site: webSite("/callback"), run: signInRefreshSignOut},
+	{name: "oidc-client-ts", site: browserApp, run: signInInBrowser},
 	{name: "mod_auth_openidc", site: toldSite("/redirect_uri", "/redirect_uri?logout=backchannel"), run: apache},
 	{
 		name: "spring-security", site: toldSite("/login/oauth2/code/passport", "/logout/connect/back-channel/passport"),
