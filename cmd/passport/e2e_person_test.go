@@ -84,7 +84,7 @@ func (p *person) send(method, u string, form url.Values) *person {
 		target = must(target.Parse(location))
 		p.seen.add("code", target.Query().Get("code"))
 		if p.stop != "" && strings.HasPrefix(target.String(), p.stop) {
-			p.URL = target
+			p.URL, p.doc = target, nil // the page before it is left
 			return p
 		}
 		method, form = http.MethodGet, nil
