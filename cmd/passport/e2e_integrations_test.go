@@ -34,6 +34,7 @@ var integrations = []integration{
 		name: "spring-security", site: toldSite("/login/oauth2/code/passport", "/logout/connect/back-channel/passport"),
 		flags: []string{"--id-token-signed-response-alg", "RS256"}, run: springSecurity, // Spring takes no other by default
 	},
+	{name: "zitadel-oidc", site: keySite("/callback", "/jwks.json"), run: signInRefreshSignOut},
 }
 
 // webSite is a site with a secret whose answers come to this path and whose people are at / after signing out.
@@ -43,6 +44,15 @@ func webSite(callback string) func(base string) map[string]any {
 			"redirect_uris": []string{base + callback}, "post_logout_redirect_uris": []string{base + "/"}, "client_uri": base + "/",
 			"grant_types": []string{"authorization_code", "refresh_token"}, "scope": "openid profile email offline_access",
 		}
+	}
+}
+
+// keySite is one without a secret: it signs with a key that we fetch from this path of it.
+func keySite(callback, keys string) func(base string) map[string]any {
+	return func(base string) map[string]any {
+		doc := webSite(callback)(base)
+		doc["token_endpoint_auth_method"], doc["jwks_uri"] = "private_key_jwt", base+keys
+		return doc
 	}
 }
 
@@ -57,7 +67,7 @@ type integrated struct {
 // TestIntegrations runs each through sign-in, refresh and sign-out.
 func TestIntegrations(t *testing.T) {
 	w := newWorld(t, "", false)
-	w.env = append(w.env, "PASSPORT_OUTBOUND_ALLOW=localhost") // where the sites are that it tells of a sign-out
+	w.env = append(w.env, "PASSPORT_OUTBOUND_ALLOW=localhost") // the sites that it tells of a sign-out, and whose keys it fetches, are here
 	w.start()
 	w.account("alice@example.test", "a good long passphrase")
 	for _, i := range integrations {
