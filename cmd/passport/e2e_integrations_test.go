@@ -20,6 +20,7 @@ type integration struct {
 	name  string
 	site  func(base string) map[string]any // the client's document, for a site at base
 	flags []string                         // of passport client create
+	env   []string                         // what a test sets otherwise than the folder does
 	run   func(t *testing.T, s *integrated, p *person)
 }
 
@@ -35,6 +36,7 @@ var integrations = []integration{
 		flags: []string{"--id-token-signed-response-alg", "RS256"}, run: springSecurity, // Spring takes no other by default
 	},
 	{name: "zitadel-oidc", site: keySite("/callback", "/jwks.json"), run: signInRefreshSignOut},
+	{name: "oauth2-proxy", site: webSite("/oauth2/callback"), env: proxySays, run: throughProxy},
 }
 
 // webSite is a site with a secret whose answers come to this path and whose people are at / after signing out.
@@ -99,6 +101,7 @@ func (w *world) integrate(t *testing.T, i integration) *integrated {
 	cmd := exec.Command("./run.sh")
 	cmd.Dir = dir
 	cmd.Env = append(w.env, "PASSPORT_ISSUER="+w.issuer, "CLIENT_ID="+id, "CLIENT_SECRET="+secret, "SITE_URL="+s.base)
+	cmd.Env = append(cmd.Env, i.env...)
 	cmd.Stdout, cmd.Stderr = s.logs, s.logs
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // what it starts ends with it
 	check(cmd.Start())
