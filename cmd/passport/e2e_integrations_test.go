@@ -37,6 +37,7 @@ var integrations = []integration{
 	},
 	{name: "zitadel-oidc", site: keySite("/callback", "/jwks.json"), run: signInRefreshSignOut},
 	{name: "oauth2-proxy", site: webSite("/oauth2/callback"), env: proxySays, run: throughProxy},
+	{name: "authlib", site: webSite("/callback"), run: signInRefreshSignOut},
 }
 
 // webSite is a site with a secret whose answers come to this path and whose people are at / after signing out.
