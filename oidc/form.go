@@ -111,10 +111,14 @@ func (p *Provider) caller(w http.ResponseWriter, r *http.Request) (client.Authn,
 		return client.Authn{}, err
 	}
 	authn, err := p.authenticate(r)
-	if err == nil && !authn.Client.Public() {
+	if err != nil {
+		return authn, err
+	}
+	p.cfg.NoteClient(r, authn.Client.ID)
+	if !authn.Client.Public() {
 		p.forgive(r)
 	}
-	return authn, err
+	return authn, nil
 }
 
 // admit is the in-process limit of the JSON endpoints: it costs no database anything.

@@ -36,6 +36,8 @@ type Config struct {
 
 	// ClientIP tells who asks, as far as the trusted proxies know. nil: the peer's address.
 	ClientIP func(r *http.Request) netip.Addr
+	// NoteClient is told which client a request has turned out to be of, for the log. nil: nobody is.
+	NoteClient func(r *http.Request, clientID string)
 	// Languages of our pages, as BCP 47 tags. Default: en, es.
 	Languages []string
 	// ACRValues are the classes of sign-in that there are (OpenID Connect Core §2, acr).
@@ -114,6 +116,9 @@ func New(cfg Config) (*Provider, error) {
 	}
 	if cfg.ClientIP == nil {
 		cfg.ClientIP = peer
+	}
+	if cfg.NoteClient == nil {
+		cfg.NoteClient = func(*http.Request, string) {}
 	}
 	if len(cfg.Languages) == 0 {
 		cfg.Languages = []string{"en", "es"}

@@ -41,6 +41,7 @@ func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) error {
 	} else if err != nil {
 		return fail(w, err)
 	}
+	p.cfg.NoteClient(r, c.ID)
 	p.forgive(r)
 	if read.Grant == nil || !slices.Contains(read.Token.Scopes, "openid") {
 		return failBearer(w, insufficientScope, "The access token was not issued for this.")

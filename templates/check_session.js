@@ -46,9 +46,12 @@
     var space = typeof data === 'string' ? data.lastIndexOf(' ') : -1;
     var state = space > 0 ? data.slice(space + 1) : '', dot = state.lastIndexOf('.');
     if (dot < 1 || dot === state.length - 1 || /[^!-~]/.test(state)) { return 'error'; }
-    var browser = /(?:^|;\s*)op_bs=([^;]*)/.exec(document.cookie), salt = state.slice(dot + 1);
-    var now = hash(data.slice(0, space) + ' ' + origin + ' ' + (browser ? browser[1] : '') + ' ' + salt);
-    return browser && now === state.slice(0, dot) ? 'unchanged' : 'changed';
+    var browser = /(?:^|;\s*)op_bs=([^;]*)/.exec(document.cookie);
+    /* There is one since the first sign-in, also after a sign-out. Without it the browser keeps it from us, in the frame
+       of another site: we do not know. To "changed" the site would ask again and again, to "error" it must not. */
+    if (!browser) { return 'error'; }
+    var now = hash(data.slice(0, space) + ' ' + origin + ' ' + browser[1] + ' ' + state.slice(dot + 1));
+    return now === state.slice(0, dot) ? 'unchanged' : 'changed';
   }
   window.addEventListener('message', function (e) {
     if (e.source && e.origin && e.origin !== 'null') {

@@ -142,7 +142,7 @@ func (a *app) handler() (http.Handler, error) {
 	}
 	provider, err := oidc.New(oidc.Config{
 		Issuer: cfg.Issuer, Engine: flows, Store: a.store, Clients: a.clients, Keys: a.ring, Sessions: a.sessions,
-		Outbound: a.outbound, Limits: a.limits, Now: now, Audit: a.store, Pages: pages.OIDC(), ClientIP: web.ClientIP,
+		Outbound: a.outbound, Limits: a.limits, Now: now, Audit: a.store, Pages: pages.OIDC(), ClientIP: web.ClientIP, NoteClient: web.NoteClient,
 		ACRValues: []string{signin.ACRPassword}, Registration: cfg.Registration != "off", SecurityContact: cfg.SecurityContact,
 	})
 	if err != nil {

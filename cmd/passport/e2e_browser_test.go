@@ -39,7 +39,16 @@ func chromium(t *testing.T) string {
 
 func (w *world) browser(language string) *browser {
 	w.t.Helper()
+	return w.browserWith(language, `{}`)
+}
+
+// browserWith has preferences of its own, as Chromium keeps them in a profile.
+func (w *world) browserWith(language, preferences string) *browser {
+	w.t.Helper()
 	home := w.t.TempDir()
+	profile := filepath.Join(home, "profile")
+	check(os.MkdirAll(filepath.Join(profile, "Default"), 0o700))
+	check(os.WriteFile(filepath.Join(profile, "Default", "Preferences"), []byte(preferences), 0o600))
 	nss := filepath.Join(home, ".pki", "nssdb")
 	check(os.MkdirAll(nss, 0o700))
 	for _, args := range [][]string{
@@ -54,6 +63,7 @@ func (w *world) browser(language string) *browser {
 		chromedp.ExecPath(chromium(w.t)),
 		chromedp.NoSandbox,
 		chromedp.Env("HOME="+home),
+		chromedp.UserDataDir(profile),
 		chromedp.Flag("host-resolver-rules", "MAP *.test 127.0.0.1"),
 		chromedp.Flag("accept-lang", language),
 		chromedp.Flag("lang", language),
@@ -179,5 +189,17 @@ func (b *browser) cookies() {
 		if strings.Contains(c.Name, "sid") || strings.Contains(c.Name, "flow") {
 			b.seen.add("cookie", c.Value)
 		}
+	}
+}
+
+// arrives waits until the address begins so, over however many redirects.
+func (b *browser) arrives(prefix string) {
+	b.t.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	for !strings.HasPrefix(b.location(), prefix) {
+		if time.Now().After(deadline) {
+			b.t.Fatalf("at %s, not at %s", b.location(), prefix)
+		}
+		time.Sleep(50 * time.Millisecond)
 	}
 }

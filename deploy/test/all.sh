@@ -117,15 +117,28 @@ if ! browser >/dev/null || ! command -v certutil >/dev/null; then
 	e2e=""
 	not_run "browser tests: no Chromium, or no certutil"
 fi
-skip=()
+# lacks leaves an integration out, and tells why.
+left_out=()
+lacks() {
+	left_out+=("$1")
+	not_run "deploy/integrations/$1: $2"
+}
 if ! node_new_enough; then
-	skip=(-skip '^TestOpenIDClient$')
-	not_run "openid-client: no Node 20 with npm"
+	for name in openid-client oauth4webapi oidc-client-ts; do
+		lacks "$name" "no Node 20 with npm"
+	done
+fi
+command -v mvn >/dev/null && command -v javac >/dev/null || lacks spring-security "no JDK with Maven"
+[ -e /usr/lib/apache2/modules/mod_auth_openidc.so ] || lacks mod_auth_openidc "no Apache with mod_auth_openidc"
+python3 -c 'import ensurepip, venv' 2>/dev/null || lacks authlib "no Python with venv"
+skip=()
+if [ ${#left_out[@]} -gt 0 ]; then
+	skip=(-skip "^TestIntegrations\$/^($(IFS='|' && echo "${left_out[*]}"))\$")
 fi
 tags=()
 [ -n "$e2e" ] && tags=(-tags e2e)
 [ -n "$e2e" ] || not_run "end-to-end tests"
-step "go test" go test "${race[@]}" "${tags[@]}" "${skip[@]}" -p 2 -timeout 15m ./...
+step "go test" go test "${race[@]}" "${tags[@]}" "${skip[@]}" -p 2 -timeout 40m ./...
 
 if [ "$failed" != 0 ]; then
 	printf '\nFAILED\n'

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -82,8 +83,15 @@ func TestDevicePage(t *testing.T) {
 		if b.URL != "/device/done" {
 			t.Errorf("at %s", b.URL)
 		}
-		if status, doc := w.poll(t, "tv", device); status != 200 || doc["id_token"] == nil {
+		status, doc := w.poll(t, "tv", device)
+		if status != 200 || doc["id_token"] == nil {
 			t.Errorf("%d %v", status, doc)
+		}
+		// Only the token says whose it is; the log knows all the same.
+		b.header.Set("Authorization", fmt.Sprint("Bearer ", doc["access_token"]))
+		if b.send("GET", "/userinfo", "", ""); b.Status != 200 || !strings.Contains(w.logs.String(), `"route":"userinfo","method":"GET","status":200,`) ||
+			!regexp.MustCompile(`"route":"userinfo"[^}]*"client":"tv"`).MatchString(w.logs.String()) {
+			t.Errorf("%d: %s", b.Status, w.logs.String())
 		}
 	})
 	t.Run("the complete link only fills the form in", func(t *testing.T) {
