@@ -166,7 +166,7 @@ func TestSessionState(t *testing.T) {
 			seen := map[string]bool{}
 			for _, types := range client.ResponseTypes {
 				a := here.authorize(t, to(s.Client, "response_type", types))
-				v := url.Values{}
+				var v url.Values
 				if strings.Contains(a.location, "#") {
 					v = a.fragment()
 				} else {

@@ -491,6 +491,13 @@ func (w *world) config(t *testing.T) {
 			}
 		}
 	})
+	t.Run("Q044 what a flow knows reaches nobody by the Referer", func(t *testing.T) {
+		for path, want := range map[string]string{"/login": "strict-origin", "/authorize?client_id=nobody": "strict-origin", "/jwks.json": "no-referrer", "/userinfo": "no-referrer"} {
+			if res, _ := get(w.issuer + path); res.Header.Get("Referrer-Policy") != want {
+				t.Errorf("%s: %q", path, res.Header.Get("Referrer-Policy"))
+			}
+		}
+	})
 	t.Run("Q083 pages with stable ids, that need no script", func(t *testing.T) {
 		p := w.person()
 		p.get(w.issuer + "/login")

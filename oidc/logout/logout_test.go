@@ -527,7 +527,7 @@ func endSession(t *testing.T, w *world) {
 			t.Error("another person was signed out")
 		}
 	})
-	t.Run("Q035 bad input", func(t *testing.T) {
+	t.Run("bad input", func(t *testing.T) {
 		b := w.browser()
 		good := proven()
 		for name := range good {

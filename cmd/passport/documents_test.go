@@ -1,0 +1,144 @@
+package main
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// tests are all that there are: room.TestName → the names of its room's subtests.
+func tests(t *testing.T) (functions map[string]bool, subtests map[string][]string) {
+	t.Helper()
+	functions, subtests = map[string]bool{}, map[string][]string{}
+	room := regexp.MustCompile(`(?m)^package (\w+?)(?:_test)?$`)
+	function := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
+	subtest := regexp.MustCompile(`t\.Run\((?:fmt\.Sprintf\()?"([^"]+)"`)
+	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		source, err := os.ReadFile(path) //nolint:gosec // G304: our own tree
+		if err != nil {
+			return err
+		}
+		name := room.FindStringSubmatch(string(source))[1]
+		for _, m := range function.FindAllStringSubmatch(string(source), -1) {
+			functions[name+"."+m[1]] = true
+		}
+		for _, m := range subtest.FindAllStringSubmatch(string(source), -1) {
+			subtests[name] = append(subtests[name], m[1])
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return functions, subtests
+}
+
+// rows are the cells of a document's tables, without heads and rules.
+func rows(t *testing.T, path string) (all [][]string) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head := true
+	for line := range strings.Lines(string(text)) {
+		switch {
+		case !strings.HasPrefix(line, "|"):
+			head = true
+		case head:
+			head = false
+		case !strings.HasPrefix(line, "|---"):
+			cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
+			for i := range cells {
+				cells[i] = strings.TrimSpace(cells[i])
+			}
+			all = append(all, cells)
+		}
+	}
+	return all
+}
+
+var named = regexp.MustCompile("`([a-z]+\\.(?:Test|Fuzz)\\w+)(?:/[^`]*)?`")
+
+// TestSpec: SPEC.md has every requirement once, with tests that exist and have a subtest of its number.
+func TestSpec(t *testing.T) {
+	functions, subtests := tests(t)
+	lines := map[string]int{}
+	for _, cells := range rows(t, "../../oidc/SPEC.md") {
+		holding := named.FindAllStringSubmatch(cells[len(cells)-1], -1)
+		if len(holding) == 0 {
+			t.Errorf("no test: %v", cells)
+		}
+		number := cells[0]
+		isNumber := regexp.MustCompile(`^Q\d{3}$`).MatchString(number)
+		if isNumber {
+			lines[number]++
+		}
+		for _, m := range holding {
+			if !functions[m[1]] {
+				t.Errorf("%s: there is no %s", number, m[1])
+			}
+			room, _, _ := strings.Cut(m[1], ".")
+			bears := func(name string) bool { return slices.Contains(strings.Fields(name), number) }
+			if isNumber && !slices.ContainsFunc(subtests[room], bears) {
+				t.Errorf("%s: no subtest of %s bears it", number, room)
+			}
+		}
+	}
+	for n := 1; n <= 90; n++ {
+		want := 1
+		if n == 89 { // FAPI 2.0
+			want = 0
+		}
+		if q := fmt.Sprintf("Q%03d", n); lines[q] != want {
+			t.Errorf("%s stands in SPEC.md %d times, not %d", q, lines[q], want)
+		}
+	}
+}
+
+// TestCases: CASES.md has every case of the protocol's once, and names tests that exist.
+func TestCases(t *testing.T) {
+	functions, subtests := tests(t)
+	lines := map[string]int{}
+	for _, cells := range rows(t, "CASES.md") {
+		holding := named.FindAllStringSubmatch(cells[len(cells)-1], -1)
+		if len(holding) == 0 {
+			t.Errorf("no test: %v", cells)
+		}
+		ids := regexp.MustCompile(`\b[RGS]\d{1,2}\b`).FindAllString(cells[0], -1)
+		for _, id := range ids {
+			lines[id]++
+		}
+		for _, m := range holding {
+			if !functions[m[1]] {
+				t.Errorf("%s: there is no %s", cells[0], m[1])
+			}
+		}
+		for _, id := range ids {
+			bears := false
+			for _, m := range holding {
+				room, _, _ := strings.Cut(m[1], ".")
+				bears = bears || slices.ContainsFunc(subtests[room], func(name string) bool { return slices.Contains(strings.Fields(name), id) })
+			}
+			if !bears {
+				t.Errorf("%s: no subtest of the rooms named bears it", id)
+			}
+		}
+	}
+	for kind, most := range map[string]int{"R": 15, "G": 19, "S": 4} {
+		for n := 1; n <= most; n++ {
+			if id := kind + strconv.Itoa(n); lines[id] != 1 {
+				t.Errorf("%s stands in CASES.md %d times, not once", id, lines[id])
+			}
+		}
+	}
+}
