@@ -140,10 +140,14 @@ func (a *app) handler() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	contact := cfg.SecurityContact
+	if contact == "off" {
+		contact = ""
+	}
 	provider, err := oidc.New(oidc.Config{
 		Issuer: cfg.Issuer, Engine: flows, Store: a.store, Clients: a.clients, Keys: a.ring, Sessions: a.sessions,
 		Outbound: a.outbound, Limits: a.limits, Now: now, Audit: a.store, Pages: pages.OIDC(), ClientIP: web.ClientIP, NoteClient: web.NoteClient,
-		ACRValues: []string{signin.ACRPassword}, Registration: cfg.Registration != "off", SecurityContact: cfg.SecurityContact,
+		ACRValues: []string{signin.ACRPassword}, Registration: cfg.Registration != "off", SecurityContact: contact,
 	})
 	if err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-// Package grant holds the plain values of a flow (Login, Interaction, Consent, Grant, Code, Token, Person)
+// Package grant holds the plain values of a flow (Login, Interaction, Device, Consent, Grant, Code, Token, Person)
 // and Store, the few calls by which the protocol reads and writes them: one call a step of a flow, one
 // statement a call on PostgreSQL.
 //

@@ -173,11 +173,11 @@ func (c *Config) complete() (faults []string) {
 func checkContact(s string) string {
 	u, err := url.Parse(s)
 	switch {
-	case s == "":
+	case s == "", s == "off":
 		return ""
 	case err != nil || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }),
 		u.Scheme != "https" && u.Scheme != "mailto", u.Scheme == "https" && u.Host == "", u.Scheme == "mailto" && u.Opaque == "":
-		return "must be mailto:NAME@HOST or https://…"
+		return "must be mailto:NAME@HOST, https://… or off"
 	}
 	return ""
 }
@@ -304,6 +304,9 @@ func (c *Config) checkMail(issuerHost string) (faults []string) {
 			return append(faults, "mail_from: is missing (the issuer's host is no name)")
 		}
 		c.MailFrom = "no-reply@" + issuerHost
+	}
+	if _, host, _ := strings.Cut(c.MailFrom, "@"); c.SecurityContact == "" && host != "" {
+		c.SecurityContact = "mailto:security@" + host // RFC 2142 §4
 	}
 	a, err := mail.ParseAddress(c.MailFrom)
 	if c.MailFrom != "" && (err != nil || a.Address != c.MailFrom || strings.ContainsAny(c.MailFrom, `[]"`)) {

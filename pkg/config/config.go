@@ -33,7 +33,7 @@ type Config struct {
 
 	OutboundAllow   []string       `key:"outbound_allow" doc:"Hosts and networks (CIDR) inside your own network that the server may fetch from, over plain http too."`
 	OutboundCAFile  string         `key:"outbound_ca_file" doc:"Certificates (PEM) that the mail server and the servers we fetch from are checked against, beside the system's."`
-	SecurityContact string         `key:"security_contact" doc:"Where to report a hole in your service, for /.well-known/security.txt: mailto:NAME@HOST or https://… Without it there is no such file."`
+	SecurityContact string         `key:"security_contact" doc:"Where to report a hole in your service, for /.well-known/security.txt: mailto:NAME@HOST or https://… Default: security at the host of mail_from (RFC 2142). \"off\": there is no such file."`
 	LimitExempt     []netip.Prefix `key:"limit_exempt" doc:"Networks (CIDR) that the limits by network do not count."`
 
 	Registration      string `key:"registration" default:"token" doc:"Who may register a site at /connect/register: \"off\": nobody. \"token\": whoever has a token of \"passport client registration-token create\". \"open\": anybody."`

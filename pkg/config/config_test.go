@@ -52,8 +52,8 @@ func TestLaterWins(t *testing.T) {
 	if c.KeySetMaxAge != 90*time.Second || c.RefreshGrace != 10*time.Second || c.ShutdownDelay != 5*time.Second {
 		t.Errorf("times: %v %v %v", c.KeySetMaxAge, c.RefreshGrace, c.ShutdownDelay)
 	}
-	if c.Database != "sqlite:"+filepath.Join("passport-data", "passport.db") || c.MailFrom != "no-reply@passport.test" {
-		t.Errorf("derived: %q %q", c.Database, c.MailFrom)
+	if c.Database != "sqlite:"+filepath.Join("passport-data", "passport.db") || c.MailFrom != "no-reply@passport.test" || c.SecurityContact != "mailto:security@passport.test" {
+		t.Errorf("derived: %q %q %q", c.Database, c.MailFrom, c.SecurityContact)
 	}
 }
 
