@@ -112,7 +112,7 @@ func (s *Store) ClaimKeySet(ctx context.Context, uri string, now, since time.Tim
 // SaveKeySet keeps what came of asking a jwks_uri.
 func (s *Store) SaveKeySet(ctx context.Context, uri string, set client.KeySet) error {
 	return s.db(ctx).Model(&keySetRow{}).Where("uri = ?", uri).
-		Updates(map[string]any{"body": set.Body, "ended_at": at(set.EndedAt), "fetched_at": at(set.FetchedAt)}).Error
+		Updates(map[string]any{"body": append([]byte{}, set.Body...), "ended_at": at(set.EndedAt), "fetched_at": at(set.FetchedAt)}).Error
 }
 
 // SpendJTI notes a client's jti.

@@ -29,7 +29,7 @@ func TestPictures(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, lang := range []string{"en", "es"} {
-		for _, width := range []int{390, 1280} {
+		for _, width := range []int{320, 1280} {
 			for _, scheme := range []string{"light", "dark"} {
 				name := lang + "-" + strconv.Itoa(width) + "-" + scheme
 				t.Run(name, func(t *testing.T) { newCamera(t, folder, name, lang, width, scheme).tour() })
@@ -167,6 +167,7 @@ func (c *camera) tour() {
 	c.shoot("profile")
 	c.press("#profile-submit", ".done", "#profile-language", c.name[:2])
 	c.shoot("profile-saved")
+	c.protocol()
 	c.open("/logout")
 	c.shoot("logout")
 	c.press("#logout-yes", "#go-on")
@@ -182,4 +183,47 @@ func (c *camera) tour() {
 	c.shoot("confirmed")
 	c.open(cancel)
 	c.shoot("error-link")
+}
+
+// protocol shows what only the protocol's less trodden ways show.
+func (c *camera) protocol() {
+	c.w.client("stranger")
+	c.w.withLogo(c.t, "stranger", func(m *client.Client) {
+		m.VerifiedAt = time.Time{}
+		m.Metadata.ClientName, m.Metadata.ClientURI = "Free Photo Prints", "https://free-photo-prints.test/"
+		m.Metadata.PolicyURI, m.Metadata.TOSURI = "https://free-photo-prints.test/privacy", "https://free-photo-prints.test/terms"
+		m.Metadata.InitiateLoginURI = "https://free-photo-prints.test/start"
+	})
+	c.open(authorizeURL("stranger", "prompt", "login"))
+	c.shoot("signin-unverified")
+	c.open(authorizeURL("stranger"))
+	if at(c, chromedp.Evaluate[bool](`document.querySelector("#chooser") !== null`)) {
+		c.press("#chooser button", "#consent-allow")
+	}
+	c.shoot("consent-unverified")
+	c.open("/sites/stranger/start?target_link_uri=https%3A%2F%2Ffree-photo-prints.test%2Falbum")
+	c.shoot("start")
+
+	c.w.client("tv")
+	c.w.change("tv", func(m *client.Client) {
+		m.Metadata.ClientName, m.Metadata.GrantTypes = "Northwind TV", append(m.Metadata.GrantTypes, client.GrantDevice)
+		m.Metadata.BackchannelLogoutURI = "https://app.test/told"
+	})
+	c.w.change("app", func(m *client.Client) {
+		m.Metadata.FrontchannelLogoutURI = "https://app.test/frame"
+		m.Metadata.PostLogoutRedirectURIs = []string{"https://app.test/bye"}
+	})
+	_, code := c.w.device(c.t, "tv")
+	c.open("/device")
+	c.press("#device-submit", "#problems", "#user-code", "BCDF-GHJK")
+	c.shoot("device-wrong")
+	c.open("/device?user_code=" + code)
+	c.shoot("device")
+	c.press("#device-submit", "main")
+	if at(c, chromedp.Evaluate[bool](`document.querySelector("#chooser") !== null`)) {
+		c.press("#chooser button", "#consent-allow")
+	}
+	c.shoot("consent-device")
+	c.press("#consent-allow", "#go-on")
+	c.shoot("device-done")
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"image"
+	"image/color"
 	"image/png"
 	"net/http"
 	"net/http/httptest"
@@ -190,12 +191,19 @@ func TestStartPage(t *testing.T) {
 	})
 }
 
-// TestSiteShown: requirement 20: who the site is stands on the pages of its flow.
-func TestSiteShown(t *testing.T) {
-	w := newWorld(t)
-	w.client("app")
+// withLogo gives a client a picture, fetched over TLS, and edits it beside; it returns the address of the picture here.
+func (w *world) withLogo(t *testing.T, id string, edit func(c *client.Client)) string {
+	t.Helper()
 	pictures := httptest.NewTLSServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
-		_ = png.Encode(rw, image.NewGray(image.Rect(0, 0, 40, 30)))
+		badge := image.NewNRGBA(image.Rect(0, 0, 96, 96))
+		for y := range 96 {
+			for x := range 96 {
+				if (x-48)*(x-48)+(y-48)*(y-48) < 46*46 {
+					badge.Set(x, y, color.NRGBA{R: 200, G: uint8(80 + x), B: 60, A: 255})
+				}
+			}
+		}
+		_ = png.Encode(rw, badge)
 	}))
 	defer pictures.Close()
 	ca := filepath.Join(t.TempDir(), "ca.pem")
@@ -205,9 +213,9 @@ func TestSiteShown(t *testing.T) {
 	}
 	out := must(outbound.New(outbound.Config{Allow: []string{"127.0.0.1"}, CAFile: ca, Issuer: issuer}))
 	fetching := client.NewRegistry(client.Config{Store: w.store, Now: w.clock, Keys: storagetest.Ring(t), Outbound: out})
-	shown, _, err := fetching.Update(context.Background(), "app", func(c *client.Client) error {
-		c.Metadata.PolicyURI, c.Metadata.TOSURI, c.Metadata.LogoURI = "https://app.test/policy", "https://app.test/terms", pictures.URL
-		c.Metadata.Localized = map[string]string{"client_name#es": "La Tienda"}
+	shown, _, err := fetching.Update(context.Background(), id, func(c *client.Client) error {
+		c.Metadata.LogoURI = pictures.URL
+		edit(c)
 		return nil
 	})
 	if err != nil {
@@ -216,7 +224,17 @@ func TestSiteShown(t *testing.T) {
 	if err := w.clients.Poll(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	logo := "/sites/app/logo.png?v=" + shown.LogoHash
+	return "/sites/" + id + "/logo.png?v=" + shown.LogoHash
+}
+
+// TestSiteShown: requirement 20: who the site is stands on the pages of its flow.
+func TestSiteShown(t *testing.T) {
+	w := newWorld(t)
+	w.client("app")
+	logo := w.withLogo(t, "app", func(c *client.Client) {
+		c.Metadata.PolicyURI, c.Metadata.TOSURI = "https://app.test/policy", "https://app.test/terms"
+		c.Metadata.Localized = map[string]string{"client_name#es": "La Tienda"}
+	})
 	w.person("ada@example.test")
 	b := w.browser(t).get(authorizeURL("app")).want(200, "login-submit")
 	t.Run("Q020 logo, policy and terms on the sign-in page and on the consent page", func(t *testing.T) {

@@ -173,6 +173,9 @@ func TestClientStore(t *testing.T) {
 					t.Errorf("%d: %d claims", n, got)
 				}
 			}
+			if err := f.SaveKeySet(ctx, uri, client.KeySet{EndedAt: grantTime}); err != nil {
+				t.Errorf("an attempt that failed: %v", err)
+			}
 			want := client.KeySet{Body: []byte(`{"keys":[]}`), EndedAt: grantTime.Add(2 * time.Minute), FetchedAt: grantTime.Add(2 * time.Minute)}
 			if err := f.SaveKeySet(ctx, uri, want); err != nil {
 				t.Fatal(err)
