@@ -140,6 +140,16 @@ tags=()
 [ -n "$e2e" ] || not_run "end-to-end tests"
 step "go test" go test "${race[@]}" "${tags[@]}" "${skip[@]}" -p 2 -timeout 40m ./...
 
+# A minute each, from the corpus that is kept in testdata/fuzz. What a run finds to fail it writes there, to be kept too.
+fuzz() {
+	go test -run '^$' -fuzz "^$1\$" -fuzztime 60s -timeout 10m "$2"
+}
+export CGO_ENABLED=0
+step "fuzzing redirect matching" fuzz FuzzMatchRedirect ./oidc/client
+step "fuzzing Basic credentials" fuzz FuzzBasic ./oidc/client
+step "fuzzing JWTs" fuzz FuzzJWT ./oidc/client
+step "fuzzing requests" fuzz FuzzRequest ./oidc
+
 if [ "$failed" != 0 ]; then
 	printf '\nFAILED\n'
 	exit 1
