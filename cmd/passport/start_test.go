@@ -303,3 +303,63 @@ func TestKeysReachTheirRooms(t *testing.T) {
 		t.Errorf("another's address pays for it: %d", got)
 	}
 }
+
+// Who may register a site, and what is then said of it, is the operator's word.
+func TestRegistrationDoors(t *testing.T) {
+	for _, c := range []struct {
+		env      []string
+		status   int // of a stranger's registration
+		verified any // what the command says of who came in
+	}{
+		{[]string{"PASSPORT_REGISTRATION=off", "PASSPORT_SECURITY_CONTACT=off"}, 404, nil},
+		{[]string{"PASSPORT_REGISTRATION=token"}, 401, nil},
+		{[]string{"PASSPORT_REGISTRATION=open"}, 201, false},
+		{[]string{"PASSPORT_REGISTRATION=open", "PASSPORT_REGISTRATION_TRUST=verified"}, 201, true},
+	} {
+		t.Run(strings.Join(c.env, " "), func(t *testing.T) {
+			port, admin := unusedPort(t), unusedPort(t)
+			env := append(production("sqlite:"+filepath.Join(t.TempDir(), "passport.db"), "PASSPORT_ADDR=127.0.0.1:"+port, "PASSPORT_ADMIN_ADDR=127.0.0.1:"+admin), c.env...)
+			cmd := program(t, "serve")
+			cmd.Env = append(cmd.Env, env...)
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			defer func() {
+				_ = cmd.Process.Kill()
+				_ = cmd.Wait()
+			}()
+			ask(t, "http://127.0.0.1:"+admin+"/readyz", 200)
+			base := "http://127.0.0.1:" + port
+			req, err := http.NewRequestWithContext(t.Context(), "POST", base+"/connect/register", strings.NewReader(`{"redirect_uris":["https://shop.test/cb"]}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Host = "passport.test"
+			req.Header.Set("Content-Type", "application/json")
+			res, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer res.Body.Close()
+			var made map[string]any
+			if err := json.NewDecoder(res.Body).Decode(&made); res.StatusCode != c.status || err != nil && c.status != 404 {
+				t.Fatalf("%d %v", res.StatusCode, err)
+			}
+			_, document := knock(t, "GET", base+"/.well-known/openid-configuration", "", "")
+			if published := strings.Contains(document, "registration_endpoint"); published != (c.status != 404) {
+				t.Errorf("published: %v", published)
+			}
+			if status, _ := knock(t, "GET", base+"/.well-known/security.txt", "", ""); (status == 200) != (c.status != 404) {
+				t.Errorf("security.txt: %d", status)
+			}
+			if c.verified == nil {
+				return
+			}
+			var shown map[string]any
+			code, out, stderr := called(t, env, "client", "show", made["client_id"].(string), "--json")
+			if code != 0 || json.Unmarshal([]byte(out), &shown) != nil || shown["verified"] != c.verified {
+				t.Errorf("%d %v %s", code, shown["verified"], stderr)
+			}
+		})
+	}
+}
