@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -25,7 +24,7 @@ const JobKind = "logout"
 const (
 	tokenLife = 2 * time.Minute // of a logout token (Back-Channel Logout §2.4)
 	maxAnswer = 4 << 10         // bytes of a site's answer that are read
-	atOnce    = 16              // sites of one sign-out that are told at the same time
+	atOnce    = 32              // calls at the same time
 )
 
 // backchannelEvent is what a logout token says has happened.
@@ -44,81 +43,65 @@ type NotifierConfig struct {
 
 // Notifier tells the sites that somebody was signed in at that the login is over (OpenID Connect Back-Channel
 // Logout 1.0), after the answer to the person and until they have heard it.
-type Notifier struct{ cfg NotifierConfig }
+type Notifier struct {
+	cfg   NotifierConfig
+	sites sites
+}
 
 // NewNotifier makes a Notifier and sets it up as the queue's handler of its jobs.
 func NewNotifier(cfg NotifierConfig) (*Notifier, error) {
 	if cfg.Issuer == "" || cfg.Store == nil || cfg.Clients == nil || cfg.Outbound == nil || cfg.Queue == nil || cfg.Now == nil || cfg.Logger == nil {
 		return nil, errors.New("logout: Issuer, Store, Clients, Outbound, Queue, Now and Logger are needed to tell sites")
 	}
-	n := &Notifier{cfg}
-	cfg.Queue.Handle(JobKind, n.Deliver)
+	n := &Notifier{cfg: cfg}
+	cfg.Queue.Handle(JobKind, atOnce, n.Deliver)
 	return n, nil
 }
 
-// Ended puts the telling into the outbox, in the transaction in which the logins end: session.Config.Ended. The job
-// holds what is to be told: when it is done, the account may be gone.
+// Ended puts the telling into the outbox, in the transaction in which the logins end: session.Config.Ended. Each site
+// is a job of its own, so that none waits for another. It holds what is to be told: when it is done, the account may be
+// gone.
 func (n *Notifier) Ended(ctx context.Context, loginIDs []string) error {
 	visits, err := n.cfg.Store.Visits(ctx, loginIDs)
-	if err != nil || len(visits) == 0 {
-		return err
-	}
-	body, err := json.Marshal(visits)
 	if err != nil {
-		return fmt.Errorf("note a sign-out: %w", err)
-	}
-	return n.cfg.Queue.Put(ctx, outbox.Job{Kind: JobKind, Body: body})
-}
-
-// Deliver tells every site of a sign-out that has not heard of it. An error puts the rest off: who was told is not
-// told again, so that a job that is done twice does no harm.
-func (n *Notifier) Deliver(ctx context.Context, j outbox.Job) error {
-	var visits []Visit
-	if err := json.Unmarshal(j.Body, &visits); err != nil {
-		return outbox.Permanent(outbox.Failure("malformed", err))
-	}
-	if err := n.refresh(ctx, visits); err != nil {
 		return err
 	}
-	var wait sync.WaitGroup
-	errs := make([]error, len(visits))
-	free := make(chan struct{}, atOnce)
-	for i, v := range visits {
-		free <- struct{}{}
-		wait.Go(func() {
-			defer func() { <-free }()
-			errs[i] = n.tell(ctx, v)
-		})
-	}
-	wait.Wait()
-	return errors.Join(errs...)
-}
-
-// refresh sets what has become of each since the job was put.
-func (n *Notifier) refresh(ctx context.Context, visits []Visit) error {
-	var logins []string
 	for _, v := range visits {
-		logins = append(logins, v.LoginID)
-	}
-	now, err := n.cfg.Store.Visits(ctx, logins)
-	if err != nil {
-		return err
-	}
-	for _, is := range now {
-		for i := range visits {
-			if visits[i].LoginID == is.LoginID && visits[i].ClientID == is.ClientID {
-				visits[i].Notice = is.Notice
-			}
+		body, err := json.Marshal(v)
+		if err != nil {
+			return fmt.Errorf("note a sign-out: %w", err)
+		}
+		if err := n.cfg.Queue.Put(ctx, outbox.Job{Kind: JobKind, Body: body}); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// tell tells one site, and notes what became of it.
-func (n *Notifier) tell(ctx context.Context, v Visit) error {
+// Deliver tells a site of a sign-out. An error puts it off; a site that was told is not told again, so that a job that
+// is done twice does no harm.
+func (n *Notifier) Deliver(ctx context.Context, j outbox.Job) error {
+	var v Visit
+	if err := json.Unmarshal(j.Body, &v); err != nil {
+		return outbox.Permanent(outbox.Failure("malformed", err))
+	}
+	now, err := n.cfg.Store.Visits(ctx, []string{v.LoginID})
+	if err != nil {
+		return err
+	}
+	for _, is := range now {
+		if is.ClientID == v.ClientID {
+			v.Notice = is.Notice // what has become of it since the job was put
+		}
+	}
 	if v.Notice == Told || v.Notice == Failed {
 		return nil
 	}
+	return n.tell(ctx, v)
+}
+
+// tell tells one site, and notes what became of it.
+func (n *Notifier) tell(ctx context.Context, v Visit) error {
 	c, err := n.cfg.Clients.Get(ctx, v.ClientID)
 	switch {
 	case errors.Is(err, client.ErrNotFound):
@@ -128,7 +111,11 @@ func (n *Notifier) tell(ctx context.Context, v Visit) error {
 	case c.Metadata.BackchannelLogoutURI == "":
 		return nil
 	}
+	if !n.sites.begin(c.ID, n.cfg.Now()) {
+		return outbox.Failure("silent", errors.New("the site is busy, or did not answer a moment ago"))
+	}
 	status, err := n.post(ctx, c, v)
+	n.sites.end(c.ID, err == nil || outbound.Forbidden(err), n.cfg.Now())
 	notice := Trying
 	switch {
 	case outbound.Forbidden(err):

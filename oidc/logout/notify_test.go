@@ -29,19 +29,28 @@ type web struct {
 	client *outbound.Client
 
 	mu     sync.Mutex
-	status map[string]int // by path; 0: 200
+	status map[string]int // by path; 0: 200; -1: the connection is cut
+	held   map[string]chan struct{}
 	heard  map[string][]*http.Request
 }
 
 func newWeb(t *testing.T) *web {
 	t.Helper()
-	w := &web{status: map[string]int{}, heard: map[string][]*http.Request{}}
+	w := &web{status: map[string]int{}, held: map[string]chan struct{}{}, heard: map[string][]*http.Request{}}
 	w.server = httptest.NewTLSServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		_ = r.ParseForm() // what is wrong with it shows in the form
 		w.mu.Lock()
-		defer w.mu.Unlock()
 		w.heard[r.URL.Path] = append(w.heard[r.URL.Path], r)
-		if status := w.status[r.URL.Path]; status != 0 {
+		status, held := w.status[r.URL.Path], w.held[r.URL.Path]
+		w.mu.Unlock()
+		if held != nil {
+			<-held
+		}
+		switch status {
+		case 0:
+		case -1:
+			panic(http.ErrAbortHandler)
+		default:
 			rw.WriteHeader(status)
 		}
 	}))
@@ -62,6 +71,31 @@ func (w *web) answers(path string, status int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.status[path] = status
+}
+
+func (w *web) cut(path string) { w.answers(path, -1) }
+
+// hold keeps the calls to a path waiting until release.
+func (w *web) hold(path string) (release func()) {
+	held := make(chan struct{})
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.held[path] = held
+	return sync.OnceFunc(func() { close(held) })
+}
+
+// until waits for what must come to be.
+func (w *world) until(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for tick := time.NewTicker(10 * time.Millisecond); !is(); {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("not within twenty seconds: %s", what)
+		}
+	}
 }
 
 func (w *web) calls(path string) []*http.Request {
@@ -318,7 +352,64 @@ func notify(t *testing.T, w *world) {
 		}
 		w.must(w.sessions.EndAll(t.Context(), carol, ""))
 	})
-	t.Run("no more than sixteen calls at once, and none is lost", func(t *testing.T) {
+	t.Run("S4 a site that does not answer is left alone for a while, and holds up nobody", func(t *testing.T) {
+		hangs, fine := w.tellable("Hangs", "/hangs"), w.tellable("Fine", "/fine")
+		w.web.cut("/hangs")
+		for range 5 {
+			b := w.browser(alice)
+			w.visit(w.loginID(alice), hangs)
+			w.visit(w.loginID(alice), fine)
+			b.leaves(t)
+		}
+		w.deliver()
+		if n := len(w.web.calls("/hangs")); n != 1 {
+			t.Errorf("it was called %d times", n)
+		}
+		if n := len(w.web.calls("/fine")); n != 5 {
+			t.Errorf("the other %d times", n)
+		}
+		w.ahead += time.Minute
+		w.deliver()
+		if n := len(w.web.calls("/hangs")); n != 2 {
+			t.Errorf("after a while it was called %d times: one goes first", n)
+		}
+		w.web.answers("/hangs", http.StatusOK)
+		w.ahead += 2 * time.Hour
+		w.deliver()
+		if n := len(w.web.calls("/hangs")); n != 7 {
+			t.Errorf("in the end it was called %d times", n)
+		}
+	})
+	t.Run("S4 a site that is slow gets a part of the calls", func(t *testing.T) {
+		slow, quick := w.tellable("Slow", "/slow-one"), w.tellable("Quick", "/quick")
+		release := w.web.hold("/slow-one")
+		defer release()
+		for range 12 {
+			b := w.browser(alice)
+			w.visit(w.loginID(alice), slow)
+			b.leaves(t)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- w.queue.Run(ctx) }()
+		w.until(t, "eight calls wait for the slow one", func() bool { return len(w.web.calls("/slow-one")) == 8 })
+		b := w.browser(alice)
+		w.visit(w.loginID(alice), quick)
+		b.leaves(t)
+		w.until(t, "the quick one is told meanwhile", func() bool { return len(w.web.calls("/quick")) == 1 })
+		if n := len(w.web.calls("/slow-one")); n != 8 {
+			t.Errorf("%d calls to the slow one", n)
+		}
+		release()
+		stop()
+		w.must(<-ended)
+		w.ahead += 2 * time.Hour
+		w.deliver()
+		if n := len(w.web.calls("/slow-one")); n != 12 {
+			t.Errorf("it was told %d times", n)
+		}
+	})
+	t.Run("forty sites: none is lost", func(t *testing.T) {
 		b := w.browser(alice)
 		for i := range 40 {
 			w.visit(w.loginID(alice), w.tellable(fmt.Sprint("Many", i), fmt.Sprint("/many", i)))

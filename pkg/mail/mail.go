@@ -18,6 +18,9 @@ const Kind = "mail"
 // lifetime is how long a mail is tried: longer, and the links in it would soon be dead.
 const lifetime = 48 * time.Hour
 
+// atOnce is how many mails are handed over at the same time.
+const atOnce = 4
+
 // Config is what a Mailer works with.
 type Config struct {
 	From   string // the sender's address; empty: no-reply at the issuer's host
@@ -79,7 +82,7 @@ func New(c Config) (*Mailer, error) {
 	} else if m.server, err = parseServer(c.SMTP, c.CAFile, issuer.Hostname()); err != nil {
 		return nil, fmt.Errorf("mail: %w", err)
 	}
-	c.Queue.Handle(Kind, m.deliver)
+	c.Queue.Handle(Kind, atOnce, m.deliver)
 	return m, nil
 }
 

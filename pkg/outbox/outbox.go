@@ -1,7 +1,6 @@
 package outbox
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -62,43 +61,37 @@ type Sealer interface {
 
 // Config is what a Queue needs.
 type Config struct {
-	Store       Store
-	Sealer      Sealer
-	Now         func() time.Time
-	Handlers    map[string]func(ctx context.Context, job Job) error // more by Handle
-	Logger      *slog.Logger                                        // nil: none
-	Concurrency int                                                 // jobs of one kind at once; 0: 4
-	Count       func(kind string, outcome Outcome)                  // a metric; nil: none
+	Store  Store
+	Sealer Sealer
+	Now    func() time.Time
+	Logger *slog.Logger                       // nil: none
+	Count  func(kind string, outcome Outcome) // a metric; nil: none
 }
 
 // Queue puts jobs and works at them.
 type Queue struct {
-	store    Store
-	sealer   Sealer
-	now      func() time.Time
-	log      *slog.Logger
-	count    func(kind string, outcome Outcome)
-	parallel int
-	wake     chan struct{}
+	store  Store
+	sealer Sealer
+	now    func() time.Time
+	log    *slog.Logger
+	count  func(kind string, outcome Outcome)
+	wake   chan struct{}
 
 	mu       sync.Mutex
-	handlers map[string]Handler
+	handlers map[string]handler
 }
 
 // New makes a Queue. One without store, sealer or clock refuses every Put and lease.
 func New(c Config) *Queue {
 	q := &Queue{
 		store: c.Store, sealer: c.Sealer, now: c.Now, log: c.Logger, count: c.Count,
-		parallel: cmp.Or(c.Concurrency, 4), wake: make(chan struct{}, 1), handlers: map[string]Handler{},
+		wake: make(chan struct{}, 1), handlers: map[string]handler{},
 	}
 	if q.log == nil {
 		q.log = slog.New(slog.DiscardHandler)
 	}
 	if q.count == nil {
 		q.count = func(string, Outcome) {}
-	}
-	for kind, fn := range c.Handlers {
-		q.handlers[kind] = fn
 	}
 	return q
 }
@@ -108,11 +101,17 @@ var errUnwired = errors.New("the outbox has no store, sealer or clock")
 
 func (q *Queue) wired() bool { return q.store != nil && q.sealer != nil && q.now != nil }
 
-// Handle sets the handler of a kind. To be called before Run.
-func (q *Queue) Handle(kind string, fn func(ctx context.Context, job Job) error) {
+// handler is what is done with jobs of a kind, and with how many of them at once.
+type handler struct {
+	atOnce int
+	do     Handler
+}
+
+// Handle sets the handler of a kind, and how many jobs of that kind one process does at once. To be called before Run.
+func (q *Queue) Handle(kind string, atOnce int, fn func(ctx context.Context, job Job) error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.handlers[kind] = fn
+	q.handlers[kind] = handler{max(atOnce, 1), fn}
 }
 
 // Put adds a job, in the transaction that ctx carries: it is done if and only if that commits.
@@ -165,7 +164,7 @@ func (q *Queue) kinds() []string {
 	return slices.Sorted(maps.Keys(q.handlers))
 }
 
-func (q *Queue) handler(kind string) Handler {
+func (q *Queue) handler(kind string) handler {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.handlers[kind]
@@ -231,7 +230,7 @@ func (q *Queue) attempt(ctx context.Context, r Row) (err error) {
 		// Not for good: in the middle of a change of PASSPORT_SECRET another server can open it.
 		return Failure("sealed", err)
 	}
-	fn := q.handler(r.Kind)
+	fn := q.handler(r.Kind).do
 	if fn == nil {
 		return Failure("no-handler", errors.New("no handler for this kind"))
 	}

@@ -49,8 +49,9 @@ func (q *Queue) Run(ctx context.Context) error {
 func (q *Queue) runKind(ctx, work context.Context, kind string, wake <-chan struct{}) {
 	var workers sync.WaitGroup
 	defer workers.Wait()
-	ended := make(chan struct{}, q.parallel)
-	free, more := q.parallel, false
+	atOnce := q.handler(kind).atOnce
+	ended := make(chan struct{}, atOnce)
+	free, more := atOnce, false
 	for {
 		select {
 		case <-ctx.Done():

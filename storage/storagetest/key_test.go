@@ -409,7 +409,7 @@ func TestReseal(t *testing.T) {
 			t.Errorf("a token signed before: %s %s %v", payload, typ, err)
 		}
 		w := newWorker(t, s, clock, testSealer(t, "b"))
-		w.Handle("mail", func(_ context.Context, j outbox.Job) error {
+		w.Handle("mail", 4, func(_ context.Context, j outbox.Job) error {
 			if string(j.Body) != "a link" {
 				t.Errorf("a job's body is %q", j.Body)
 			}

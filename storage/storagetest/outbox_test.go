@@ -85,7 +85,7 @@ func TestOutboxJob(t *testing.T) {
 		ctx, clock := t.Context(), newHandClock()
 		w := newWorker(t, s, clock, testSealer(t, "a"))
 		var got []outbox.Job
-		w.Handle("mail", func(_ context.Context, j outbox.Job) error {
+		w.Handle("mail", 4, func(_ context.Context, j outbox.Job) error {
 			got = append(got, j)
 			return nil
 		})
@@ -127,7 +127,7 @@ func TestOutboxJoinsTheTransaction(t *testing.T) {
 	storagetest.Each(t, func(t *testing.T, s *storage.Store) {
 		w := newWorker(t, s, newHandClock(), testSealer(t, "a"))
 		done := 0
-		w.Handle("mail", func(context.Context, outbox.Job) error { done++; return nil })
+		w.Handle("mail", 4, func(context.Context, outbox.Job) error { done++; return nil })
 		broken := errors.New("broken")
 		err := s.InTx(t.Context(), func(ctx context.Context) error {
 			if err := w.Put(ctx, outbox.Job{Kind: "mail"}); err != nil {
@@ -152,7 +152,7 @@ func TestOutboxBackOff(t *testing.T) {
 		clock := newHandClock()
 		w := newWorker(t, s, clock, testSealer(t, "a"))
 		attempts := 0
-		w.Handle("mail", func(_ context.Context, j outbox.Job) error {
+		w.Handle("mail", 4, func(_ context.Context, j outbox.Job) error {
 			attempts++
 			if j.Attempts != attempts {
 				t.Errorf("attempt %d says %d", attempts, j.Attempts)
@@ -200,7 +200,7 @@ func TestOutboxPermanentExpiredPanic(t *testing.T) {
 		clock := newHandClock()
 		w := newWorker(t, s, clock, testSealer(t, "a"))
 		calls := 0
-		w.Handle("gone", func(context.Context, outbox.Job) error {
+		w.Handle("gone", 4, func(context.Context, outbox.Job) error {
 			calls++
 			return fmt.Errorf("send: %w", outbox.Permanent(errors.New("no such mailbox")))
 		})
@@ -209,7 +209,7 @@ func TestOutboxPermanentExpiredPanic(t *testing.T) {
 		if due(t, w) != 2 || calls != 1 || w.counts[outbox.Failed] != 2 {
 			t.Errorf("%d calls, counted %v", calls, w.counts)
 		}
-		w.Handle("panics", func(context.Context, outbox.Job) error { panic("boom") })
+		w.Handle("panics", 4, func(context.Context, outbox.Job) error { panic("boom") })
 		put(t, w, outbox.Job{Kind: "panics"})
 		if due(t, w) != 1 || w.counts[outbox.Again] != 1 {
 			t.Errorf("after a panic: %v", w.counts)
@@ -219,7 +219,7 @@ func TestOutboxPermanentExpiredPanic(t *testing.T) {
 		if due(t, w) != 0 {
 			t.Error("a job without a handler was leased")
 		}
-		w.Handle("newer", func(_ context.Context, j outbox.Job) error {
+		w.Handle("newer", 4, func(_ context.Context, j outbox.Job) error {
 			if j.Attempts != 1 {
 				t.Errorf("%d attempts", j.Attempts)
 			}
@@ -244,8 +244,8 @@ func TestOutboxLease(t *testing.T) {
 		ctx, clock := t.Context(), newHandClock()
 		a, b := newWorker(t, s, clock, testSealer(t, "a")), newWorker(t, s, clock, testSealer(t, "a"))
 		var ids []string
-		b.Handle("mail", func(_ context.Context, j outbox.Job) error { ids = append(ids, j.ID); return nil })
-		a.Handle("mail", func(ctx context.Context, j outbox.Job) error {
+		b.Handle("mail", 4, func(_ context.Context, j outbox.Job) error { ids = append(ids, j.ID); return nil })
+		a.Handle("mail", 4, func(ctx context.Context, j outbox.Job) error {
 			// While this worker hangs, its lease runs out and the other one does the job.
 			if n, err := b.RunDue(ctx); err != nil || n != 0 {
 				t.Errorf("a leased job was leased again: %d, %v", n, err)
@@ -307,7 +307,7 @@ func TestOutboxEachJobOnce(t *testing.T) {
 		var ended sync.WaitGroup
 		for range replicas {
 			w := newWorker(t, s, clock, sealer)
-			w.Handle("mail", func(_ context.Context, j outbox.Job) error {
+			w.Handle("mail", 4, func(_ context.Context, j outbox.Job) error {
 				mu.Lock()
 				defer mu.Unlock()
 				seen[j.ID]++
@@ -345,8 +345,8 @@ func TestOutboxBoundsWorkers(t *testing.T) {
 	storagetest.Each(t, func(t *testing.T, s *storage.Store) {
 		w := newWorker(t, s, newHandClock(), testSealer(t, "a"))
 		begun, release, quick := make(chan string, 20), make(chan struct{}), make(chan string, 20)
-		w.Handle("slow", func(_ context.Context, j outbox.Job) error { begun <- j.ID; <-release; return nil })
-		w.Handle("quick", func(_ context.Context, j outbox.Job) error { quick <- j.ID; return nil })
+		w.Handle("slow", 4, func(_ context.Context, j outbox.Job) error { begun <- j.ID; <-release; return nil })
+		w.Handle("quick", 4, func(_ context.Context, j outbox.Job) error { quick <- j.ID; return nil })
 		for range 6 {
 			put(t, w, outbox.Job{Kind: "slow"})
 		}
@@ -391,7 +391,7 @@ func TestOutboxStops(t *testing.T) {
 	w := newWorker(t, s, newHandClock(), testSealer(t, "a"))
 	ctx, stop := context.WithCancel(t.Context())
 	done := 0
-	w.Handle("mail", func(ctx context.Context, _ outbox.Job) error {
+	w.Handle("mail", 4, func(ctx context.Context, _ outbox.Job) error {
 		stop()
 		select {
 		case <-ctx.Done():
