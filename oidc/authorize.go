@@ -141,6 +141,9 @@ func (p *Provider) issue(w http.ResponseWriter, r *http.Request, f *flow, l *gra
 	if !p.mayIssue(r, l.Person.AccountID) {
 		return p.tooMany(w, r)
 	}
+	if err := p.cfg.Clients.NoteUse(r.Context(), f.q.client); err != nil {
+		return err
+	}
 	in := engine.AuthorizeInput{
 		Params: f.q.params, Client: f.q.client, Login: *l, Scopes: f.q.scopes, Audience: f.q.resources,
 		ClaimsRequest: f.q.params.Get("claims"), Offline: f.q.offline(), Pushed: f.q.pushed,

@@ -87,7 +87,7 @@ func pick(q *request, f facts) decision {
 	case q.asks("select_account") && len(live) > 0:
 		return decision{outcome: toChoose}
 	case len(q.who) > 0:
-		return found(live, func(l grant.Login) bool { return q.fits(l.Person.Sub) }, toSignIn)
+		return found(live, func(l grant.Login) bool { return q.fits(l.Person.Sub) && q.mayFind(&l) }, toSignIn)
 	case len(live) == 0:
 		return decision{outcome: toSignIn}
 	case len(live) == 1:
@@ -97,7 +97,17 @@ func pick(q *request, f facts) decision {
 	}
 	// Several accounts: the hint may pick one of them, and never one that is not here.
 	hint := q.params.Get("login_hint")
-	return found(live, func(l grant.Login) bool { return strings.EqualFold(l.Person.Email, hint) }, toChoose)
+	return found(live, func(l grant.Login) bool { return strings.EqualFold(l.Person.Email, hint) && q.mayFind(&l) }, toChoose)
+}
+
+// mayFind tells whether a hint may pick this login. In silence a client that nobody vouches for finds only whom it has
+// been allowed to know in this login: else each answer would tell it whether that person is here.
+func (q *request) mayFind(l *grant.Login) bool {
+	if q.client.Verified() || !q.asks("none") {
+		return true
+	}
+	_, _, ever := agreed(q, l)
+	return ever
 }
 
 // chosen is the account that was chosen, or signed in with, on our pages for this request.

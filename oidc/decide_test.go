@@ -123,6 +123,12 @@ func TestDecide(t *testing.T) {
 		{"9700 §4.11 nobody vouches: silently what this login allowed", in{unknown: true, prompt: []string{"none"}, facts: facts{logins: []grant.Login{login("alice", here)}}}, toIssue, "alice", ""},
 		{"9700 §4.11 nobody vouches: silently no more than that", in{unknown: true, prompt: []string{"none"}, scopes: []string{"openid", "email"}, facts: facts{logins: []grant.Login{login("alice", here)}}}, toRefuse, "alice", "consent_required"},
 
+		{"9700 §4.11 nobody vouches: no question whether somebody is here", in{unknown: true, prompt: []string{"none"}, subject: "sub-alice", facts: one}, toRefuse, "", "login_required"},
+		{"9700 §4.11 nobody vouches: nor by the address", in{unknown: true, prompt: []string{"none"}, hint: "bob@example.test", facts: two}, toRefuse, "", "account_selection_required"},
+		{"9700 §4.11 nobody vouches: whom this login let it know is found", in{unknown: true, prompt: []string{"none"}, subject: "sub-alice", facts: facts{logins: []grant.Login{login("alice", here)}}}, toIssue, "alice", ""},
+		{"9700 §4.11 nobody vouches: also by the address", in{unknown: true, prompt: []string{"none"}, hint: "alice@example.test", facts: facts{logins: []grant.Login{login("alice", here), bob}}}, toIssue, "alice", ""},
+		{"9700 §4.11 nobody vouches: with a page the hint picks as ever", in{unknown: true, subject: "sub-alice", facts: two}, toConsent, "alice", ""},
+
 		{"8628 §5.4 a device is always asked about", in{device: []byte{1}, facts: one}, toConsent, "alice", ""},
 		{"8628 §5.4 also for the operator's own client", in{device: []byte{1}, skip: true, facts: one}, toConsent, "alice", ""},
 		{"8628 §5.4 the yes of just now", in{device: []byte{1}, facts: yes(after(one, "login-alice"))}, toIssue, "alice", ""},

@@ -60,7 +60,7 @@ func (p *Provider) deviceAuthorization(w http.ResponseWriter, r *http.Request) e
 			return fail(w, engine.Refuse(bad.code, bad.description))
 		}
 	}
-	if c.Public() && !p.mayBegin(r, nil) {
+	if c.Stranger() && !p.mayBegin(r, nil) {
 		return fail(w, tooManyRows)
 	}
 	d, code, shown, err := p.newDevice(r.Context(), q)
@@ -244,5 +244,5 @@ func (p *Provider) answerDevice(w http.ResponseWriter, r *http.Request, q *reque
 	return seeOther(w, "/device/done?denied=1")
 }
 
-// tooManyRows answers a program that leaves too many rows behind without proving who it is.
+// tooManyRows answers a stranger's program that leaves too many rows behind: whoever may register draws secrets, too.
 var tooManyRows = &limit.Limited{Rule: interactionNetwork.Name, Retry: 30 * time.Second}

@@ -219,6 +219,18 @@ func TestDevice(t *testing.T) {
 				t.Errorf("%d %s", a.status, a.body)
 			}
 		})
+		t.Run("the yes for a device counts as long as the login, and not for good", func(t *testing.T) {
+			both := w.site(t, func(c *client.Client) {
+				c.SkipConsent = false
+				c.Metadata.GrantTypes = append(c.Metadata.GrantTypes, client.GrantDevice)
+			})
+			d := both.device(t, "scope", "openid profile")
+			here.act(t, "approve", here.typed(t, d.UserCode).page("/consent")).toDone(false)
+			here.authorize(t, to(both.Client)).code()
+			again := w.browser()
+			again.signIn(t, account, "")
+			again.authorize(t, to(both.Client)).page("/consent")
+		})
 		t.Run("neither code stands in the database", func(t *testing.T) {
 			d := s.device(t)
 			letters := strings.ReplaceAll(d.UserCode, "-", "")

@@ -102,7 +102,7 @@ func (p *Provider) authenticate(r *http.Request) (client.Authn, error) {
 }
 
 // caller is the client that calls a JSON endpoint: within its network's limit, with a form in the body, proven.
-// A client that proved its secret costs its network nothing: a busy site is no flood.
+// A client that is known and has proved its secret costs its network nothing: a busy site is no flood.
 func (p *Provider) caller(w http.ResponseWriter, r *http.Request) (client.Authn, error) {
 	if err := p.admit(r); err != nil {
 		return client.Authn{}, err
@@ -115,7 +115,7 @@ func (p *Provider) caller(w http.ResponseWriter, r *http.Request) (client.Authn,
 		return authn, err
 	}
 	p.cfg.NoteClient(r, authn.Client.ID)
-	if !authn.Client.Public() {
+	if !authn.Client.Stranger() {
 		p.forgive(r)
 	}
 	return authn, nil

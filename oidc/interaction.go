@@ -36,7 +36,7 @@ type View struct {
 	Interaction grant.Interaction
 	Client      *client.Client
 	ClientName  string // in the first of ui_locales
-	ClientHost  string
+	ClientHost  string // where the answer goes; empty: to a device of a client that nobody vouches for
 	LoginHint   string
 	UILocales   string
 	Display     string
@@ -67,7 +67,7 @@ func (p *Provider) View(ctx context.Context, r *http.Request, i string) (*View, 
 	locales := f.q.params.Get("ui_locales")
 	first, _, _ := strings.Cut(locales, " ")
 	v := &View{
-		ID: i, Interaction: *f.in, Client: f.q.client, ClientName: f.q.client.LocalName(first), ClientHost: f.q.client.Host(),
+		ID: i, Interaction: *f.in, Client: f.q.client, ClientName: f.q.client.LocalName(first), ClientHost: f.q.host(),
 		LoginHint: f.q.params.Get("login_hint"), UILocales: locales, Display: f.q.params.Get("display"),
 		Prompt: f.q.prompt, UserCode: f.q.userCode, Scopes: f.q.scopes, Claims: f.q.names,
 		Login: pick(f.q, facts{hash: f.in.Hash, chosen: f.in.LoginID, logins: f.logins}).login,

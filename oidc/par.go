@@ -38,7 +38,7 @@ func (p *Provider) par(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return fail(w, err)
 	}
-	if authn.Client.Public() && !p.mayBegin(r, nil) {
+	if authn.Client.Stranger() && !p.mayBegin(r, nil) {
 		return fail(w, tooManyRows)
 	}
 	var random [32]byte

@@ -47,6 +47,18 @@ type request struct {
 	deadline  time.Time               // of the device
 }
 
+// host is where the answer goes, for people. A device has no address: there the operator's word for the client counts,
+// and without it nothing (a stranger's home page may be anybody's).
+func (q *request) host() string {
+	switch {
+	case q.device == nil:
+		return client.HostOf(q.redirect)
+	case q.client.Verified():
+		return q.client.Host()
+	}
+	return ""
+}
+
 // Parameters of our own rows begin with a space. Never read from the outside: see parameters.
 const (
 	hintParam     = " sub"      // whom an id_token_hint proved

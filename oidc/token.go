@@ -8,6 +8,14 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return fail(w, err)
 	}
+	if r.PostForm.Get("grant_type") == "client_credentials" { // no person stands behind this row
+		if authn.Client.Stranger() && !p.mayBegin(r, nil) {
+			return fail(w, tooManyRows)
+		}
+		if err := p.cfg.Clients.NoteUse(r.Context(), authn.Client); err != nil {
+			return fail(w, err)
+		}
+	}
 	out, err := p.cfg.Engine.Exchange(r.Context(), r, authn)
 	if err != nil {
 		return fail(w, err)

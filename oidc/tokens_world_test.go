@@ -185,6 +185,12 @@ func pairs(v url.Values, changes []string) url.Values {
 
 func (s *site) post(t *testing.T, path string, form url.Values) answer {
 	t.Helper()
+	return s.w.browser().do(t, s.request(t, path, form))
+}
+
+// request is a POST of the site's, authenticated.
+func (s *site) request(t *testing.T, path string, form url.Values) *http.Request {
+	t.Helper()
 	if s.Public() {
 		form.Set("client_id", s.ID)
 	}
@@ -196,7 +202,7 @@ func (s *site) post(t *testing.T, path string, form url.Values) answer {
 	if !s.Public() {
 		req.SetBasicAuth(url.QueryEscape(s.ID), url.QueryEscape(s.secret))
 	}
-	return s.w.browser().do(t, req)
+	return req
 }
 
 // code asks for a code in a browser that is signed in.

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -25,6 +26,18 @@ func (w *world) unverified(t *testing.T, change func(c *client.Client)) *client.
 		t.Fatal(err)
 	}
 	return w.freshCopy(t, c)
+}
+
+// stranger is a site that nobody vouches for.
+func (w *world) stranger(t *testing.T, change func(c *client.Client)) *site {
+	t.Helper()
+	s := w.site(t, change)
+	_, _, err := w.clients.Update(t.Context(), s.ID, func(c *client.Client) error {
+		c.VerifiedAt = time.Time{}
+		return nil
+	})
+	w.must(err)
+	return &site{w.freshCopy(t, s.Client), w, s.secret}
 }
 
 // TestUnverified: 3.10, RFC 9700 §4.11.2.
@@ -65,6 +78,72 @@ func TestUnverified(t *testing.T) {
 				c = w.freshCopy(t, c)
 				here.authorize(t, to(c)).page("/consent")
 				here.authorize(t, to(c, "prompt", "none")).refused("consent_required")
+			}
+		})
+		t.Run("the host that is shown is where the answer goes, not the home page that it names", func(t *testing.T) {
+			home := func(c *client.Client) {
+				c.Metadata.ClientURI = "https://bank.test/"
+				c.Metadata.GrantTypes = []string{"authorization_code", client.GrantDevice}
+			}
+			c := w.unverified(t, home)
+			i := here.authorize(t, to(c)).page("/consent")
+			if v := here.view(t, i); v.ClientHost != "app.test" {
+				t.Errorf("shown is %q", v.ClientHost)
+			}
+			// A device has no address. A stranger's shows none; of a site that is known its home page counts.
+			for s, want := range map[*site]string{w.stranger(t, home): "", w.site(t, home): "bank.test"} {
+				d := s.device(t)
+				if v := here.view(t, here.typed(t, d.UserCode).page("/consent")); v.ClientHost != want {
+					t.Errorf("of a device is shown %q, not %q", v.ClientHost, want)
+				}
+			}
+		})
+		t.Run("D8 who registered without a word draws secrets too: his rows are bounded", func(t *testing.T) {
+			s := w.stranger(t, func(c *client.Client) {
+				c.Metadata.GrantTypes = []string{"authorization_code", "client_credentials", client.GrantDevice}
+			})
+			for path, form := range map[string]url.Values{
+				"/par": to(s.Client), "/device_authorization": {}, "/token": {"grant_type": {"client_credentials"}},
+			} {
+				form.Del("client_id")
+				ip, limited := "198.51.100."+strconv.Itoa(20+len(path)), 0
+				for range 150 {
+					req := s.request(t, path, form)
+					if a := (&browser{w: w, http: http.DefaultClient, ip: ip}).do(t, req); a.status == http.StatusTooManyRequests {
+						limited++
+						if a.header.Get("Retry-After") == "" {
+							t.Errorf("%s: %v", path, a.header)
+						}
+					} else if a.status != http.StatusOK && a.status != http.StatusCreated {
+						t.Fatalf("%s: %d %s", path, a.status, a.body)
+					}
+				}
+				if limited < 10 || limited > 30 {
+					t.Errorf("%s: %d of 150 were refused", path, limited)
+				}
+			}
+		})
+		t.Run("the first use of a client that anybody may have registered is noted", func(t *testing.T) {
+			register := func() *client.Client {
+				m := client.Metadata{ClientName: "Open", RedirectURIs: []string{redirect}, GrantTypes: []string{"authorization_code", "client_credentials"}}
+				made, err := w.clients.Register(t.Context(), m, client.RegisterOptions{})
+				w.must(err)
+				return made.Client
+			}
+			used := func(c *client.Client) bool {
+				return w.count("client WHERE client_id = '%s' AND used_at > 0", c.ID) == 1
+			}
+			c := register()
+			i := here.authorize(t, to(c)).page("/consent")
+			if used(c) {
+				t.Error("nobody has said yes yet")
+			}
+			if here.act(t, "approve", i).code(); !used(c) {
+				t.Error("somebody has signed in there")
+			}
+			own := w.client(nil)
+			if here.act(t, "approve", here.authorize(t, to(own)).page("/consent")).code(); used(own) {
+				t.Error("of the operator's own nothing is noted: it costs a write")
 			}
 		})
 		t.Run("R11 errors before anybody signed in are shown here, but for those of prompt=none", func(t *testing.T) {

@@ -27,6 +27,8 @@ type clientRow struct {
 	UpdatedAt        stamp `gorm:"autoUpdateTime:false"`
 	DisabledAt       stamp
 	VerifiedAt       stamp
+	RegisteredBy     string
+	UsedAt           stamp
 	RegistrationHash []byte
 	LogoHash         string
 	Revision         int64
@@ -164,7 +166,7 @@ func (s *Store) InsertClient(ctx context.Context, c *client.Client) error {
 	})
 }
 
-// UpdateClient writes all of a client but its secrets, its creation and its registration token.
+// UpdateClient writes all of a client but its secrets, and how it came to be here.
 func (s *Store) UpdateClient(ctx context.Context, c *client.Client) error {
 	row, err := newClientRow(c)
 	if err != nil {
@@ -172,12 +174,17 @@ func (s *Store) UpdateClient(ctx context.Context, c *client.Client) error {
 	}
 	return s.InTx(ctx, func(ctx context.Context) error {
 		res := s.db(ctx).Model(&clientRow{}).Where("client_id = ?", c.ID).
-			Select("*").Omit("client_id", "created_at", "registration_hash").Updates(row)
+			Select("*").Omit("client_id", "created_at", "registered_by", "registration_hash", "used_at").Updates(row)
 		if err := oneRow(res, client.ErrNotFound); err != nil {
 			return err
 		}
 		return s.saveResources(ctx, c)
 	})
+}
+
+// NoteClientUse implements client.Store: caches need not heed it.
+func (s *Store) NoteClientUse(ctx context.Context, id string, when time.Time) error {
+	return s.db(ctx).Model(&clientRow{}).Where("client_id = ? AND used_at IS NULL", id).Update("used_at", at(when)).Error
 }
 
 // DeleteClient removes a client; its secrets, consents, grants and tokens go with it.
@@ -209,7 +216,7 @@ func newClientRow(c *client.Client) (*clientRow, error) {
 	}
 	row := &clientRow{ClientID: c.ID, Name: c.Name, Metadata: string(document), RequirePKCE: c.RequirePKCE,
 		SkipConsent: c.SkipConsent, CreatedAt: at(c.CreatedAt), UpdatedAt: at(c.UpdatedAt),
-		DisabledAt: at(c.DisabledAt), VerifiedAt: at(c.VerifiedAt), RegistrationHash: c.RegistrationHash,
+		DisabledAt: at(c.DisabledAt), VerifiedAt: at(c.VerifiedAt), RegisteredBy: c.RegisteredBy, UsedAt: at(c.UsedAt), RegistrationHash: c.RegistrationHash,
 		LogoHash: c.LogoHash, Revision: c.Revision}
 	if c.Owner != "" {
 		row.Owner = &c.Owner
@@ -221,7 +228,7 @@ func newClientRow(c *client.Client) (*clientRow, error) {
 func (r *clientRow) client() (*client.Client, error) {
 	c := &client.Client{ID: r.ClientID, Name: r.Name, RequirePKCE: r.RequirePKCE, SkipConsent: r.SkipConsent,
 		CreatedAt: r.CreatedAt.Time, UpdatedAt: r.UpdatedAt.Time, DisabledAt: r.DisabledAt.Time,
-		VerifiedAt: r.VerifiedAt.Time, RegistrationHash: r.RegistrationHash, LogoHash: r.LogoHash, Revision: r.Revision}
+		VerifiedAt: r.VerifiedAt.Time, RegisteredBy: r.RegisteredBy, UsedAt: r.UsedAt.Time, RegistrationHash: r.RegistrationHash, LogoHash: r.LogoHash, Revision: r.Revision}
 	if r.Owner != nil {
 		c.Owner = *r.Owner
 	}

@@ -64,6 +64,33 @@ func (s *Store) Purge(ctx context.Context, now time.Time, limit int) (int64, err
 		}
 		gone += res.RowsAffected
 	}
+	clients, err := s.purgeClients(ctx, now, limit)
+	return gone + clients, err
+}
+
+// unused is how long a client that anybody may have registered has to be used for the first time.
+const unused = 30 * 24 * time.Hour
+
+// purgeClients removes the clients that registered openly, that the operator does not vouch for, and that nobody has ever
+// signed in at. The caches of all replicas hear of it.
+func (s *Store) purgeClients(ctx context.Context, now time.Time, limit int) (gone int64, err error) {
+	const over = `registered_by = 'anyone' AND used_at IS NULL AND verified_at IS NULL AND created_at <= @before`
+	arg := map[string]any{"before": at(now.Add(-unused)), "limit": limit}
+	var some int64
+	err = s.read(ctx).Raw("SELECT count(*) FROM client WHERE "+over, arg).Scan(&some).Error
+	if err == nil && some > 0 {
+		err = s.InTx(ctx, func(ctx context.Context) error {
+			if _, err := s.RaiseClients(ctx); err != nil {
+				return err
+			}
+			res := s.db(ctx).Exec(s.purgeStatement("client", "client_id", over), arg)
+			gone = res.RowsAffected
+			return res.Error
+		})
+	}
+	if err != nil {
+		return 0, fmt.Errorf("purge client: %w", err)
+	}
 	return gone, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/passport-network/passport/oidc/client"
 	"github.com/passport-network/passport/storage"
 	"github.com/passport-network/passport/storage/storagetest"
 )
@@ -172,6 +173,58 @@ func TestPurge(t *testing.T) {
 		var left int64
 		if err := s.Read(t.Context()).Table("used_once").Where("key = ?", []byte("new")).Count(&left).Error; err != nil || left != 1 {
 			t.Errorf("the new row went: %v", err)
+		}
+	})
+}
+
+// A client that anybody may have registered, and that was never used, goes after thirty days.
+func TestPurgeClients(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, s *storage.Store) {
+		ctx, made := t.Context(), time.Unix(1e9, 0)
+		for id, change := range map[string]func(c *client.Client){
+			"stranger": func(*client.Client) {},
+			"used":     func(*client.Client) {},
+			"verified": func(c *client.Client) { c.VerifiedAt = made },
+			"guest":    func(c *client.Client) { c.RegisteredBy = client.ByToken },
+			"own":      func(c *client.Client) { c.RegisteredBy = "" },
+			"later":    func(c *client.Client) { c.CreatedAt = made.Add(time.Second) },
+		} {
+			c := &client.Client{ID: id, CreatedAt: made, UpdatedAt: made, RegisteredBy: client.ByAnyone}
+			change(c)
+			if err := s.InsertClient(ctx, c); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, at := range []time.Time{made.Add(time.Hour), made.Add(2 * time.Hour)} {
+			if err := s.NoteClientUse(ctx, "used", at); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c, err := s.ReadClient(ctx, "used")
+		if err != nil || !c.UsedAt.Equal(made.Add(time.Hour)) {
+			t.Fatalf("%+v %v", c, err)
+		}
+		c.UsedAt = time.Time{}
+		if err := s.UpdateClient(ctx, c); err != nil { // somebody's copy from before
+			t.Fatal(err)
+		}
+		before, err := s.ClientsRevision(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, step := range []struct {
+			at   time.Time
+			gone int64
+		}{{made.Add(30*24*time.Hour - time.Second), 0}, {made.Add(30 * 24 * time.Hour), 1}, {made.Add(30 * 24 * time.Hour), 0}} {
+			if n, err := s.Purge(ctx, step.at, 100); err != nil || n != step.gone {
+				t.Errorf("%s: %d went, %v", step.at, n, err)
+			}
+		}
+		if _, err := s.ReadClient(ctx, "stranger"); !errors.Is(err, client.ErrNotFound) {
+			t.Errorf("it is there still: %v", err)
+		}
+		if after, err := s.ClientsRevision(ctx); err != nil || after != before+1 {
+			t.Errorf("the revision went from %d to %d: %v", before, after, err)
 		}
 	})
 }

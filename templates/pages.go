@@ -23,7 +23,7 @@ func (p Person) Initial() string {
 // Site is a registered client as people see it.
 type Site struct {
 	Name   string
-	Host   string // where the answer goes, or its home: what a person can check
+	Host   string // where the person is taken: what can be checked; empty for a stranger's device
 	Policy string // its privacy policy, or empty
 	Terms  string // its terms, or empty
 	Logo   string // where its picture is, on this server; or empty
@@ -139,7 +139,7 @@ type Notice struct {
 // Logout asks whether to sign out.
 type Logout struct {
 	Base
-	Site  *Site  // who asked; nil: the person
+	Site  string // the name of the site that asked; empty: the person did
 	Email string // the one account of several that signs out; empty: all
 }
 

@@ -56,7 +56,7 @@ func samples() map[string]Page {
 		"cancel":         &Cancel{Base: Base{Link: "abc", Token: "token"}, Email: ada.Email},
 		"cancelled":      &Notice{Title: "cancelled.title", Body: "cancelled.body", Action: "cancelled.home", To: "/"},
 		"logout":         &Logout{Base: flow},
-		"logout-site":    &Logout{Base: flow, Site: site, Email: ada.Email},
+		"logout-site":    &Logout{Base: flow, Site: site.Name, Email: ada.Email},
 		"loggedout":      &LoggedOut{},
 		"loggedout-sites": &LoggedOut{Sites: []Told{{"Fabrikam", "fabrikam.example", "loggedout.told"}, {"Contoso", "contoso.example", "loggedout.asked"},
 			{hostile, "evil.example", "loggedout.trying"}, {"Tailspin", "", "loggedout.cannot"}}, Frames: []string{"https://contoso.example/out?iss=x&sid=y"}, Again: "/logout/done?o=abc"},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -315,6 +316,7 @@ func clientDocument(c *client.Client, secret string) (map[string]any, error) {
 	doc["client_id"], doc["client_id_issued_at"] = c.ID, c.CreatedAt.Unix()
 	doc["require_pkce"], doc["skip_consent"] = c.RequirePKCE, c.SkipConsent
 	doc["enabled"], doc["verified"] = c.Enabled(), c.Verified()
+	doc["registered_by"] = cmp.Or(c.RegisteredBy, "operator")
 	if secret != "" {
 		// RFC 7591 §3.2.1: with a secret, when it ends; 0: never.
 		doc["client_secret"], doc["client_secret_expires_at"] = secret, 0

@@ -131,7 +131,7 @@ func TestClientCreate(t *testing.T) {
 		"client_name": `"Shop, Inc."`, "redirect_uris": `["https://shop.example/cb?a,b","http://localhost:3000/cb"]`,
 		"response_types": `["code"]`, "grant_types": `["authorization_code","refresh_token"]`, "token_endpoint_auth_method": `"client_secret_basic"`,
 		"id_token_signed_response_alg": `"ES256"`, "require_pkce": `true`, "skip_consent": `false`, "scope": `"openid email profile"`,
-		"default_max_age": `0`, "require_auth_time": `true`, "client_secret_expires_at": `0`, "enabled": `true`, "verified": `true`,
+		"default_max_age": `0`, "require_auth_time": `true`, "client_secret_expires_at": `0`, "enabled": `true`, "verified": `true`, "registered_by": `"operator"`,
 		"post_logout_redirect_uris": `["https://shop.example/bye"]`, "contacts": `["ann@shop.example"]`, "application_type": `"web"`,
 	})
 	id, secret := doc["client_id"].(string), doc["client_secret"].(string)

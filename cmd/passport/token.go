@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -138,13 +139,22 @@ func printToken(w io.Writer, doc map[string]any) error {
 		for _, part := range []string{"header", "claims"} {
 			members, _ := doc[part].(map[string]any)
 			for _, name := range slices.Sorted(maps.Keys(members)) {
-				fmt.Fprintf(w, "%s\t%s\n", name, tokenValue(name, members[name]))
+				fmt.Fprintf(w, "%s\t%s\n", printable(name), printable(tokenValue(name, members[name])))
 			}
 		}
 		if s, ok := doc["signature"]; ok {
-			fmt.Fprintf(w, "signature\t%s\n", s)
+			fmt.Fprintf(w, "signature\t%s\n", printable(fmt.Sprint(s)))
 		}
 	})
+}
+
+// printable is a text that a terminal shows as it is; one with something else in it, which could rewrite what stands
+// around it, is quoted.
+func printable(s string) string {
+	if strings.ContainsFunc(s, func(c rune) bool { return !strconv.IsPrint(c) }) {
+		return strconv.Quote(s)
+	}
+	return s
 }
 
 // tokenValue is a claim for people: times as such.

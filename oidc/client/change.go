@@ -97,10 +97,11 @@ func (c *Client) check(rules ValidateOptions) error {
 //
 // Errors: ErrNotFound, *FieldError, edit's own, or the store's.
 func (r *Registry) Update(ctx context.Context, id string, edit func(c *Client) error) (updated *Client, shown string, err error) {
-	return r.update(ctx, id, edit, operator, audit.ActorOperator)
+	return r.update(ctx, id, edit, func(*Client) ValidateOptions { return operator }, audit.ActorOperator)
 }
 
-func (r *Registry) update(ctx context.Context, id string, edit func(c *Client) error, rules ValidateOptions, actor string) (updated *Client, shown string, err error) {
+// update is Update under the rules for the client as it was.
+func (r *Registry) update(ctx context.Context, id string, edit func(c *Client) error, rules func(was *Client) ValidateOptions, actor string) (updated *Client, shown string, err error) {
 	for try := 0; ; try++ {
 		updated, shown, err = r.updateOnce(ctx, id, edit, rules, actor)
 		if !errors.Is(err, ErrChanged) || try == 2 {
@@ -110,7 +111,7 @@ func (r *Registry) update(ctx context.Context, id string, edit func(c *Client) e
 }
 
 // updateOnce fetches what is to be fetched before the transaction, and writes if nobody was faster: else ErrChanged.
-func (r *Registry) updateOnce(ctx context.Context, id string, edit func(c *Client) error, rules ValidateOptions, actor string) (updated *Client, shown string, err error) {
+func (r *Registry) updateOnce(ctx context.Context, id string, edit func(c *Client) error, rules func(was *Client) ValidateOptions, actor string) (updated *Client, shown string, err error) {
 	old, err := r.read(ctx, id)
 	if err != nil {
 		return nil, "", err
@@ -120,10 +121,11 @@ func (r *Registry) updateOnce(ctx context.Context, id string, edit func(c *Clien
 		return nil, "", err
 	}
 	c.ID, c.CreatedAt, c.Secrets = old.ID, old.CreatedAt, old.Secrets
-	if err := c.check(rules); err != nil {
+	opts := rules(old)
+	if err := c.check(opts); err != nil {
 		return nil, "", err
 	}
-	logo, err := r.fetchNamed(ctx, old, c, rules)
+	logo, err := r.fetchNamed(ctx, old, c, opts)
 	if err != nil {
 		return nil, "", err
 	}

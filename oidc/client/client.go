@@ -28,12 +28,21 @@ type Client struct {
 	UpdatedAt   time.Time
 	DisabledAt  time.Time // zero: enabled
 	VerifiedAt  time.Time // zero: not verified
-	Secrets     []Secret  // at most two that live; newest first
+	// RegisteredBy is who brought the client in: the operator (empty), ByToken or ByAnyone.
+	RegisteredBy string
+	UsedAt       time.Time // of a client ByAnyone: its first use; zero: it has never been used
+	Secrets      []Secret  // at most two that live; newest first
 	// RegistrationHash is the SHA-256 of the registration access token (RFC 7592); nil: there is none.
 	RegistrationHash []byte
 	LogoHash         string // of the picture that logo_uri led to, in its URL; empty: there is none
 	Revision         int64  // the revision of topic "client" that last changed it
 }
+
+// Who may bring a client in, beside the operator.
+const (
+	ByToken  = "token"  // itself, with a registration token
+	ByAnyone = "anyone" // itself, where registration is open
+)
 
 // Secret is one of a client's secrets as it is kept.
 type Secret struct {
@@ -52,6 +61,9 @@ func (c *Client) Enabled() bool { return c.DisabledAt.IsZero() }
 
 // Verified tells whether the operator vouches for who the client is.
 func (c *Client) Verified() bool { return !c.VerifiedAt.IsZero() }
+
+// Stranger tells whether nothing is known of whoever acts as this client: it has no secret, or nobody vouches for it.
+func (c *Client) Stranger() bool { return c.Public() || !c.Verified() }
 
 // Native tells whether the client runs on a person's device (application_type, RFC 8252).
 func (c *Client) Native() bool { return c.Metadata.ApplicationType == "native" }
@@ -76,21 +88,31 @@ func (c *Client) AllowsScope(scope string) bool {
 // Scopes are the scopes that the client may ask for.
 func (c *Client) Scopes() []string { return strings.Fields(c.Metadata.Scope) }
 
-// Host is what a person is shown of where the client lives: the host of client_uri, else that of the first
-// redirect URI (for a private-use scheme: the scheme). Internationalised names stay in their A-label form,
-// so that a look-alike looks unlike.
+// Host is where the client lives, for people, where no answer is about to go to an address of it (else: HostOf that
+// address). client_uri counts only when the operator vouches for it: anybody can name the home of another.
 func (c *Client) Host() string {
-	for _, s := range append([]string{c.Metadata.ClientURI}, c.Metadata.RedirectURIs...) {
-		u, err := url.Parse(s)
-		switch {
-		case err != nil || s == "":
-		case u.Scheme != "https" && u.Scheme != "http":
-			return u.Scheme
-		case u.Host != "":
-			return u.Host
+	if host := HostOf(c.Metadata.ClientURI); host != "" && c.Verified() {
+		return host
+	}
+	for _, s := range c.Metadata.RedirectURIs {
+		if host := HostOf(s); host != "" {
+			return host
 		}
 	}
 	return ""
+}
+
+// HostOf is what a person is shown of an address: its host, or the scheme of an app's. Internationalised names stay in
+// their A-label form, so that a look-alike looks unlike.
+func HostOf(uri string) string {
+	u, err := url.Parse(uri)
+	switch {
+	case err != nil || uri == "":
+		return ""
+	case u.Scheme != "https" && u.Scheme != "http":
+		return u.Scheme
+	}
+	return u.Host
 }
 
 // LocalName is the client's name in a language (a BCP 47 tag): the variant registered for it, else for its

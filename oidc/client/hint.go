@@ -20,17 +20,19 @@ type Hint struct {
 	Subject  string   `json:"sub"` // as the client in Audience knows the person
 	SID      string   `json:"sid"`
 	Audience Audience `json:"aud"`
+	Own      bool     `json:"-"` // its audience can have made it itself
 }
 
 // ReadHint proves an id_token_hint (OpenID Connect Core §3.1.2.1, RP-Initiated Logout §2). It may have expired; its
 // signature, issuer and kind must be ours. One that is signed with a client's own secret (HS256) is that client's
-// word as much as ours, and is only accepted for that client. ErrHint, or the store's error.
+// word as much as ours, and is only accepted for that client, as its own. ErrHint, or the store's error.
 func (r *Registry) ReadHint(ctx context.Context, raw string) (Hint, error) {
 	if len(raw) > maxHint {
 		return Hint{}, ErrHint
 	}
 	payload, typ, err := r.cfg.Keys.Verify(raw)
-	if err != nil {
+	own := err != nil
+	if own {
 		if payload, typ, err = r.verifySecret(ctx, raw); err != nil {
 			return Hint{}, err
 		}
@@ -44,6 +46,7 @@ func (r *Registry) ReadHint(ctx context.Context, raw string) (Hint, error) {
 		claims.Issuer != r.cfg.Issuer || claims.Subject == "" {
 		return Hint{}, ErrHint
 	}
+	claims.Own = own
 	return claims.Hint, nil
 }
 

@@ -18,11 +18,13 @@ import (
 
 const (
 	maxLogo     = 256 << 10 // bytes, as it is fetched
-	maxLogoSide = 2048      // pixels, judged before anything is decoded
+	maxLogoSide = 1024      // pixels, judged before anything is decoded
+	maxScans    = 20        // of a JPEG: ten are usual for a progressive one
 	logoSide    = 256       // pixels, as it is served
+	drawAtOnce  = 2         // pictures: the rest of the machine is for people who sign in
 )
 
-var errLogo = errors.New("must lead to a picture: PNG, JPEG, GIF or WebP, of at most 256 KiB and 2048 pixels a side")
+var errLogo = errors.New("must lead to a picture: PNG, JPEG, GIF or WebP, of at most 256 KiB and 1024 pixels a side")
 
 // fetchNamed fetches what a registration names and that must be looked at once, where it has changed: the sector's
 // document and the logo. It sets c's LogoHash. before is nil for a new client. A logo that cannot be had is told to the
@@ -41,7 +43,7 @@ func (r *Registry) fetchNamed(ctx context.Context, before, c *Client, rules Vali
 		c.LogoHash = ""
 		raw, err := r.fetchDocument(ctx, m.LogoURI, maxLogo)
 		if err == nil {
-			logo, err = redraw(raw)
+			logo, err = r.redraw(ctx, raw)
 		}
 		switch {
 		case err != nil && rules.Operator:
@@ -49,10 +51,14 @@ func (r *Registry) fetchNamed(ctx context.Context, before, c *Client, rules Vali
 		case err != nil:
 			return nil, nil
 		}
-		sum := sha256.Sum256(logo)
-		c.LogoHash = hex.EncodeToString(sum[:8])
+		c.LogoHash = logoHash(logo)
 	}
 	return logo, nil
+}
+
+func logoHash(png []byte) string {
+	sum := sha256.Sum256(png)
+	return hex.EncodeToString(sum[:8])
 }
 
 // fetchedDiffers tells whether what fetchNamed has judged of one is not what the other has.
@@ -79,12 +85,26 @@ func subset(part, whole []string) bool {
 	return true
 }
 
+// redraw is redraw, for a few at once.
+func (r *Registry) redraw(ctx context.Context, raw []byte) ([]byte, error) {
+	select {
+	case r.drawing <- struct{}{}:
+		defer func() { <-r.drawing }()
+		return redraw(raw)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
 // redraw decodes a picture from a stranger and draws it anew: what people's browsers get of it is pixels alone
 // (CVE-2021-26715; security case S1).
 func redraw(raw []byte) ([]byte, error) {
-	size, _, err := image.DecodeConfig(bytes.NewReader(raw))
+	size, kind, err := image.DecodeConfig(bytes.NewReader(raw))
 	if err != nil || size.Width < 1 || size.Height < 1 || size.Width > maxLogoSide || size.Height > maxLogoSide {
 		return nil, errLogo // before decoding: a small file can be a huge picture
+	}
+	if kind == "jpeg" && bytes.Count(raw, []byte{0xff, 0xda}) > maxScans {
+		return nil, errLogo // each scan of a few bytes goes over all of the picture: thousands of them take minutes
 	}
 	from, _, err := image.Decode(bytes.NewReader(raw))
 	if err != nil {
@@ -116,7 +136,7 @@ func (r *Registry) keepLogo(ctx context.Context, c *Client, logo []byte) error {
 	return nil
 }
 
-// Logo is a client's picture as a PNG, from the database; ErrNotFound when it has none.
+// Logo is a client's picture as a PNG; ErrNotFound when it has none.
 func (r *Registry) Logo(ctx context.Context, id string) ([]byte, error) {
 	c, err := r.Get(ctx, id)
 	if err != nil {
@@ -125,5 +145,19 @@ func (r *Registry) Logo(ctx context.Context, id string) ([]byte, error) {
 	if c.LogoHash == "" {
 		return nil, ErrNotFound
 	}
-	return r.cfg.Store.ReadClientLogo(ctx, id)
+	key := id + "\x00" + c.LogoHash
+	r.mu.Lock()
+	png, hit := r.logos.get(key)
+	r.mu.Unlock()
+	if hit {
+		return png, nil
+	}
+	png, err = r.cfg.Store.ReadClientLogo(ctx, id)
+	if err != nil || logoHash(png) != c.LogoHash { // changed since c was read: good for this answer only
+		return png, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.logos.put(key, png, len(png))
+	return png, nil
 }

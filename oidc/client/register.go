@@ -7,6 +7,8 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -89,7 +91,6 @@ type RegisterOptions struct {
 //
 // Errors: ErrToken, *FieldError, or the store's.
 func (r *Registry) Register(ctx context.Context, m Metadata, o RegisterOptions) (Registered, error) {
-	rules := ValidateOptions{Trusted: o.Token != ""}
 	hash := hashToken(o.Token)
 	if o.Token != "" {
 		// Asked before anything is fetched: a stranger with a made-up token makes us do nothing.
@@ -97,8 +98,11 @@ func (r *Registry) Register(ctx context.Context, m Metadata, o RegisterOptions) 
 			return Registered{}, err
 		}
 	}
-	c := Client{Metadata: m, RequirePKCE: m.TokenEndpointAuthMethod == MethodNone}
-	if rules.Trusted || o.Verified {
+	c := Client{Metadata: m, RequirePKCE: m.TokenEndpointAuthMethod == MethodNone, RegisteredBy: ByAnyone}
+	if o.Token != "" {
+		c.RegisteredBy = ByToken
+	}
+	if o.Token != "" || o.Verified {
 		c.VerifiedAt = r.cfg.Now()
 	}
 	var out Registered
@@ -110,7 +114,7 @@ func (r *Registry) Register(ctx context.Context, m Metadata, o RegisterOptions) 
 		return r.cfg.Store.SpendRegistrationToken(ctx, hash, r.cfg.Now())
 	}
 	var err error
-	out.Client, out.Secret, err = r.create(ctx, c, "", rules, audit.ActorAnonymous, spend)
+	out.Client, out.Secret, err = r.create(ctx, c, "", ValidateOptions{Trusted: o.Token != ""}, audit.ActorAnonymous, spend)
 	return out, err
 }
 
@@ -131,21 +135,44 @@ func (r *Registry) Manage(ctx context.Context, id, token string) (*Client, error
 	return c, nil
 }
 
+// own are the rules for what a client says of itself. What the operator has given it already, it may keep.
+func (c *Client) own() ValidateOptions {
+	return ValidateOptions{Trusted: c.RegisteredBy == ByToken, Has: &c.Metadata}
+}
+
 // Replace puts another document in place of the client's, as a whole (RFC 7592 §2.2). The token is looked at once
-// more where the change is made.
-func (r *Registry) Replace(ctx context.Context, id, token string, m Metadata) (updated *Client, shown string, err error) {
-	before, err := r.Manage(ctx, id, token)
-	if err != nil {
-		return nil, "", err
-	}
+// more where the change is made. A client that becomes another in the eyes of people loses what the operator has
+// granted to the one it was; verified: the operator vouches for clients that register openly.
+func (r *Registry) Replace(ctx context.Context, id, token string, m Metadata, verified bool) (updated *Client, shown string, err error) {
 	return r.update(ctx, id, func(c *Client) error {
 		if subtle.ConstantTimeCompare(c.RegistrationHash, hashToken(token)) != 1 || !c.Enabled() {
 			return ErrToken
 		}
+		if !sameIdentity(&c.Metadata, &m) {
+			c.SkipConsent = false
+			if c.RegisteredBy == ByAnyone && !verified {
+				c.VerifiedAt = time.Time{}
+			}
+		}
 		c.Metadata = m
 		c.RequirePKCE = c.RequirePKCE || m.TokenEndpointAuthMethod == MethodNone
 		return nil
-	}, ValidateOptions{Trusted: before.Verified()}, audit.ActorClient)
+	}, (*Client).own, audit.ActorClient)
+}
+
+// sameIdentity tells whether two documents are of the same site, as people and the operator see it: its names, its
+// addresses, and where people are sent. Keys may change: they prove a client, and do not say who it is.
+func sameIdentity(a, b *Metadata) bool {
+	same := slices.Equal(a.RedirectURIs, b.RedirectURIs) && slices.Equal(a.PostLogoutRedirectURIs, b.PostLogoutRedirectURIs) &&
+		maps.Equal(a.Localized, b.Localized)
+	for _, pair := range [][2]string{
+		{a.ClientName, b.ClientName}, {a.ClientURI, b.ClientURI}, {a.LogoURI, b.LogoURI}, {a.PolicyURI, b.PolicyURI},
+		{a.TOSURI, b.TOSURI}, {a.InitiateLoginURI, b.InitiateLoginURI}, {a.SectorIdentifierURI, b.SectorIdentifierURI},
+		{a.FrontchannelLogoutURI, b.FrontchannelLogoutURI},
+	} {
+		same = same && pair[0] == pair[1]
+	}
+	return same
 }
 
 // Unregister removes a client at its own wish (RFC 7592 §2.3).
@@ -158,6 +185,15 @@ func (r *Registry) Unregister(ctx context.Context, id, token string) error {
 		return ErrToken
 	}
 	return err
+}
+
+// NoteUse notes that a client gets a token. One that anybody may have registered, and that nobody has used for a month,
+// is no site and goes (storage.Purge).
+func (r *Registry) NoteUse(ctx context.Context, c *Client) error {
+	if c.RegisteredBy != ByAnyone || !c.UsedAt.IsZero() {
+		return nil
+	}
+	return r.cfg.Store.NoteClientUse(ctx, c.ID, r.cfg.Now())
 }
 
 // HoldsSecret tells whether a secret is one of the client's that live.

@@ -18,11 +18,13 @@ import (
 const (
 	defaultCached = 10_000
 	maxCachedSize = 64 << 20 // bytes of documents, roughly
-	maxAbsent     = 10_000
-	absentFor     = time.Second
-	pollEvery     = time.Second
-	staleAfter    = 5 * time.Second
-	loadTimeout   = 5 * time.Second
+	// Pictures are asked for by every visitor's browser.
+	maxCachedLogos = 16 << 20
+	maxAbsent      = 10_000
+	absentFor      = time.Second
+	pollEvery      = time.Second
+	staleAfter     = 5 * time.Second
+	loadTimeout    = 5 * time.Second
 )
 
 // Config is what a Registry is made of.
@@ -51,6 +53,8 @@ type Registry struct {
 	origins origins
 	servers *lru[string]  // resource → the client that serves it; empty: none
 	keySets *lru[*keySet] // jwks_uri → what stood there
+	drawing chan struct{} // whoever draws a logo holds a place in it
+	logos   *lru[[]byte]  // client and LogoHash → the picture
 
 	hashKey     []byte
 	pairwiseKey []byte
@@ -73,6 +77,8 @@ func NewRegistry(cfg Config) *Registry {
 		absent:      newLRU[time.Time](maxAbsent, maxCachedSize),
 		servers:     newLRU[string](maxAbsent, maxCachedSize),
 		keySets:     newLRU[*keySet](maxKeySets, maxCachedSize),
+		logos:       newLRU[[]byte](defaultCached, maxCachedLogos),
+		drawing:     make(chan struct{}, drawAtOnce),
 		hashKey:     cfg.Keys.Secret(keys.SecretClient),
 		pairwiseKey: cfg.Keys.Secret(keys.SecretPairwise),
 	}

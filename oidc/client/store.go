@@ -43,9 +43,11 @@ type Store interface {
 	ListClients(ctx context.Context, after string, n int) ([]*Client, error)
 	// InsertClient adds a client, its secrets and what it serves; ErrExists, ErrResourceTaken.
 	InsertClient(ctx context.Context, c *Client) error
-	// UpdateClient writes all of a client but its secrets, CreatedAt and RegistrationHash; ErrNotFound,
-	// ErrResourceTaken.
+	// UpdateClient writes all of a client but its secrets, CreatedAt, RegisteredBy, RegistrationHash and UsedAt;
+	// ErrNotFound, ErrResourceTaken.
 	UpdateClient(ctx context.Context, c *Client) error
+	// NoteClientUse notes the first use of a client, as no change of it.
+	NoteClientUse(ctx context.Context, id string, at time.Time) error
 	// DeleteClient removes a client and all that hangs on it; ErrNotFound.
 	DeleteClient(ctx context.Context, id string) error
 	// InsertClientSecret adds a secret to a client.

@@ -16,9 +16,14 @@ import (
 const maxSectorDocument = 64 << 10
 
 // checkSubject: pairwise subjects need one host to be pairwise to (OpenID Connect Core §8.1).
-func (m *Metadata) checkSubject(ValidateOptions) error {
+func (m *Metadata) checkSubject(opts ValidateOptions) error {
 	if err := oneOf("subject_type", m.SubjectType, SubjectTypes); err != nil {
 		return err
+	}
+	// Whoever lists a redirect URI of another's host is given that sector, and no code: codes go to that host. With a
+	// device there is no redirect that would prove anything.
+	if m.SubjectType == "pairwise" && !opts.Operator && (len(m.RedirectURIs) == 0 || slices.Contains(m.GrantTypes, GrantDevice)) {
+		return refuse("subject_type", "pairwise needs redirect_uris, and goes with the device grant for the operator's clients only")
 	}
 	if m.SectorIdentifierURI != "" {
 		// Always https, on a public address or one that the operator lists: it is fetched.
@@ -27,13 +32,15 @@ func (m *Metadata) checkSubject(ValidateOptions) error {
 		}
 		return nil
 	}
-	if m.SubjectType == "pairwise" && m.sector() == "" {
-		return refuse("sector_identifier_uri", "is needed: pairwise subjects, and the redirect_uris are not all on one host")
+	sector := m.sector()
+	if m.SubjectType == "pairwise" && (sector == "" || loopbackHost(sector) && !opts.Operator) {
+		return refuse("sector_identifier_uri", "is needed: pairwise subjects, and the redirect_uris are not all on one host that has a name")
 	}
 	return nil
 }
 
-// sector is the host that the client's pairwise subjects belong to; empty when there is no single one.
+// sector is the host that the client's pairwise subjects belong to; empty when there is no single one. An app's own
+// scheme has none: what stands where a host would is anybody's choice.
 func (m *Metadata) sector() string {
 	list := m.RedirectURIs
 	if m.SectorIdentifierURI != "" {
@@ -42,7 +49,7 @@ func (m *Metadata) sector() string {
 	host := ""
 	for _, s := range list {
 		u, err := url.Parse(s)
-		if err != nil || u.Hostname() == "" || host != "" && u.Hostname() != host {
+		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || host != "" && u.Hostname() != host {
 			return ""
 		}
 		host = u.Hostname()

@@ -22,6 +22,14 @@ type ValidateOptions struct {
 	// Trusted: the operator handed out a registration token for it. A stranger may ask for what OpenID Connect
 	// gives a meaning to, and for nothing that a resource server may take for its own (security case G20).
 	Trusted bool
+	// Has is what the client has had until now, and may keep; nil: nothing.
+	Has *Metadata
+}
+
+// may tells whether a client may have in a list what only the operator gives: if these are the operator's own words, or
+// it had them before.
+func (o ValidateOptions) may(list []string, had func(m *Metadata) []string) bool {
+	return o.Operator || len(list) == 0 || o.Has != nil && subset(list, had(o.Has))
 }
 
 // What can be registered: exactly what the endpoints can do, in one place. A client is never registered with
@@ -298,11 +306,11 @@ func (m *Metadata) checkResources(opts ValidateOptions) error {
 		}
 	}
 	switch {
-	case len(m.ResourceServerFor) > 0 && !opts.Operator:
+	case !opts.may(m.ResourceServerFor, func(m *Metadata) []string { return m.ResourceServerFor }):
 		return refuse("resource_server_for", "is set by the operator only")
 	case len(m.ResourceServerFor) > 0 && m.TokenEndpointAuthMethod == MethodNone:
 		return refuse("resource_server_for", "needs a client that authenticates")
-	case len(m.Resources) > 0 && !opts.Operator && !opts.Trusted:
+	case !opts.Trusted && !opts.may(m.Resources, func(m *Metadata) []string { return m.Resources }):
 		return refuse("resources", "is set by the operator, or with a registration token")
 	}
 	return nil
@@ -382,7 +390,8 @@ func (m *Metadata) checkScope(opts ValidateOptions) error {
 		if word == "" || !visible(word) || strings.ContainsAny(word, `"\`) {
 			return refuse("scope", "must be words of visible ASCII without quotes and backslashes, one space between them")
 		}
-		if !opts.Operator && !opts.Trusted && !slices.Contains(strings.Fields(StandardScopes), word) {
+		if !opts.Trusted && !slices.Contains(strings.Fields(StandardScopes), word) &&
+			!opts.may([]string{word}, func(m *Metadata) []string { return strings.Fields(m.Scope) }) {
 			return refuse("scope", "may hold %s only, without a registration token", StandardScopes)
 		}
 	}

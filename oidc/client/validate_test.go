@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/passport-network/passport/oidc/client"
 )
@@ -217,6 +218,19 @@ func TestFieldsRefused(t *testing.T) {
 		"auth signing alg of another kind": {"token_endpoint_auth_signing_alg", func(m *client.Metadata) {
 			m.TokenEndpointAuthMethod, m.TokenEndpointAuthSigningAlg = "client_secret_jwt", "RS256"
 		}},
+		"pairwise, an app's scheme with another's host": {"sector_identifier_uri", func(m *client.Metadata) {
+			m.SubjectType, m.ApplicationType, m.RedirectURIs = "pairwise", "native", []string{"com.example.app://bank.test/cb"}
+		}},
+		"pairwise on a loopback address": {"sector_identifier_uri", func(m *client.Metadata) {
+			m.SubjectType, m.ApplicationType, m.RedirectURIs = "pairwise", "native", []string{"http://127.0.0.1/cb"}
+		}},
+		"pairwise for a device, which proves no host": {"subject_type", func(m *client.Metadata) {
+			m.SubjectType, m.GrantTypes = "pairwise", []string{"authorization_code", client.GrantDevice}
+		}},
+		"pairwise with another's sector and no address": {"subject_type", func(m *client.Metadata) {
+			m.SubjectType, m.SectorIdentifierURI, m.ResponseTypes, m.RedirectURIs = "pairwise", "https://bank.test/s", nil, nil
+			m.GrantTypes = []string{client.GrantDevice}
+		}},
 		"subject type": {"subject_type", func(m *client.Metadata) { m.SubjectType = "secret" }},
 		"Q016 pairwise on two hosts": {"sector_identifier_uri", func(m *client.Metadata) {
 			m.SubjectType, m.RedirectURIs = "pairwise", []string{"https://a.test/cb", "https://b.test/cb"}
@@ -372,7 +386,9 @@ func TestClientMethods(t *testing.T) {
 		{"name other", c.LocalName("pt"), "Shop"},
 		{"name none", c.LocalName(""), "Shop"},
 		{"no name", (&client.Client{ID: "shop"}).LocalName("en"), "shop"},
-		{"host of client_uri", (&client.Client{Metadata: client.Metadata{ClientURI: "https://app.test/x", RedirectURIs: []string{"https://cb.test/"}}}).Host(), "app.test"},
+		{"host of client_uri", (&client.Client{VerifiedAt: time.Unix(1, 0), Metadata: client.Metadata{ClientURI: "https://app.test/x", RedirectURIs: []string{"https://cb.test/"}}}).Host(), "app.test"},
+		{"host of a stranger", (&client.Client{Metadata: client.Metadata{ClientURI: "https://bank.test/x", RedirectURIs: []string{"https://cb.test/"}}}).Host(), "cb.test"},
+		{"host of a stranger without address", (&client.Client{Metadata: client.Metadata{ClientURI: "https://bank.test/x"}}).Host(), ""},
 		{"host of an app", with("native", "com.example.app:/cb").Host(), "com.example.app"},
 		{"no host", (&client.Client{}).Host(), ""},
 	} {

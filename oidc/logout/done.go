@@ -55,7 +55,7 @@ func (l *Logout) done(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return l.onPage(w, r, err)
 	}
-	q, ok := l.open(v.Get("i"))
+	q, ok := l.open(toShow, v.Get("i"))
 	if browser := l.cfg.Sessions.FlowHash(r); !ok || browser == nil || !bytes.Equal(q.Browser, browser) {
 		// Kept, or somebody else's: what it says is nobody's business, and signed out is all there is to say.
 		q = request{Locales: v.Get("ui_locales")}

@@ -21,10 +21,11 @@ func (l *Logout) endSession(w http.ResponseWriter, r *http.Request) error {
 		return l.onPage(w, r, err)
 	}
 	if i := v.Get("i"); i != "" && r.Method == http.MethodGet {
-		q, ok := l.open(i)
+		q, ok := l.open(toAsk, i)
 		if !ok {
 			return l.onPage(w, r, &refused{http.StatusBadRequest, "error.form"})
 		}
+		q.Login, q.Browser = "", nil // what an earlier question was about
 		return l.end(w, r, q)
 	}
 	q, err := l.read(r.Context(), v)
@@ -33,7 +34,7 @@ func (l *Logout) endSession(w http.ResponseWriter, r *http.Request) error {
 	}
 	if r.Method == http.MethodPost && l.cfg.Sessions.Hash(r) == nil {
 		// A cross-site POST comes without the Lax cookie: who is here shows on a same-site GET alone.
-		return seeOther(w, "/end_session?i="+l.seal(q))
+		return seeOther(w, "/end_session?i="+l.seal(toAsk, q))
 	}
 	return l.end(w, r, q)
 }
@@ -50,7 +51,7 @@ func (l *Logout) Ask(w http.ResponseWriter, r *http.Request) error {
 // Confirm is the yes of the confirmation page (POST /logout): it signs out and answers. The yes counts in the
 // browser and the session that the page was shown to; elsewhere the question is asked anew.
 func (l *Logout) Confirm(w http.ResponseWriter, r *http.Request, i string) error {
-	q, ok := l.open(i)
+	q, ok := l.open(toAsk, i)
 	if !ok {
 		return l.onPage(w, r, &refused{http.StatusBadRequest, "error.form"})
 	}
@@ -106,7 +107,7 @@ func (l *Logout) end(w http.ResponseWriter, r *http.Request, q request) error {
 	if mine != nil {
 		q.Login, view.Email = mine.ID, mine.Person.Email
 	}
-	view.I = l.seal(q)
+	view.I = l.seal(toAsk, q)
 	w.Header().Set("Cache-Control", "no-store")
 	l.cfg.Pages.Confirm(w, r, view)
 	return nil
@@ -122,7 +123,8 @@ func (l *Logout) endLogin(w http.ResponseWriter, r *http.Request, id string) (en
 	return []string{id}, err
 }
 
-// find is the login here of the hinted person; same tells that it is the very session of the hint too.
+// find is the login here of the hinted person; same tells that it is the very session of the hint too. A hint that the
+// client can have signed itself ends only what that client has seen: any subject is easily written.
 func (l *Logout) find(ctx context.Context, logins []grant.Login, q request) (mine *grant.Login, same bool, err error) {
 	if q.Sub == "" {
 		return nil, false, nil
@@ -133,10 +135,20 @@ func (l *Logout) find(ctx context.Context, logins []grant.Login, q request) (min
 	}
 	for i := range logins {
 		if l.cfg.Clients.Subject(c, logins[i].Person.Sub) == q.Sub {
-			return &logins[i], q.SID == "" || q.SID == l.cfg.SID(logins[i].ID, q.Client), nil
+			mine, same = &logins[i], q.SID == "" || q.SID == l.cfg.SID(logins[i].ID, q.Client)
+			if same && q.Own {
+				same, err = l.visited(ctx, mine.ID, q.Client)
+			}
+			return mine, same, err
 		}
 	}
 	return nil, false, nil
+}
+
+// visited tells whether a client has seen a login.
+func (l *Logout) visited(ctx context.Context, loginID, clientID string) (bool, error) {
+	visits, err := l.cfg.Store.Visits(ctx, []string{loginID})
+	return slices.ContainsFunc(visits, func(v Visit) bool { return v.ClientID == clientID }), err
 }
 
 // leave goes to the site, with state exactly as sent and nothing else (§3). First it goes to our own page where there
@@ -159,7 +171,7 @@ func (l *Logout) leave(w http.ResponseWriter, r *http.Request, q request) error 
 		return seeOther(w, withState(q.Redirect, q.State))
 	}
 	// The report is for the browser that signed out: it tells where somebody was signed in.
-	return seeOther(w, donePath+"?i="+l.seal(request{
+	return seeOther(w, donePath+"?i="+l.seal(toShow, request{
 		Client: q.Client, Redirect: q.Redirect, State: q.State, Locales: q.Locales, Ended: q.Ended,
 		Browser: l.cfg.Sessions.Flow(w, r), Expires: l.cfg.Now().Add(doneLife).Unix(),
 	}))
@@ -170,7 +182,7 @@ func (l *Logout) view(r *http.Request, q request) (View, error) {
 	c, err := l.client(r.Context(), q.Client)
 	if err == nil && c != nil {
 		first, _, _ := strings.Cut(q.Locales, " ")
-		v.ClientName, v.ClientHost = c.LocalName(first), c.Host()
+		v.ClientName = c.LocalName(first)
 	}
 	return v, err
 }

@@ -37,7 +37,6 @@ type Pages struct {
 type View struct {
 	I          string // goes into the form, and comes back to (*Logout).Confirm
 	ClientName string // the site that asked; empty: none is known
-	ClientHost string
 	UILocales  string
 	Email      string // the one account that will be signed out; empty: all of this browser
 }

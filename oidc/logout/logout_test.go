@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
 	"github.com/google/uuid"
 
 	"github.com/passport-network/passport/oidc/client"
@@ -387,6 +388,57 @@ func endSession(t *testing.T, w *world) {
 		b.post("/logout", url.Values{"i": {i}}).to(t, target)
 		b = w.browser(alice)
 		b.get("/end_session", with(sid(w.loginID(alice), app.ID))).to(t, target)
+	})
+	t.Run("a hint that the client signed itself ends only what it has seen", func(t *testing.T) {
+		c := client.Client{RequirePKCE: true}
+		c.Metadata.ClientName, c.Metadata.RedirectURIs, c.Metadata.PostLogoutRedirectURIs = "HS", []string{"https://app.test/cb"}, []string{back}
+		c.Metadata.IDTokenSignedResponseAlg = "HS256"
+		made, secret, err := w.clients.Create(t.Context(), c, "")
+		w.must(err)
+		signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.HS256, Key: []byte(secret)}, nil)
+		w.must(err)
+		signed, err := signer.Sign([]byte(`{"iss":"` + issuer + `","sub":"sub-alice","aud":"` + made.ID + `"}`))
+		w.must(err)
+		hint, err := signed.CompactSerialize()
+		w.must(err)
+		b := w.browser(alice)
+		b.get("/end_session", proven("id_token_hint", hint)).asked(t)
+		if w.live(alice) != 1 {
+			t.Fatal("signed out by a site where she never was")
+		}
+		w.visit(w.loginID(alice), made)
+		b.get("/end_session", proven("id_token_hint", hint)).to(t, target)
+		if w.live(alice) != 0 {
+			t.Error("she is still signed in")
+		}
+	})
+	t.Run("each sealed request is for one thing", func(t *testing.T) {
+		b := w.browser(alice)
+		w.visit(w.loginID(alice), app)
+		i := b.get("/end_session", proven("id_token_hint", "", "client_id", app.ID)).asked(t)
+		// The question's token tells nothing on the page that reports.
+		if page := b.get("/logout/done", url.Values{"i": {i}}); page.body != "out||||" {
+			t.Errorf("%q", page.body)
+		}
+		// The report's is no yes, and no wish.
+		a := b.get("/end_session", proven("post_logout_redirect_uri", ""))
+		u, err := url.Parse(a.location)
+		w.must(err)
+		b = w.browser(alice)
+		b.get("/end_session", u.Query()).page(t, 400, "error.form")
+		b.post("/logout", u.Query()).page(t, 400, "error.form")
+		if w.live(alice) != 1 {
+			t.Error("she was signed out")
+		}
+		// The question's, brought to another browser, is asked anew there: about whoever is here.
+		there := w.browser(bob)
+		there.get("/end_session", url.Values{"i": {i}}).asked(t)
+		there.post("/logout", url.Values{"i": {i}}).asked(t)
+		if w.live(bob) != 1 {
+			t.Error("he was signed out by her question")
+		}
+		w.must(w.sessions.EndAll(t.Context(), alice, ""))
+		w.must(w.sessions.EndAll(t.Context(), bob, ""))
 	})
 	t.Run("Q074 R14 nothing that is not proven and registered is redirected to", func(t *testing.T) {
 		for name, v := range map[string]url.Values{ // the session is proven, and ends

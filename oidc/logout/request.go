@@ -35,6 +35,7 @@ type request struct {
 	Redirect string   `json:"u,omitempty"`   // registered by that client, exactly
 	State    string   `json:"s,omitempty"`   // for Redirect alone
 	Proven   bool     `json:"p,omitempty"`   // an ID token of ours came with it
+	Own      bool     `json:"o,omitempty"`   // which that client can have signed itself (HS256)
 	Sub      string   `json:"sub,omitempty"` // whom that was about
 	SID      string   `json:"sid,omitempty"`
 	Locales  string   `json:"l,omitempty"`
@@ -118,7 +119,7 @@ func (l *Logout) read(ctx context.Context, v url.Values) (request, error) {
 		case id == "" && len(h.Audience) == 1:
 			id = h.Audience[0]
 		}
-		q.Proven, q.Sub, q.SID = true, h.Subject, h.SID
+		q.Proven, q.Own, q.Sub, q.SID = true, h.Own, h.Subject, h.SID
 	}
 	c, err := l.client(ctx, id)
 	if c == nil || err != nil {
@@ -145,8 +146,14 @@ func (l *Logout) client(ctx context.Context, id string) (*client.Client, error) 
 	return c, err
 }
 
-// seal makes the token of a request, open reads it; not ok when it is not ours or too old.
-func (l *Logout) seal(q request) string {
+// What a sealed request is for. One of another kind is none: each carries what the other must not be told.
+const (
+	toAsk  = "ask"  // a wish, in the form of the question and on the way to it
+	toShow = "done" // a report, on /logout/done
+)
+
+// seal makes the token of a request, open reads it; not ok when it is not ours, of another kind or too old.
+func (l *Logout) seal(kind string, q request) string {
 	var payload bytes.Buffer
 	enc := json.NewEncoder(&payload)
 	enc.SetEscapeHTML(false) // six bytes for a < in state would outgrow the URL
@@ -154,13 +161,13 @@ func (l *Logout) seal(q request) string {
 		return "" // strings, bytes and numbers only: it cannot fail
 	}
 	text := base64.RawURLEncoding.EncodeToString(payload.Bytes())
-	return text + "." + base64.RawURLEncoding.EncodeToString(l.sign(text))
+	return text + "." + base64.RawURLEncoding.EncodeToString(l.sign(kind, text))
 }
 
-func (l *Logout) open(token string) (q request, ok bool) {
+func (l *Logout) open(kind, token string) (q request, ok bool) {
 	text, mac, _ := strings.Cut(token, ".")
 	sum, err := base64.RawURLEncoding.DecodeString(mac)
-	if err != nil || !hmac.Equal(sum, l.sign(text)) {
+	if err != nil || !hmac.Equal(sum, l.sign(kind, text)) {
 		return request{}, false
 	}
 	payload, err := base64.RawURLEncoding.DecodeString(text)
@@ -170,8 +177,8 @@ func (l *Logout) open(token string) (q request, ok bool) {
 	return q, true
 }
 
-func (l *Logout) sign(text string) []byte {
+func (l *Logout) sign(kind, text string) []byte {
 	mac := hmac.New(sha256.New, l.cfg.Keys.Secret(keys.SecretForm))
-	mac.Write([]byte("logout\x00" + text)) // the purpose: a form's token of another room is none here
+	mac.Write([]byte("logout " + kind + "\x00" + text)) // the purpose: a form's token of another room is none here
 	return mac.Sum(nil)
 }

@@ -25,12 +25,11 @@ func (g *Registration) register(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return g.fail(w, r, err)
 	}
-	switch {
-	case token == "" && !g.cfg.Open:
-		return g.fail(w, r, errNoToken)
-	case token == "" && g.cfg.Limits != nil:
-		// A stranger leaves a row behind, and may make us fetch.
-		if err := g.cfg.Limits.TakeNetwork(r.Context(), g.cfg.ClientIP(r), limit.ClientIP, limit.ClientNet); err != nil {
+	if token == "" {
+		if !g.cfg.Open {
+			return g.fail(w, r, errNoToken)
+		}
+		if err := g.admit(r); err != nil {
 			return g.fail(w, r, err)
 		}
 	}
@@ -43,6 +42,28 @@ func (g *Registration) register(w http.ResponseWriter, r *http.Request) error {
 		return g.fail(w, r, err)
 	}
 	return g.answer(w, http.StatusCreated, made)
+}
+
+// admit counts a stranger, who leaves a row behind and may make us fetch.
+func (g *Registration) admit(r *http.Request) error {
+	if g.cfg.Limits == nil {
+		return nil
+	}
+	return g.cfg.Limits.TakeNetwork(r.Context(), g.cfg.ClientIP(r), limit.ClientIP, limit.ClientNet)
+}
+
+// admitChange counts a change by a client that has proven its token.
+func (g *Registration) admitChange(r *http.Request, c *client.Client) error {
+	if g.cfg.Limits == nil || g.cfg.Limits.Exempted(g.cfg.ClientIP(r)) {
+		return nil
+	}
+	if err := g.cfg.Limits.Take(r.Context(), limit.ClientChange, c.ID); err != nil {
+		return err
+	}
+	if c.RegisteredBy == client.ByAnyone {
+		return g.admit(r)
+	}
+	return nil
 }
 
 // manage is the client configuration endpoint (RFC 7592 §2).
@@ -58,9 +79,18 @@ func (g *Registration) manage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return g.fail(w, r, client.ErrToken)
 	}
+	c, err := g.cfg.Clients.Manage(r.Context(), id, token) // before a stranger's document is looked at
+	if err != nil {
+		return g.fail(w, r, err)
+	}
+	if r.Method != http.MethodGet {
+		if err := g.admitChange(r, c); err != nil {
+			return g.fail(w, r, err)
+		}
+	}
 	switch r.Method {
 	case http.MethodPut:
-		return g.replace(w, r, id, token)
+		return g.replace(w, r, c, token)
 	case http.MethodDelete:
 		if err := g.cfg.Clients.Unregister(r.Context(), id, token); err != nil {
 			return g.fail(w, r, err)
@@ -69,20 +99,12 @@ func (g *Registration) manage(w http.ResponseWriter, r *http.Request) error {
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
-	c, err := g.cfg.Clients.Manage(r.Context(), id, token)
-	if err != nil {
-		return g.fail(w, r, err)
-	}
 	return g.answer(w, http.StatusOK, client.Registered{Client: c, AccessToken: token})
 }
 
 // replace puts a new document in place of the old one, as a whole. It must name the client, and may repeat its secret
 // but not choose one (RFC 7592 §2.2).
-func (g *Registration) replace(w http.ResponseWriter, r *http.Request, id, token string) error {
-	c, err := g.cfg.Clients.Manage(r.Context(), id, token) // before a stranger's document is looked at
-	if err != nil {
-		return g.fail(w, r, err)
-	}
+func (g *Registration) replace(w http.ResponseWriter, r *http.Request, c *client.Client, token string) error {
 	doc, err := read(w, r)
 	switch {
 	case err != nil:
@@ -92,7 +114,7 @@ func (g *Registration) replace(w http.ResponseWriter, r *http.Request, id, token
 	case doc.secret != "" && !g.cfg.Clients.HoldsSecret(c, doc.secret):
 		return g.fail(w, r, &client.FieldError{Field: "client_secret", Code: client.CodeMetadata, Reason: "is not the client's, which cannot choose one"})
 	}
-	updated, secret, err := g.cfg.Clients.Replace(r.Context(), id, token, doc.metadata)
+	updated, secret, err := g.cfg.Clients.Replace(r.Context(), c.ID, token, doc.metadata, g.cfg.Verified)
 	if err != nil {
 		return g.fail(w, r, err)
 	}
@@ -212,7 +234,7 @@ func (g *Registration) fail(w http.ResponseWriter, r *http.Request, err error) e
 		return reply(w, http.StatusConflict, body{client.CodeMetadata, "The registration was changed meanwhile. Please try again."})
 	case errors.As(err, &limited):
 		w.Header().Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(limited.Retry.Seconds())))))
-		return reply(w, http.StatusTooManyRequests, body{"temporarily_unavailable", "Too many registrations. Please come back later."})
+		return reply(w, http.StatusTooManyRequests, body{"temporarily_unavailable", "Too many registrations or changes. Please come back later."})
 	}
 	w.Header().Set("Retry-After", "2")
 	if err := reply(w, http.StatusServiceUnavailable, body{"temporarily_unavailable", "Please try again in a moment."}); err != nil {

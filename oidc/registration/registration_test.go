@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"image"
+	"image/jpeg"
 	"image/png"
 	"io"
 	"net/http"
@@ -243,6 +244,15 @@ func picture(t *testing.T, w, h int) []byte {
 	return b.Bytes()
 }
 
+// scans is a JPEG whose one scan is repeated: each goes over all of the picture.
+func scans(t *testing.T, n int) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	must(t, jpeg.Encode(&b, image.NewGray(image.Rect(0, 0, 64, 64)), nil))
+	start, end := bytes.Index(b.Bytes(), []byte{0xff, 0xda}), b.Len()-2
+	return slices.Concat(b.Bytes()[:start], bytes.Repeat(b.Bytes()[start:end], n), b.Bytes()[end:])
+}
+
 // TestRegister: section B of the requirements.
 func TestRegister(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
@@ -363,9 +373,13 @@ func TestRegister(t *testing.T) {
 			if err != nil || kind != "png" || size.Width != 256 || size.Height != 128 {
 				t.Errorf("%v %s %+v", err, kind, size)
 			}
+			a = d.register("", shop("logo_uri", w.put("/progressive.jpg", scans(t, 10)))).made()
+			if _, err := w.clients.Logo(t.Context(), a.text("client_id")); err != nil {
+				t.Errorf("a JPEG of ten scans: %v", err)
+			}
 			// A stranger hears the same of each: nothing of our network.
 			for name, body := range map[string][]byte{
-				"/svg": []byte(`<svg xmlns="http://www.w3.org/2000/svg"><script>x</script></svg>`), "/text": []byte("hello"), "/bomb": picture(t, 3000, 3000),
+				"/svg": []byte(`<svg xmlns="http://www.w3.org/2000/svg"><script>x</script></svg>`), "/text": []byte("hello"), "/bomb": picture(t, 1025, 1), "/scans": scans(t, 21),
 				"/empty": {}, "/cut": picture(t, 300, 300)[:60],
 			} {
 				a := d.register("", shop("logo_uri", w.put(name, body))).made()
@@ -507,6 +521,48 @@ func TestDoors(t *testing.T) {
 			}
 			d.register(token(t, 1, time.Hour), shop()).made()
 		})
+		t.Run("D8 changes are limited: a client's, and a stranger's by network too", func(t *testing.T) {
+			// fresh is a door where nothing has been counted yet.
+			fresh := func(key byte) *door {
+				return w.door(t, true, false, limit.New(limit.Config{Store: w.store, HashKey: bytes.Repeat([]byte{key}, 32), Now: w.now}))
+			}
+			d := fresh(1)
+			// until changes a client until that is too much, and tells how often it was not.
+			until := func(a answer, again func(answer) answer) int {
+				for n := range 40 {
+					put := d.do("PUT", a.managed(), a.text("registration_access_token"), asJSON, shop("client_id", a.text("client_id"), "client_name", fmt.Sprint(n)))
+					if put.status == http.StatusTooManyRequests && put.header.Get("Retry-After") != "" {
+						return n
+					} else if put.status != http.StatusOK {
+						t.Fatalf("%d %s", put.status, put.body)
+					}
+					a = again(a)
+				}
+				return 40
+			}
+			same := func(a answer) answer { return a }
+			guest := d.register(token(t, 1, time.Hour), shop()).made()
+			if n := until(guest, same); n != 20 {
+				t.Errorf("a client with a token: %d changes", n)
+			}
+			if a := d.do("DELETE", guest.managed(), guest.text("registration_access_token"), "", nil); a.status != http.StatusTooManyRequests {
+				t.Errorf("a removal beyond that: %d", a.status)
+			}
+			d = fresh(2)
+			stranger := d.register("", shop()).made()
+			if n := until(stranger, same); n != 19 {
+				t.Errorf("a stranger, whose registration counted: %d changes", n)
+			}
+			d = fresh(3)
+			// Each change by another of its clients: the network is what is counted.
+			var own []answer
+			for range 10 {
+				own = append(own, d.register("", shop()).made())
+			}
+			if n := until(own[0], func(answer) answer { own = append(own[1:], own[0]); return own[0] }); n != 10 {
+				t.Errorf("a stranger with ten clients: %d changes", n)
+			}
+		})
 	})
 }
 
@@ -577,11 +633,82 @@ func TestManage(t *testing.T) {
 				t.Errorf("%d %s %+v", public.status, public.body, c)
 			}
 		})
+		t.Run("Q013 G20 what the operator gave stays, and no more comes", func(t *testing.T) {
+			a := d.register("", shop("scope", "openid")).made()
+			id := a.text("client_id")
+			put := func(changes ...any) answer {
+				return d.do("PUT", a.managed(), a.text("registration_access_token"), asJSON, shop(append([]any{"client_id", id}, changes...)...))
+			}
+			_, _, err := w.clients.Update(t.Context(), id, func(c *client.Client) error {
+				c.VerifiedAt = w.now()
+				return nil
+			})
+			must(t, err)
+			put("scope", "openid admin").refused("invalid_client_metadata", "scope") // it is known, and asks for itself
+			_, _, err = w.clients.Update(t.Context(), id, func(c *client.Client) error {
+				c.Metadata.Scope, c.Metadata.Resources, c.Metadata.ResourceServerFor = "openid admin", []string{"https://api.test/"}, []string{"https://own.test/"}
+				return nil
+			})
+			must(t, err)
+			given := []any{"scope", "openid admin", "resources", []string{"https://api.test/"}, "resource_server_for", []string{"https://own.test/"}}
+			if a := put(given...); a.status != 200 {
+				t.Errorf("%d %s", a.status, a.body)
+			}
+			put(append(given, "scope", "admin root")...).refused("invalid_client_metadata", "scope")
+			put(append(given, "resources", []string{"https://api.test/", "https://b.test/"})...).refused("invalid_client_metadata", "resources")
+			put(append(given, "resource_server_for", []string{"https://b.test/"})...).refused("invalid_client_metadata", "resource_server_for")
+			if a := put("scope", "openid"); a.status != 200 {
+				t.Errorf("%d %s", a.status, a.body)
+			}
+			put("scope", "openid admin").refused("invalid_client_metadata", "scope") // given up is gone
+		})
+		t.Run("who becomes another is not vouched for any more", func(t *testing.T) {
+			tokenOf := func() string {
+				_, token, err := w.clients.NewRegistrationToken(t.Context(), 1, time.Hour)
+				must(t, err)
+				return token
+			}
+			for name, change := range map[string][]any{
+				"client_name": {"client_name", "Bank"}, "client_name#es": {"client_name#es", "Banco"}, "client_uri": {"client_uri", "https://bank.test/"},
+				"logo_uri": {"logo_uri", "https://bank.test/l.png"}, "policy_uri": {"policy_uri", "https://bank.test/p"}, "tos_uri": {"tos_uri", "https://bank.test/t"},
+				"redirect_uris": {"redirect_uris", []string{"https://shop.test/cb", "https://bank.test/cb"}}, "initiate_login_uri": {"initiate_login_uri", "https://bank.test/"},
+				"post_logout_redirect_uris": {"post_logout_redirect_uris", []string{"https://bank.test/"}}, "frontchannel_logout_uri": {"frontchannel_logout_uri", "https://bank.test/"},
+				"nothing": {}, "keys": {"jwks_uri", "https://shop.test/keys", "contacts", []string{"ann@shop.test"}, "token_endpoint_auth_method", "client_secret_post"},
+			} {
+				other := name != "nothing" && name != "keys"
+				for _, by := range []struct {
+					token string
+					door  *door
+					lost  bool
+				}{{"", d, other}, {tokenOf(), d, false}, {"", w.door(t, true, true, nil), false}} {
+					a := by.door.register(by.token, shop()).made()
+					id := a.text("client_id")
+					_, _, err := w.clients.Update(t.Context(), id, func(c *client.Client) error {
+						c.VerifiedAt, c.SkipConsent = w.now(), true
+						return nil
+					})
+					must(t, err)
+					if put := by.door.do("PUT", a.managed(), a.text("registration_access_token"), asJSON, shop(append([]any{"client_id", id}, change...)...)); put.status != 200 {
+						t.Fatalf("%s: %d %s", name, put.status, put.body)
+					}
+					c, err := w.clients.Get(t.Context(), id)
+					must(t, err)
+					if c.Verified() == by.lost || c.SkipConsent == other {
+						t.Errorf("%s, of a client that came by %q: verified %v, skip_consent %v", name, c.RegisteredBy, c.Verified(), c.SkipConsent)
+					}
+				}
+			}
+		})
 		t.Run("a logo that changes, and goes", func(t *testing.T) {
 			a := d.register("", shop("logo_uri", w.put("/one.png", picture(t, 10, 10)))).made()
 			id, token := a.text("client_id"), a.text("registration_access_token")
 			first, err := w.clients.Logo(t.Context(), id)
 			must(t, err)
+			_, err = w.raw.Exec("DELETE FROM client_logo WHERE client_id = '" + id + "'")
+			must(t, err)
+			if again, err := w.clients.Logo(t.Context(), id); err != nil || !bytes.Equal(again, first) {
+				t.Errorf("each visitor asks the database: %v", err)
+			}
 			d.do("PUT", a.managed(), token, asJSON, shop("client_id", id, "logo_uri", w.put("/two.png", picture(t, 20, 20))))
 			if second, err := w.clients.Logo(t.Context(), id); err != nil || bytes.Equal(first, second) {
 				t.Errorf("%v", err)

@@ -36,7 +36,7 @@ type Config struct {
 	SecurityContact string         `key:"security_contact" doc:"Where to report a hole in your service, for /.well-known/security.txt: mailto:NAME@HOST or https://… Default: security at the host of mail_from (RFC 2142). \"off\": there is no such file."`
 	LimitExempt     []netip.Prefix `key:"limit_exempt" doc:"Networks (CIDR) that the limits by network do not count."`
 
-	Registration      string `key:"registration" default:"token" doc:"Who may register a site at /connect/register: \"off\": nobody. \"token\": whoever has a token of \"passport client registration-token create\". \"open\": anybody."`
+	Registration      string `key:"registration" default:"token" doc:"Who may register a site at /connect/register: \"off\": nobody. \"token\": whoever has a token of \"passport client registration-token create\". \"open\": anybody; a site that you do not vouch for, and that nobody has signed in at within 30 days, is removed again."`
 	RegistrationTrust string `key:"registration_trust" default:"unverified" doc:"What people are told of sites that registered without a token. \"unverified\": each sign-in asks for consent and says that nobody knows who they are. \"verified\": nothing."`
 
 	SessionLifetime time.Duration `key:"session_lifetime" default:"720h" doc:"How long a sign-in lasts in a browser, from the moment of the password on."`

@@ -33,9 +33,11 @@ var (
 	DeviceIP  = Rule{"device-ip", 10, time.Minute}
 	DeviceNet = Rule{"device-net", 100, 6 * time.Second}
 
-	// Clients that register themselves without a token, each counted.
+	// Clients that register themselves without a token, or that did and change, each counted.
 	ClientIP  = Rule{"client-ip", 20, 3 * time.Minute}
 	ClientNet = Rule{"client-net", 200, 18 * time.Second}
+	// ClientChange: the client, whichever way it came in. Each change may make us fetch, and empties caches.
+	ClientChange = Rule{"client-change", 20, 3 * time.Minute}
 
 	// In the process, before anything is asked or written.
 	Authorize = Rule{"authorize", 120, 500 * time.Millisecond} // network; an interaction row may follow

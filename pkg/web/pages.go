@@ -78,7 +78,7 @@ func (p *Pages) Logout() logout.Pages {
 	return logout.Pages{
 		Error: p.Error,
 		Confirm: func(w http.ResponseWriter, r *http.Request, v logout.View) {
-			page := &templates.Logout{Site: site(v), Email: v.Email}
+			page := &templates.Logout{Site: v.ClientName, Email: v.Email}
 			page.Interaction = v.I
 			page.Token = p.FormToken(w, r, "logout", v.I)
 			p.show(w, r, http.StatusOK, v.UILocales, page)
@@ -111,13 +111,6 @@ func (p *Pages) loggedOut(w http.ResponseWriter, r *http.Request, v logout.Repor
 		h.Set("Content-Security-Policy", h.Get("Content-Security-Policy")+"; frame-src "+strings.Join(origins, " "))
 	}
 	p.show(w, r, http.StatusOK, v.UILocales, page)
-}
-
-func site(v logout.View) *templates.Site {
-	if v.ClientName == "" {
-		return nil
-	}
-	return &templates.Site{Name: v.ClientName, Host: v.ClientHost}
 }
 
 // Render answers with a page in the person's language. It renders to a buffer: a fault in a template is an

@@ -113,6 +113,19 @@ func TestDevicePage(t *testing.T) {
 			t.Errorf("%v", doc)
 		}
 	})
+	t.Run("nobody vouches for it: no host is named that nothing goes to", func(t *testing.T) {
+		w.client("box")
+		w.change("box", func(c *client.Client) {
+			c.Metadata.GrantTypes = append(c.Metadata.GrantTypes, client.GrantDevice)
+			c.Metadata.ClientURI, c.VerifiedAt = "https://bank.test/", time.Time{}
+		})
+		_, code := w.device(t, "box")
+		b := w.browser(t).login("ada@example.test").get("/device?user_code="+code).want(200, "device-submit").submit("device-submit")
+		b.want(200, "consent-allow").want(200, "unverified")
+		if strings.Contains(b.Body, "bank.test") || strings.Contains(b.Body, "app.test") || !strings.Contains(b.Body, "a device in front of you") {
+			t.Errorf("it says:\n%s", b.Body)
+		}
+	})
 	t.Run("a wrong code is told beside the field, and too many are stopped", func(t *testing.T) {
 		b := w.browser(t).get("/device")
 		b.submit("device-submit", "user_code", "").want(422, "user-code-error")
@@ -157,6 +170,12 @@ func TestStartPage(t *testing.T) {
 		if b.Status != 303 || to.Host != "app.test" || to.Path != "/start" || to.Query().Get("iss") != issuer ||
 			to.Query().Get("target_link_uri") != "https://app.test/x?a=b" || to.Query().Has("login_hint") {
 			t.Errorf("%d to %s", b.Status, to)
+		}
+	})
+	t.Run("Q082 the host that is shown is the door's", func(t *testing.T) {
+		w.change("app", func(c *client.Client) { c.Metadata.ClientURI = "https://home.test/" })
+		if b.get("/sites/app/start").want(200, "start-submit"); strings.Contains(b.Body, "home.test") || !strings.Contains(b.Body, `class="host">app.test<`) {
+			t.Errorf("it says:\n%s", b.Body)
 		}
 	})
 	t.Run("Q082 a target elsewhere is not shown, nor handed on", func(t *testing.T) {
@@ -322,8 +341,9 @@ func TestSignedOut(t *testing.T) {
 	}
 	t.Run("Q076 the frames, and the policy that lets just these in", func(t *testing.T) {
 		b := b.clone().get("/logout").want(200, "logout-yes").submit("logout-yes").want(200, "go-on")
-		if !strings.Contains(b.Body, `<iframe src="https://app.test/out?x=1&amp;iss=https%3A%2F%2Fop.test&amp;sid=`) {
-			t.Errorf("no frame:\n%s", b.Body)
+		if !strings.Contains(b.Body, `<iframe src="https://app.test/out?x=1&amp;iss=https%3A%2F%2Fop.test&amp;sid=`) ||
+			strings.Count(b.Body, "<iframe ") != strings.Count(b.Body, ` sandbox="allow-scripts allow-same-origin allow-forms"></iframe>`) {
+			t.Errorf("no frame, or one that may lead this page elsewhere:\n%s", b.Body)
 		}
 		if csp := b.Header.Get("Content-Security-Policy"); !strings.HasSuffix(csp, "; frame-src https://app.test") {
 			t.Errorf("policy %q", csp)

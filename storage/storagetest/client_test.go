@@ -28,6 +28,7 @@ func fullClient(id string) *client.Client {
 			Localized: map[string]string{"client_name#es": "Tienda"},
 		},
 		CreatedAt: clientTime, UpdatedAt: clientTime.Add(1), DisabledAt: clientTime.Add(time.Hour), VerifiedAt: clientTime,
+		RegisteredBy: client.ByToken, UsedAt: clientTime,
 		Secrets: []client.Secret{
 			{ID: id + "-2", Hash: []byte{0, 1, 2}, CreatedAt: clientTime.Add(time.Second)},
 			{ID: id + "-1", Sealed: []byte{3, 0}, CreatedAt: clientTime, ExpiresAt: clientTime.Add(time.Minute)},

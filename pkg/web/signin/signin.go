@@ -87,12 +87,12 @@ func (f flow) site() *templates.Site {
 	if f.view == nil {
 		return nil
 	}
-	return siteOf(f.view.Client, f.view.ClientName)
+	return siteOf(f.view.Client, f.view.ClientName, f.view.ClientHost)
 }
 
-// siteOf is a client as people see it.
-func siteOf(c *client.Client, name string) *templates.Site {
-	site := &templates.Site{Name: name, Host: c.Host(), Policy: c.Metadata.PolicyURI, Terms: c.Metadata.TOSURI, Known: c.Verified()}
+// siteOf is a client as people see it; host is where they are about to be taken.
+func siteOf(c *client.Client, name, host string) *templates.Site {
+	site := &templates.Site{Name: name, Host: host, Policy: c.Metadata.PolicyURI, Terms: c.Metadata.TOSURI, Known: c.Verified()}
 	if c.LogoHash != "" {
 		site.Logo = "/sites/" + url.PathEscape(c.ID) + "/logo.png?v=" + c.LogoHash
 	}

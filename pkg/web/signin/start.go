@@ -59,7 +59,8 @@ func (s *Room) getStart(w http.ResponseWriter, r *http.Request) error {
 	if err != nil || len(to["target_link_uri"]) > 1 {
 		return &web.Error{Status: http.StatusBadRequest, Key: "request_malformed"}
 	}
-	page := &templates.Start{Base: s.base(w, r, "start", flow{}), Site: siteOf(c, c.LocalName(s.Pages.Language(r, ""))), ID: id}
+	page := &templates.Start{Base: s.base(w, r, "start", flow{}), ID: id,
+		Site: siteOf(c, c.LocalName(s.Pages.Language(r, "")), client.HostOf(c.Metadata.InitiateLoginURI))}
 	page.SignedIn = true
 	page.Token = s.Pages.FormToken(w, r, "start", c.ID)
 	if target := to.Get("target_link_uri"); oidc.MayTarget(c, target) {

@@ -1,6 +1,10 @@
 -- The rest of the protocol: registration, device grant, keys and logos of clients, who was told of a sign-out.
 -- +goose Up
 
+ALTER TABLE client ADD COLUMN registered_by text NOT NULL DEFAULT ''; -- '' (the operator) token anyone
+ALTER TABLE client ADD COLUMN used_at bigint; -- first use of one that anyone may have registered
+CREATE INDEX client_unused ON client (created_at) WHERE registered_by = 'anyone' AND used_at IS NULL;
+
 -- The picture that a client's logo_uri led to, drawn anew.
 ALTER TABLE client ADD COLUMN logo_hash text NOT NULL DEFAULT ''; -- of the picture, in its URL; '': there is none
 CREATE TABLE client_logo (
