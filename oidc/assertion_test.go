@@ -1,10 +1,12 @@
 package oidc_test
 
 import (
+	"encoding/json"
 	"fmt"
 	mathrand "math/rand/v2"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -154,7 +156,8 @@ func TestAssertions(t *testing.T) {
 				"kid is a path": newKey(t, "ES256", "../../x").sign(t, w.asserted(s), nil), "kid is SQL": newKey(t, "ES256", "' OR 1=1--").sign(t, w.asserted(s), nil),
 				"a long kid": newKey(t, "ES256", strings.Repeat("k", 17<<10)).sign(t, w.asserted(s), nil),
 				"jku":        stranger.sign(t, w.asserted(s), map[string]any{"jku": uri}), "x5u": stranger.sign(t, w.asserted(s), map[string]any{"x5u": uri}),
-				"crit": k.sign(t, w.asserted(s), map[string]any{"crit": []string{"exp"}}), "b64": k.sign(t, w.asserted(s), map[string]any{"b64": false}),
+				"another kid": signWith(t, "ES256", k.key, "k2", w.asserted(s), nil),
+				"crit":        k.sign(t, w.asserted(s), map[string]any{"crit": []string{"exp"}}), "b64": k.sign(t, w.asserted(s), map[string]any{"b64": false}),
 				"encrypted": raw + ".x.y", "dots": strings.Repeat(".", 9000), "empty": "..",
 			} {
 				if a := s.proves(t, w, raw); a.status != 401 {
@@ -274,6 +277,13 @@ func TestClientKeys(t *testing.T) {
 			}
 			s.proves(t, w, next.sign(t, w.asserted(s), nil), "grant_type", "refresh_token", "refresh_token", refreshed.RefreshToken).tokens()
 		})
+		t.Run("RFC 8725 a key that names its algorithm signs with no other", func(t *testing.T) {
+			k := newKey(t, "RS256", "k")
+			named := strings.Replace(string(set(t, k)), `"kty"`, `"alg":"RS256","kty"`, 1)
+			s := w.site(t, keyed(json.RawMessage(named)))
+			s.proves(t, w, k.sign(t, w.asserted(s), nil)).tokens()
+			s.proves(t, w, signWith(t, "PS256", k.key, "k", w.asserted(s), nil)).fails(401, "invalid_client")
+		})
 		t.Run("Q017 a key that was replaced under its kid", func(t *testing.T) {
 			one, two := newKey(t, "ES256", "same"), newKey(t, "ES256", "same")
 			uri := w.web.put("/replaced", string(set(t, one)))
@@ -307,6 +317,7 @@ func TestClientKeys(t *testing.T) {
 				"exponent 1":        `{"keys":[` + good + `,{"kty":"RSA","n":"` + strings.Repeat("_", 342) + `w","e":"AQ"}]}`,
 				"a symmetric key":   `{"keys":[` + good + `,{"kty":"oct","k":"AAAA"}]}`,
 				"a kid twice":       `{"keys":[` + good + `,` + good + `]}`,
+				"21 keys":           string(set(t, append(slices.Repeat([]key{newKey(t, "ES256", "")}, 20), k)...)),
 				"not a set":         `[]`, "not JSON": `x`, "empty": `{"keys":[]}`,
 				"a private key": `{"keys":[` + strings.TrimSuffix(good, "}") + `,"d":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE"}]}`,
 				"another curve": `{"keys":[{"kty":"EC","kid":"k","crv":"secp256k1","x":"AAAA","y":"AAAA"}]}`,

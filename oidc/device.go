@@ -192,7 +192,7 @@ func (p *Provider) findDevice(r *http.Request, typed string) (d grant.Device, er
 		return d, ErrNoDevice
 	case err != nil:
 		return d, err
-	case d.State != grant.DevicePending || !p.cfg.Now().Before(d.ExpiresAt):
+	case d.State != grant.DevicePending:
 		return d, ErrNoDevice
 	}
 	if limited {

@@ -109,6 +109,24 @@ func TestDevice(t *testing.T) {
 			d.poll(t).fails(400, "access_denied")
 			w.sleep(5 * time.Second)
 			d.poll(t).fails(400, "access_denied")
+			if a := here.typed(t, d.UserCode); !strings.Contains(a.body, "no device") {
+				t.Errorf("asked again: %d %s", a.status, a.body)
+			}
+		})
+		t.Run("the operator takes the grant away between the code and the yes", func(t *testing.T) {
+			s := w.site(t, television)
+			d := s.device(t)
+			i := here.typed(t, d.UserCode).page("/consent")
+			_, _, err := w.clients.Update(t.Context(), s.ID, func(c *client.Client) error {
+				c.Metadata.RedirectURIs, c.Metadata.ResponseTypes = []string{redirect}, []string{"code"}
+				c.Metadata.GrantTypes = []string{"authorization_code"}
+				return nil
+			})
+			w.must(err)
+			here.act(t, "approve", i).errorPage(400, "error.interaction_gone")
+			if a := here.typed(t, d.UserCode); !strings.Contains(a.body, "no device") {
+				t.Errorf("%d %s", a.status, a.body)
+			}
 		})
 		t.Run("slow_down: each poll that comes too soon adds five seconds (§3.5)", func(t *testing.T) {
 			d := s.device(t)

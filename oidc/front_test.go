@@ -75,6 +75,16 @@ func TestFront(t *testing.T) {
 				t.Errorf("words in another order: %s", got)
 			}
 		})
+		t.Run("a nonce is asked for before anything else is asked of the person", func(t *testing.T) {
+			for types := range gives {
+				v := to(s.Client, "response_type", types, "nonce", "")
+				if a := w.browser().authorize(t, v); !strings.Contains(types, "id_token") {
+					a.page("/login")
+				} else if got := a.fragment().Get("error"); got != "invalid_request" {
+					t.Errorf("%s: %q", types, got)
+				}
+			}
+		})
 		t.Run("Q041 the access token opens userinfo, the code gives more", func(t *testing.T) {
 			v := here.authorize(t, to(s.Client, "response_type", "code token", "scope", "openid email offline_access", "prompt", "consent"))
 			i := v.page("/consent")

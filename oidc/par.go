@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -56,12 +57,7 @@ func (p *Provider) par(w http.ResponseWriter, r *http.Request) error {
 
 // readPush checks a pushed request as one at the authorization endpoint.
 func (p *Provider) readPush(r *http.Request, c *client.Client) (*request, error) {
-	v := url.Values{}
-	for name, values := range r.PostForm {
-		if !credential(name) {
-			v[name] = values
-		}
-	}
+	v := maps.Clone(r.PostForm)
 	dropOurs(v)
 	if v.Has("request_uri") { // RFC 9126 §2.1
 		return nil, engine.Refuse(engine.InvalidRequest, "A pushed request has no request_uri.")
@@ -87,11 +83,6 @@ func (p *Provider) readPush(r *http.Request, c *client.Client) (*request, error)
 		return nil, engine.Refuse(bad.code, bad.description)
 	}
 	return q, nil
-}
-
-// credential tells whether a parameter proves the client, and says nothing of the request.
-func credential(name string) bool {
-	return name == "client_secret" || name == "client_assertion" || name == "client_assertion_type"
 }
 
 // readPushed is the request behind a request_uri of ours: of the client that pushed it, within its time, and not yet

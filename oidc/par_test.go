@@ -91,6 +91,19 @@ func TestPAR(t *testing.T) {
 				t.Error("there is no row to look at")
 			}
 		})
+		t.Run("what begins with a space is ours alone", func(t *testing.T) {
+			_ = w.person("eve")
+			uri, before := push(t, s, " sub", "sub-eve", " aud", s.ID, " narrowed", "1", " device", "AAAA"), w.count("interaction")
+			if w.count("interaction WHERE params LIKE '%%sub-eve%%'") != 0 {
+				t.Error("a client has written what only we may")
+			}
+			here.authorize(t, come(s, uri)).code()
+			other := strings.TrimPrefix(push(t, s), "urn:ietf:params:oauth:request_uri:")
+			here.authorize(t, come(s, push(t, s, " pushed", other))).code()
+			if after := w.count("interaction"); after != before {
+				t.Errorf("%d rows, not %d: one client's request has spent another", after, before)
+			}
+		})
 		t.Run("Q088 bound to its client, once, and for ninety seconds", func(t *testing.T) {
 			uri, other := push(t, s), w.site(t, nil)
 			here.authorize(t, come(other, uri)).errorPage(400, "error.request_expired")

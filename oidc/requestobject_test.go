@@ -242,6 +242,20 @@ func TestRequestURIs(t *testing.T) {
 				t.Error("it was fetched")
 			}
 		})
+		t.Run("S2 D8 nobody makes us ask a site without end", func(t *testing.T) {
+			flood, body := &browser{w: w, http: w.browser().http, ip: "198.51.100.71"}, body
+			w.web.put("/flooded", body)
+			s := w.site(t, func(c *client.Client) { c.Metadata.RequestURIs = []string{w.web.server.URL + "/flooded"} })
+			limited := 0
+			for range 150 {
+				if a := flood.authorize(t, url.Values{"client_id": {s.ID}, "request_uri": {w.web.server.URL + "/flooded"}}); a.status == http.StatusTooManyRequests {
+					limited++
+				}
+			}
+			if n := w.web.asked("/flooded"); limited < 10 || n+limited != 150 {
+				t.Errorf("of 150 requests %d were refused, and %d fetched", limited, n)
+			}
+		})
 		t.Run("Q071 S2 what cannot be had", func(t *testing.T) {
 			gone := w.web.server.URL + "/gone"
 			here.authorize(t, with(gone)).refused("invalid_request_uri")

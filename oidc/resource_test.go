@@ -110,6 +110,17 @@ func TestResources(t *testing.T) {
 				t.Errorf("%v", claims)
 			}
 		})
+		t.Run("a JWT access token is signed so that a resource server can look at it", func(t *testing.T) {
+			s := w.site(t, func(c *client.Client) {
+				asks(client.FormatJWT)(c)
+				c.Metadata.IDTokenSignedResponseAlg = "HS256"
+			})
+			out := s.redeem(t, authorize(s, nil)).tokens()
+			secretJWT(t, out.IDToken, s.secret)
+			if header, _ := w.idToken(t, out.AccessToken); header["alg"] != "RS256" {
+				t.Errorf("%v", header)
+			}
+		})
 		t.Run("a JWT access token has the subject of whoever receives it", func(t *testing.T) {
 			out := jwt.redeem(t, authorize(jwt, url.Values{"resource": {notes}})).tokens()
 			_, claims := w.idToken(t, out.AccessToken)

@@ -56,6 +56,11 @@ func TestRoundTrips(t *testing.T) {
 	t.Run("userinfo 1", func(t *testing.T) {
 		cost(t, 1, func() { s.w.userinfo(t, tokens.AccessToken).claims() })
 	})
+	t.Run("userinfo 0 for what cannot be an access token", func(t *testing.T) {
+		for _, raw := range []string{"x", "x.y.z", tokens.IDToken, tokens.RefreshToken} {
+			cost(t, 0, func() { s.w.dead(t, raw) })
+		}
+	})
 	t.Run("client_credentials 1", func(t *testing.T) {
 		cost(t, 1, func() {
 			s.post(t, "/token", url.Values{"grant_type": {"client_credentials"}, "scope": {"read"}}).tokens()

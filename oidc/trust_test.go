@@ -302,9 +302,15 @@ func TestSessionState(t *testing.T) {
 			if state(b) != in {
 				t.Error("it changed though nobody came or went")
 			}
-			b.post(t, "/test/end", url.Values{})
-			if out := state(b); in == out || len(out) < 22 {
-				t.Errorf("%q and %q", in, out)
+			for _, way := range []string{"/test/end", "/test/leave"} {
+				if a := b.post(t, way, url.Values{}); a.status != http.StatusOK {
+					t.Fatalf("%s: %d %s", way, a.status, a.body)
+				}
+				if out := state(b); in == out || len(out) < 22 {
+					t.Errorf("%s: %q and %q", way, in, out)
+				}
+				b.signIn(t, w.person("bea"+way[6:]), "")
+				in = state(b)
 			}
 		})
 	})

@@ -2,6 +2,7 @@ package oidc_test
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"reflect"
 	"strings"
@@ -49,6 +50,22 @@ func TestUserInfo(t *testing.T) {
 				}
 				if a.header.Get("Content-Type") != "application/json" || a.header.Get("Cache-Control") != "no-store" {
 					t.Errorf("headers %v", a.header)
+				}
+			}
+		})
+		t.Run("B8 a script of another origin than the token's client is not let in", func(t *testing.T) {
+			access := token("openid")
+			for origin, in := range map[string]bool{"https://app.test": true, "https://other.test": false, "null": false, "": true} {
+				req := httptest.NewRequest(http.MethodGet, "/userinfo", nil)
+				req.Header.Set("Authorization", "Bearer "+access)
+				if origin != "" {
+					req.Header.Set("Origin", origin)
+				}
+				rec := httptest.NewRecorder()
+				rec.Header().Set("Access-Control-Allow-Origin", origin) // the shell knows no client
+				w.server.Config.Handler.ServeHTTP(rec, req)
+				if _, let := rec.Header()["Access-Control-Allow-Origin"]; rec.Code != http.StatusOK || let != in {
+					t.Errorf("%q: %d, let in: %v", origin, rec.Code, let)
 				}
 			}
 		})

@@ -165,6 +165,13 @@ func (w *world) handler() http.Handler {
 		_, err := w.sessions.EndBrowser(r.Context(), rw, r)
 		return err
 	})
+	page("/test/leave", func(rw http.ResponseWriter, r *http.Request, _ string) error {
+		b, err := w.sessions.Current(r.Context(), r)
+		if err != nil {
+			return err
+		}
+		return w.sessions.EndLogin(r.Context(), rw, r, b.Logins[0].ID)
+	})
 	page("/test/continue", p.Continue)
 	page("/test/approve", func(rw http.ResponseWriter, r *http.Request, i string) error {
 		login := r.PostFormValue("login")

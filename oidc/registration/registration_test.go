@@ -662,6 +662,19 @@ func TestManage(t *testing.T) {
 			}
 			put("scope", "openid admin").refused("invalid_client_metadata", "scope") // given up is gone
 		})
+		t.Run("Q016 a sector vouches for what is added later, too", func(t *testing.T) {
+			sector := w.put("/sector-later", []byte(`["https://shop.test/cb","https://shop.test/second"]`))
+			a := d.register("", shop("sector_identifier_uri", sector, "subject_type", "pairwise")).made()
+			put := func(uris ...string) answer {
+				return d.do("PUT", a.managed(), a.text("registration_access_token"), asJSON,
+					shop("client_id", a.text("client_id"), "sector_identifier_uri", sector, "subject_type", "pairwise", "redirect_uris", uris))
+			}
+			put("https://other.test/cb").refused("invalid_client_metadata", "sector_identifier_uri")
+			put("https://shop.test/cb", "https://other.test/cb").refused("invalid_client_metadata", "sector_identifier_uri")
+			if ok := put("https://shop.test/cb", "https://shop.test/second"); ok.status != 200 {
+				t.Errorf("%d %s", ok.status, ok.body)
+			}
+		})
 		t.Run("who becomes another is not vouched for any more", func(t *testing.T) {
 			tokenOf := func() string {
 				_, token, err := w.clients.NewRegistrationToken(t.Context(), 1, time.Hour)
