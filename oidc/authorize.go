@@ -71,7 +71,8 @@ func (p *Provider) receive(w http.ResponseWriter, r *http.Request, v url.Values,
 		return nil, nil, err
 	}
 	if refused != nil {
-		// The parameters beside a request object that is refused tell at least where the error goes.
+		// The parameters beside a request object that is refused tell at least where the error goes, and how.
+		q.take(whole)
 		for _, check := range checks[:2] {
 			if bad := check(p, r.Context(), q, whole); bad != nil {
 				break
@@ -171,6 +172,8 @@ func (p *Provider) issue(w http.ResponseWriter, r *http.Request, f *flow, l *gra
 	switch {
 	case errors.Is(err, grant.ErrGone):
 		return p.again(w, r, f)
+	case errors.Is(err, ErrNoInteraction):
+		return p.onPage(w, r, err)
 	case errors.As(err, &refused) && refused.Status < http.StatusInternalServerError:
 		return p.refuse(w, r, f, &refusal{refused.Code, refused.Description})
 	case err != nil:
@@ -241,7 +244,7 @@ func (p *Provider) sendError(w http.ResponseWriter, r *http.Request, q *request,
 // (RFC 9207 §2) in each.
 func (p *Provider) respond(w http.ResponseWriter, r *http.Request, q *request, params url.Values) error {
 	if q.device != nil {
-		return p.answerDevice(w, r, q, params)
+		return answerDevice(w, params)
 	}
 	if q.state != "" {
 		params.Set("state", q.state)

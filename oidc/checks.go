@@ -32,14 +32,18 @@ var checks = []func(p *Provider, ctx context.Context, q *request, v url.Values) 
 	(*Provider).checkHint,
 }
 
-// check runs all checks; q is then complete. malformed: the encoding itself was broken.
-func (p *Provider) check(ctx context.Context, q *request, v url.Values, malformed bool) *refusal {
+// take keeps the parameters that mean something. An empty one is an absent one (RFC 6749 §3.1).
+func (q *request) take(v url.Values) {
 	for _, name := range known {
-		// An empty parameter is an absent one (RFC 6749 §3.1).
 		if value, _ := single(v, name); value != "" {
 			q.params.Set(name, value)
 		}
 	}
+}
+
+// check runs all checks; q is then complete. malformed: the encoding itself was broken.
+func (p *Provider) check(ctx context.Context, q *request, v url.Values, malformed bool) *refusal {
+	q.take(v)
 	for _, check := range checks {
 		if bad := check(p, ctx, q, v); bad != nil {
 			return bad
@@ -133,10 +137,11 @@ func (p *Provider) checkResponseType(_ context.Context, q *request, _ url.Values
 		return &refusal{"unauthorized_client", "The client is not registered for this response_type."}
 	}
 	q.types = words
-	for needed, is := range map[string]bool{"authorization_code": q.gives("code"), "implicit": q.gives("token") || q.gives("id_token")} {
-		if is && !q.client.HasGrantType(needed) {
-			return &refusal{"unauthorized_client", "The client is not registered for the grant type " + needed + "."}
-		}
+	switch {
+	case q.gives("code") && !q.client.HasGrantType("authorization_code"):
+		return &refusal{"unauthorized_client", "The client is not registered for the grant type authorization_code."}
+	case (q.gives("token") || q.gives("id_token")) && !q.client.HasGrantType("implicit"):
+		return &refusal{"unauthorized_client", "The client is not registered for the grant type implicit."}
 	}
 	q.params.Set("response_type", name)
 	return nil
@@ -203,20 +208,17 @@ func (p *Provider) checkScope(_ context.Context, q *request, v url.Values) *refu
 
 // checkResources: RFC 8707 §2. What the client may not ask for has no token.
 func (p *Provider) checkResources(_ context.Context, q *request, v url.Values) *refusal {
-	if len(v["resource"]) > maxResources {
+	resources, ok := client.ResourceParameters(v["resource"])
+	if !ok {
 		return &refusal{"invalid_target", "Too many resources are named."}
 	}
-	for _, s := range v["resource"] {
-		switch {
-		case s == "" || slices.Contains(q.resources, s):
-		case !q.client.MayAsk(s):
+	for _, s := range resources {
+		if !q.client.MayAsk(s) {
 			return &refusal{"invalid_target", "A resource is named that the client may not ask for."}
-		default:
-			q.resources = append(q.resources, s)
 		}
 	}
-	if len(q.resources) > 0 {
-		q.params["resource"] = q.resources
+	if q.resources = resources; len(resources) > 0 {
+		q.params["resource"] = resources
 	}
 	return nil
 }

@@ -226,22 +226,29 @@ func (p *Provider) deviceRequest(ctx context.Context, c *client.Client, v url.Va
 // approveDevice ends the device's waiting and issues what it gets, in one transaction.
 func (p *Provider) approveDevice(ctx context.Context, in engine.AuthorizeInput) error {
 	return p.cfg.Store.InTx(ctx, func(ctx context.Context) error {
-		if err := p.cfg.Store.SettleDevice(ctx, in.Device, grant.DeviceApproved); err != nil {
+		if err := p.settle(ctx, in.Device, grant.DeviceApproved); err != nil {
 			return err
 		}
 		return p.cfg.Engine.Approve(ctx, in)
 	})
 }
 
+// settle ends a device's waiting. ErrNoInteraction: somebody has answered before, in another tab or browser, and that
+// answer stands.
+func (p *Provider) settle(ctx context.Context, device []byte, state string) error {
+	err := p.cfg.Store.SettleDevice(ctx, device, state)
+	if errors.Is(err, grant.ErrGone) {
+		return ErrNoInteraction
+	}
+	return err
+}
+
 // answerDevice is respond for a device: the device asks for its answer itself, and the person is told.
-func (p *Provider) answerDevice(w http.ResponseWriter, r *http.Request, q *request, params url.Values) error {
-	if !params.Has("error") {
-		return seeOther(w, "/device/done")
+func answerDevice(w http.ResponseWriter, params url.Values) error {
+	if params.Has("error") {
+		return seeOther(w, "/device/done?denied=1")
 	}
-	if err := p.cfg.Store.SettleDevice(r.Context(), q.device, grant.DeviceDenied); err != nil && !errors.Is(err, grant.ErrGone) {
-		return err
-	}
-	return seeOther(w, "/device/done?denied=1")
+	return seeOther(w, "/device/done")
 }
 
 // tooManyRows answers a stranger's program that leaves too many rows behind: whoever may register draws secrets, too.

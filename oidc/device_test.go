@@ -204,6 +204,21 @@ func TestDevice(t *testing.T) {
 			}
 			d.poll(t).tokens()
 		})
+		t.Run("the first answer stands, whichever tab it came from, and the second is told so", func(t *testing.T) {
+			for _, first := range []string{"approve", "deny"} {
+				for _, second := range []string{"approve", "deny"} {
+					d := s.device(t)
+					one, two := here.typed(t, d.UserCode).page("/consent"), here.typed(t, d.UserCode).page("/consent")
+					here.act(t, first, one).toDone(first == "deny")
+					here.act(t, second, two).errorPage(400, "error.interaction_gone")
+					if a := d.poll(t); first == "approve" {
+						a.tokens()
+					} else {
+						a.fails(400, "access_denied")
+					}
+				}
+			}
+		})
 		t.Run("polled 16 times at the same moment: one token set", func(t *testing.T) {
 			d := s.device(t)
 			i := here.typed(t, d.UserCode).page("/consent")

@@ -168,24 +168,32 @@ func (p *Provider) choose(ctx context.Context, f *flow, loginID string) error {
 	return err
 }
 
-// drop ends an interaction and the pushed request behind it, as far as there are any. Whoever does so first answers
-// the client; the second gets ErrNoInteraction.
+// drop ends an interaction, and with it the pushed request or the device behind it, as far as there are any: together
+// or not at all. Whoever does so first answers the client; the second gets ErrNoInteraction.
 func (p *Provider) drop(ctx context.Context, f *flow) error {
-	ids := [][]byte{f.q.pushed}
+	var ids [][]byte
 	if f.in != nil {
 		ids = append(ids, f.in.Hash)
 	}
-	for _, id := range ids {
-		if id == nil {
-			continue
-		}
-		if err := p.cfg.Store.DropInteraction(ctx, id); errors.Is(err, grant.ErrGone) {
-			return ErrNoInteraction
-		} else if err != nil {
-			return err
-		}
+	if f.q.pushed != nil {
+		ids = append(ids, f.q.pushed)
 	}
-	return nil
+	if len(ids) == 0 && f.q.device == nil {
+		return nil
+	}
+	return p.cfg.Store.InTx(ctx, func(ctx context.Context) error {
+		for _, id := range ids {
+			if err := p.cfg.Store.DropInteraction(ctx, id); errors.Is(err, grant.ErrGone) {
+				return ErrNoInteraction
+			} else if err != nil {
+				return err
+			}
+		}
+		if f.q.device == nil {
+			return nil
+		}
+		return p.settle(ctx, f.q.device, grant.DeviceDenied)
+	})
 }
 
 // interaction makes the row of a request, unbound, and the id that its URL will carry.

@@ -23,7 +23,6 @@ const (
 	maxClaims    = 4 << 10
 	maxSaved     = 8 << 10 // an interaction's row
 	maxAgeDigits = 9
-	maxResources = 10
 )
 
 // request is an authorization request whose client and redirect_uri are proven; or a device's, which has none.

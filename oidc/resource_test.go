@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/url"
 	"reflect"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -75,6 +77,11 @@ func TestResources(t *testing.T) {
 			if got := look(s, s.post(t, "/token", own).tokens().AccessToken)["aud"]; got != photos {
 				t.Errorf("aud %v", got)
 			}
+			own["resource"] = []string{"", photos, "", photos} // without a value, or again: as if it were not there
+			if got := look(s, s.post(t, "/token", own).tokens().AccessToken)["aud"]; got != photos {
+				t.Errorf("aud %v", got)
+			}
+			s.post(t, "/token", url.Values{"grant_type": {"client_credentials"}, "resource": slices.Repeat([]string{notes}, 11)}).fails(400, "invalid_target")
 			v := to(s.Client)
 			v["resource"] = make([]string, 11)
 			for i := range v["resource"] {
@@ -109,6 +116,30 @@ func TestResources(t *testing.T) {
 			if claims["aud"] != issuer || claims["sub"] != jwt.ID || claims["client_id"] != jwt.ID || claims["auth_time"] != nil {
 				t.Errorf("%v", claims)
 			}
+		})
+		t.Run("no JWT access token is so long that we would not know it again", func(t *testing.T) {
+			var long []string
+			for i := range 9 {
+				long = append(long, "https://api.test/"+strings.Repeat("a", 1900)+strconv.Itoa(i))
+			}
+			s := w.site(t, func(c *client.Client) {
+				c.Metadata.Resources, c.Metadata.AccessTokenFormat = long, client.FormatJWT
+			})
+			ask := func(resources []string) answer {
+				return s.post(t, "/token", url.Values{"grant_type": {"client_credentials"}, "resource": resources})
+			}
+			out := ask(long[:5]).tokens()
+			if len(out.AccessToken) < 12<<10 {
+				t.Fatalf("%d bytes are none to try", len(out.AccessToken))
+			}
+			if look(s, out.AccessToken)["active"] != true {
+				t.Error("it is not known")
+			}
+			s.post(t, "/revoke", url.Values{"token": {out.AccessToken}})
+			if look(s, out.AccessToken)["active"] != false {
+				t.Error("it is not to be revoked")
+			}
+			ask(long).fails(400, "invalid_target")
 		})
 		t.Run("a JWT access token is signed so that a resource server can look at it", func(t *testing.T) {
 			s := w.site(t, func(c *client.Client) {

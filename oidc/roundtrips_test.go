@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"testing"
 
+	"github.com/passport-network/passport/oidc/client"
 	"github.com/passport-network/passport/oidc/engine"
 	"github.com/passport-network/passport/storage/storagetest"
 )
@@ -65,6 +66,16 @@ func TestRoundTrips(t *testing.T) {
 		cost(t, 1, func() {
 			s.post(t, "/token", url.Values{"grant_type": {"client_credentials"}, "scope": {"read"}}).tokens()
 		})
+	})
+	t.Run("a client that registered openly costs no more, once it was used", func(t *testing.T) {
+		m := client.Metadata{ClientName: "Open", RedirectURIs: []string{redirect}, GrantTypes: []string{"authorization_code", "client_credentials"}}
+		made, err := w.clients.Register(t.Context(), m, client.RegisterOptions{Verified: true})
+		w.must(err)
+		open := &site{made.Client, s.w, made.Secret}
+		cost(t, 1, func() { open.post(t, "/token", url.Values{"grant_type": {"client_credentials"}}).tokens() })
+		i := here.authorize(t, to(open.Client)).page("/consent")
+		here.act(t, "approve", i).code()
+		cost(t, 2, func() { here.authorize(t, to(open.Client)).code() })
 	})
 	t.Run("the counter counts a transaction as three", func(t *testing.T) {
 		cost(t, 3, func() { w.must(w.store.InTx(t.Context(), w.oneStatement)) })

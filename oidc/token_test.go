@@ -430,6 +430,19 @@ func TestLostRace(t *testing.T) {
 			w.exec(`UPDATE client SET disabled_at = NULL WHERE client_id = '%s'`, s.ID)
 			plain.refresh(t, r0.RefreshToken).tokens()
 		})
+		t.Run("the same within the grace", func(t *testing.T) {
+			plain := w.site(t, nil)
+			s := plain.at(w.replica(t, m, func(c *engine.Config) { c.RefreshGrace = engine.RefreshGrace }))
+			r0 := s.offline(t, here)
+			r1 := s.refresh(t, r0.RefreshToken).tokens()
+			first("InsertToken", func() { w.exec(`UPDATE client SET disabled_at = 1 WHERE client_id = '%s'`, s.ID) })
+			s.refresh(t, r0.RefreshToken).fails(400, "invalid_grant")
+			if n := w.count("audit WHERE event = 'refresh.reused' AND client_id = '%s'", s.ID); n != 0 {
+				t.Errorf("%d records of a reuse", n)
+			}
+			w.exec(`UPDATE client SET disabled_at = NULL WHERE client_id = '%s'`, s.ID)
+			plain.refresh(t, r1.RefreshToken).tokens()
+		})
 		t.Run("H03a a refresh token within the grace, its successor unused, then used", func(t *testing.T) {
 			plain := w.site(t, nil)
 			s := plain.at(w.replica(t, m, func(c *engine.Config) { c.RefreshGrace = engine.RefreshGrace }))

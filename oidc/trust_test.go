@@ -160,6 +160,8 @@ func TestUnverified(t *testing.T) {
 			}
 			stranger.authorize(t, to(c, "prompt", "none")).refused("login_required")
 			stranger.authorize(t, to(c, "prompt", "none", "max_age", "x")).refused("invalid_request")
+			stranger.authorize(t, to(c, "prompt", "none", "request", "x.y.z")).refused("invalid_request_object")
+			stranger.authorize(t, to(c, "prompt", "none", "request_uri", "https://app.test/r")).refused("invalid_request_uri")
 			stranger.authorize(t, to(c)).page("/login")
 			// A deny is of somebody who has signed in.
 			here.act(t, "deny", here.authorize(t, to(c)).page("/consent")).refused("access_denied")

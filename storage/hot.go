@@ -252,7 +252,11 @@ func (s *Store) InsertToken(ctx context.Context, t grant.Token) error {
 	if err != nil {
 		return fmt.Errorf("insert an access token: %w", err)
 	}
-	if n, err := res.RowsAffected(); err != nil || n != 1 {
+	n, err := res.RowsAffected()
+	if err != nil {
+		return fmt.Errorf("insert an access token: %w", err)
+	}
+	if n != 1 {
 		return grant.ErrGone
 	}
 	return nil

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/passport-network/passport/pkg/audit"
 )
 
 var maintainRows = []any{&usedOnceRow{}}
@@ -83,9 +85,17 @@ func (s *Store) purgeClients(ctx context.Context, now time.Time, limit int) (gon
 			if _, err := s.RaiseClients(ctx); err != nil {
 				return err
 			}
-			res := s.db(ctx).Exec(s.purgeStatement("client", "client_id", over), arg)
-			gone = res.RowsAffected
-			return res.Error
+			var ids []string
+			if err := s.db(ctx).Raw(s.purgeStatement("client", "client_id", over)+" RETURNING client_id", arg).Scan(&ids).Error; err != nil {
+				return err
+			}
+			gone = int64(len(ids))
+			for _, id := range ids {
+				if err := s.Record(ctx, audit.Event{Event: audit.ClientDeleted, ActorKind: audit.ActorSystem, ClientID: id, At: now}); err != nil {
+					return err
+				}
+			}
+			return nil
 		})
 	}
 	if err != nil {

@@ -220,6 +220,12 @@ func TestPurgeClients(t *testing.T) {
 				t.Errorf("%s: %d went, %v", step.at, n, err)
 			}
 		}
+		var events int
+		_, reader := s.Pools()
+		row := reader.QueryRowContext(ctx, `SELECT count(*) FROM audit WHERE event = 'client.deleted' AND actor_kind = 'system' AND client_id = 'stranger'`)
+		if err := row.Scan(&events); err != nil || events != 1 {
+			t.Errorf("%d events: %v", events, err)
+		}
 		if _, err := s.ReadClient(ctx, "stranger"); !errors.Is(err, client.ErrNotFound) {
 			t.Errorf("it is there still: %v", err)
 		}

@@ -411,7 +411,7 @@ func TestRecordRefusesTheUnknown(t *testing.T) {
 		}
 		boom := errors.New("boom")
 		err := s.InTx(t.Context(), func(ctx context.Context) error {
-			err := s.Record(ctx, audit.Event{Event: audit.GrantIssued, ActorKind: audit.ActorAccount, Detail: map[string]any{"scopes": "openid"}, At: time.Unix(1, 0)})
+			err := s.Record(ctx, audit.Event{Event: audit.ConsentGranted, ActorKind: audit.ActorAccount, Detail: map[string]any{"scopes": "openid"}, At: time.Unix(1, 0)})
 			return errors.Join(err, boom)
 		})
 		if !errors.Is(err, boom) {

@@ -144,6 +144,11 @@ func (r *Registry) updateOnce(ctx context.Context, id string, edit func(c *Clien
 		if err := r.keepLogo(ctx, c, logo); err != nil {
 			return err
 		}
+		if c.Verified() != old.Verified() {
+			if err := r.record(ctx, audit.ClientVerified, actor, id, map[string]any{"verified": c.Verified()}); err != nil {
+				return err
+			}
+		}
 		shown, err = r.settleSecrets(ctx, c)
 		return err
 	})
@@ -276,14 +281,7 @@ func (r *Registry) change(ctx context.Context, id, event, actor string, act func
 		if err := act(ctx, revision); err != nil {
 			return err
 		}
-		if r.cfg.Audit == nil {
-			return nil
-		}
-		e := audit.Event{Event: event, ActorKind: actor, ClientID: id, At: r.cfg.Now()}
-		if actor == audit.ActorClient {
-			e.ActorID = id
-		}
-		return r.cfg.Audit.Record(ctx, e)
+		return r.record(ctx, event, actor, id, nil)
 	})
 	// Also after an error: of a commit it may not say whether it happened.
 	r.forget(id)
@@ -296,6 +294,18 @@ func (r *Registry) change(ctx context.Context, id, event, actor string, act func
 		return err
 	}
 	return fmt.Errorf("%s: %w", event, err)
+}
+
+// record notes what was done, in the transaction that ctx carries. clientID may be empty.
+func (r *Registry) record(ctx context.Context, event, actor, clientID string, detail map[string]any) error {
+	if r.cfg.Audit == nil {
+		return nil
+	}
+	e := audit.Event{Event: event, ActorKind: actor, ClientID: clientID, Detail: detail, At: r.cfg.Now()}
+	if actor == audit.ActorClient {
+		e.ActorID = clientID
+	}
+	return r.cfg.Audit.Record(ctx, e)
 }
 
 // clone copies a client deeply enough to be edited.

@@ -7,13 +7,12 @@ import (
 	"strings"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/passport-network/passport/pkg/keys"
 )
 
 // ErrHint: it is no ID token of ours.
 var ErrHint = errors.New("not an ID token of this server")
-
-// maxHint bounds an id_token_hint in bytes: our ID tokens are far smaller (security case G14).
-const maxHint = 8 << 10
 
 // Hint is what an ID token of ours says of whom it is about.
 type Hint struct {
@@ -27,7 +26,7 @@ type Hint struct {
 // signature, issuer and kind must be ours. One that is signed with a client's own secret (HS256) is that client's
 // word as much as ours, and is only accepted for that client, as its own. ErrHint, or the store's error.
 func (r *Registry) ReadHint(ctx context.Context, raw string) (Hint, error) {
-	if len(raw) > maxHint {
+	if len(raw) > keys.MaxToken {
 		return Hint{}, ErrHint
 	}
 	payload, typ, err := r.cfg.Keys.Verify(raw)

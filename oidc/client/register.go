@@ -67,7 +67,14 @@ func (r *Registry) NewRegistrationToken(ctx context.Context, uses int64, ttl tim
 	token, hash := newToken(initialPrefix)
 	now := r.cfg.Now()
 	t := RegistrationToken{ID: uuid.Must(uuid.NewV7()).String(), Hash: hash, Uses: uses, CreatedAt: now, ExpiresAt: now.Add(ttl)}
-	return t, token, r.cfg.Store.InsertRegistrationToken(ctx, t)
+	err := r.cfg.Store.InTx(ctx, func(ctx context.Context) error {
+		if err := r.cfg.Store.InsertRegistrationToken(ctx, t); err != nil {
+			return err
+		}
+		return r.record(ctx, audit.RegistrationTokenCreated, audit.ActorOperator, "",
+			map[string]any{"id": t.ID, "uses": t.Uses, "expires_at": t.ExpiresAt})
+	})
+	return t, token, err
 }
 
 // RegistrationTokens lists the tokens that can still be used, the oldest first.
@@ -77,7 +84,12 @@ func (r *Registry) RegistrationTokens(ctx context.Context) ([]RegistrationToken,
 
 // RevokeRegistrationToken ends a token; ErrNotFound.
 func (r *Registry) RevokeRegistrationToken(ctx context.Context, id string) error {
-	return r.cfg.Store.DeleteRegistrationToken(ctx, id)
+	return r.cfg.Store.InTx(ctx, func(ctx context.Context) error {
+		if err := r.cfg.Store.DeleteRegistrationToken(ctx, id); err != nil {
+			return err
+		}
+		return r.record(ctx, audit.RegistrationTokenRevoked, audit.ActorOperator, "", map[string]any{"id": id})
+	})
 }
 
 // RegisterOptions say on whose word a client registers itself.
@@ -193,7 +205,11 @@ func (r *Registry) NoteUse(ctx context.Context, c *Client) error {
 	if c.RegisteredBy != ByAnyone || !c.UsedAt.IsZero() {
 		return nil
 	}
-	return r.cfg.Store.NoteClientUse(ctx, c.ID, r.cfg.Now())
+	if err := r.cfg.Store.NoteClientUse(ctx, c.ID, r.cfg.Now()); err != nil {
+		return err
+	}
+	r.forget(c.ID) // what is read next knows of it: one write is enough
+	return nil
 }
 
 // HoldsSecret tells whether a secret is one of the client's that live.

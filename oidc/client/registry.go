@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"sync"
 	"time"
 
@@ -93,6 +94,7 @@ func (r *Registry) Get(ctx context.Context, id string) (*Client, error) {
 	r.mu.Lock()
 	c, hit := r.clients.get(id)
 	since, known := r.absent.get(id)
+	epoch := r.epoch
 	r.mu.Unlock()
 	switch {
 	case hit:
@@ -100,7 +102,8 @@ func (r *Registry) Get(ctx context.Context, id string) (*Client, error) {
 	case known && r.cfg.Now().Sub(since).Abs() < absentFor:
 		return nil, ErrNotFound
 	}
-	done := r.load.DoChan(id, func() (any, error) { return r.fetch(id) })
+	// Whoever asks after something was forgotten must not join a read that began before.
+	done := r.load.DoChan(strconv.FormatUint(epoch, 10)+" "+id, func() (any, error) { return r.fetch(id, epoch) })
 	select {
 	case <-ctx.Done():
 		return nil, ctx.Err()
@@ -114,12 +117,9 @@ func (r *Registry) Get(ctx context.Context, id string) (*Client, error) {
 
 // fetch reads a client for all who wait for it: in a context of its own, so that one who gives up does not
 // fail the others, and nobody's open transaction is read from.
-func (r *Registry) fetch(id string) (*Client, error) {
+func (r *Registry) fetch(id string, epoch uint64) (*Client, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), loadTimeout)
 	defer cancel()
-	r.mu.Lock()
-	epoch := r.epoch
-	r.mu.Unlock()
 	c, err := r.cfg.Store.ReadClient(ctx, id)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -164,8 +164,6 @@ func (r *Registry) forget(ids ...string) {
 	for _, id := range ids {
 		r.clients.drop(id)
 		r.absent.drop(id)
-		// One who asks from now on must not join a read that began before.
-		r.load.Forget(id)
 	}
 }
 

@@ -463,14 +463,37 @@ func TestChangesAreRecorded(t *testing.T) {
 	if _, err := r.Get(t.Context(), "b"); !errors.Is(err, client.ErrNotFound) {
 		t.Error("created without an event")
 	}
+	if _, _, err := r.NewRegistrationToken(t.Context(), 1, time.Hour); !errors.Is(err, errDown) {
+		t.Error(err)
+	}
+	if list, err := r.RegistrationTokens(t.Context()); err != nil || len(list) != 0 {
+		t.Errorf("a token without an event: %v %v", list, err)
+	}
 	log.err = nil
+	token, _, err := r.NewRegistrationToken(t.Context(), 3, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.RevokeRegistrationToken(t.Context(), token.ID); err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range []time.Time{{}, now.now()} {
+		if _, _, err := r.Update(t.Context(), "a", func(c *client.Client) error { c.VerifiedAt = at; return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := r.Delete(t.Context(), "a"); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{audit.ClientCreated, audit.ClientChanged, audit.ClientSecretRotated, audit.ClientDisabled,
-		audit.ClientEnabled, audit.ClientDisabled, audit.ClientCreated, audit.ClientDeleted}
+		audit.ClientEnabled, audit.ClientDisabled, audit.ClientCreated, audit.RegistrationTokenCreated,
+		audit.RegistrationTokenCreated, audit.RegistrationTokenRevoked,
+		audit.ClientVerified, audit.ClientChanged, audit.ClientVerified, audit.ClientChanged, audit.ClientDeleted}
+	detail := map[string]string{audit.RegistrationTokenCreated: "id", audit.RegistrationTokenRevoked: "id", audit.ClientVerified: "verified"}
 	for i, e := range log.events {
-		if i >= len(want) || e.Event != want[i] || e.ActorKind != audit.ActorOperator || e.ClientID == "" || e.Detail != nil || !audit.Valid(e.Event) {
+		_, told := e.Detail[detail[e.Event]]
+		if i >= len(want) || e.Event != want[i] || e.ActorKind != audit.ActorOperator || (e.ClientID == "") != (detail[e.Event] == "id") ||
+			told != (detail[e.Event] != "") || !audit.Valid(e.Event) {
 			t.Errorf("%d: %+v", i, e)
 		}
 	}

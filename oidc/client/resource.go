@@ -41,3 +41,17 @@ func (r *Registry) ResourceServer(ctx context.Context, resource string) (*Client
 	}
 	return c, err
 }
+
+// maxResources bounds what one request may name.
+const maxResources = 10
+
+// ResourceParameters are the resources that a request names (RFC 8707 §2), each once. A parameter without a value is an
+// absent one (RFC 6749 §3.1, §3.2). Not ok when there are more than ten.
+func ResourceParameters(sent []string) (resources []string, ok bool) {
+	for _, s := range sent {
+		if s != "" && !slices.Contains(resources, s) {
+			resources = append(resources, s)
+		}
+	}
+	return resources, len(sent) <= maxResources
+}

@@ -38,12 +38,16 @@ type TokenOutput struct {
 // package oidc has checked for size and duplicates. Its error is always an *Error.
 func (e *Engine) Exchange(ctx context.Context, r *http.Request, authn client.Authn) (TokenOutput, error) {
 	grantType := r.PostForm.Get("grant_type")
-	if err := admissible(grantType, r, authn.Client); err != nil {
+	resources, ok := client.ResourceParameters(r.PostForm["resource"])
+	if !ok {
+		return TokenOutput{}, Refuse(InvalidTarget, "Too many resources are named.")
+	}
+	if err := admissible(grantType, r, resources, authn.Client); err != nil {
 		return TokenOutput{}, err
 	}
 	// fosite's own parameter for what RFC 8707 calls resource means nothing here.
 	r.PostForm.Del("audience")
-	w := &work{engine: e, client: authn.Client, now: e.now(), resources: r.PostForm["resource"]}
+	w := &work{engine: e, client: authn.Client, now: e.now(), resources: resources}
 	if grantType == refreshToken {
 		w.wanted = strings.Fields(r.PostForm.Get("scope"))
 	}
@@ -71,7 +75,7 @@ func (e *Engine) Exchange(ctx context.Context, r *http.Request, authn client.Aut
 }
 
 // admissible refuses what fosite would refuse with another code (H20c), or too late.
-func admissible(grantType string, r *http.Request, c *client.Client) error {
+func admissible(grantType string, r *http.Request, resources []string, c *client.Client) error {
 	required := ""
 	switch grantType {
 	case "":
@@ -100,7 +104,7 @@ func admissible(grantType string, r *http.Request, c *client.Client) error {
 			return Refuse(InvalidScope, "A scope was asked for that this client may not have without a person.")
 		}
 	}
-	for _, s := range r.PostForm["resource"] {
+	for _, s := range resources {
 		if !c.MayAsk(s) {
 			return Refuse(InvalidTarget, "A resource was named that this client may not ask for.")
 		}
@@ -195,7 +199,8 @@ func (e *Engine) rotate(ctx context.Context, w *work) error {
 	}
 	err := e.cfg.Store.InsertToken(ctx, *w.token)
 	if errors.Is(err, grant.ErrGone) {
-		return e.lost(ctx, w, audit.RefreshReused)
+		// As above: the client, the person or the grant was stopped meanwhile.
+		return Refuse(InvalidGrant, descriptions[InvalidGrant])
 	}
 	return failed(err)
 }

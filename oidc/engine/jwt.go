@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/passport-network/passport/oidc/client"
+	"github.com/passport-network/passport/pkg/keys"
 )
 
 // typeAccess is the typ of access tokens that are JWTs (RFC 9068 §2.1): nothing else of ours that is signed is one.
@@ -59,6 +60,10 @@ func (e *Engine) jwtAccess(ctx context.Context, w *work, scopes, audience []stri
 	signed, err := e.cfg.Clients.Sign(w.client, alg, claims, typeAccess)
 	if err != nil {
 		return "", fmt.Errorf("sign an access token: %w", err)
+	}
+	if len(signed) > keys.MaxToken {
+		// It could be neither revoked nor looked at, and hardly sent.
+		return "", Refuse(InvalidTarget, "The access token would be too long: name fewer resources.")
 	}
 	return signed, nil
 }

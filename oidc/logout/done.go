@@ -60,7 +60,8 @@ func (l *Logout) done(w http.ResponseWriter, r *http.Request) error {
 		// Kept, or somebody else's: what it says is nobody's business, and signed out is all there is to say.
 		q = request{Locales: v.Get("ui_locales")}
 	}
-	sites, err := l.sites(r.Context(), q.Ended)
+	language, _, _ := strings.Cut(q.Locales, " ")
+	sites, err := l.sites(r.Context(), q.Ended, language)
 	if err != nil {
 		return err
 	}
@@ -70,8 +71,7 @@ func (l *Logout) done(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if c != nil && c.MatchPostLogout(q.Redirect) {
-		first, _, _ := strings.Cut(q.Locales, " ")
-		page.To, page.ClientName = withState(q.Redirect, q.State), c.LocalName(first)
+		page.To, page.ClientName = withState(q.Redirect, q.State), c.LocalName(language)
 	}
 	looked, err := strconv.Atoi(v.Get("n"))
 	if err != nil || looked < 1 { // the first time: only then are frames opened
@@ -91,7 +91,7 @@ func (l *Logout) done(w http.ResponseWriter, r *http.Request) error {
 }
 
 // sites are where these logins were used, with how far each has been told.
-func (l *Logout) sites(ctx context.Context, logins []string) ([]Site, error) {
+func (l *Logout) sites(ctx context.Context, logins []string, language string) ([]Site, error) {
 	if len(logins) == 0 {
 		return nil, nil
 	}
@@ -108,7 +108,7 @@ func (l *Logout) sites(ctx context.Context, logins []string) ([]Site, error) {
 		if c == nil {
 			continue
 		}
-		list = append(list, Site{Name: c.LocalName(""), Host: c.Host(), State: stateOf(c, v.Notice), frame: l.frame(c, v)})
+		list = append(list, Site{Name: c.LocalName(language), Host: c.Host(), State: stateOf(c, v.Notice), frame: l.frame(c, v)})
 	}
 	return list, nil
 }

@@ -163,7 +163,7 @@ func (l *Logout) leave(w http.ResponseWriter, r *http.Request, q request) error 
 	if c == nil || !c.MatchPostLogout(q.Redirect) {
 		q.Redirect, q.State = "", ""
 	}
-	sites, err := l.sites(r.Context(), q.Ended)
+	sites, err := l.sites(r.Context(), q.Ended, "")
 	if err != nil {
 		return err
 	}

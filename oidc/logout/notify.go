@@ -23,7 +23,6 @@ const JobKind = "logout"
 
 const (
 	tokenLife = 2 * time.Minute // of a logout token (Back-Channel Logout §2.4)
-	maxAnswer = 4 << 10         // bytes of a site's answer that are read
 	atOnce    = 32              // calls at the same time
 )
 
@@ -45,7 +44,7 @@ type NotifierConfig struct {
 // Logout 1.0), after the answer to the person and until they have heard it.
 type Notifier struct {
 	cfg   NotifierConfig
-	sites sites
+	calls calls
 }
 
 // NewNotifier makes a Notifier and sets it up as the queue's handler of its jobs.
@@ -111,11 +110,14 @@ func (n *Notifier) tell(ctx context.Context, v Visit) error {
 	case c.Metadata.BackchannelLogoutURI == "":
 		return nil
 	}
-	if !n.sites.begin(c.ID, n.cfg.Now()) {
+	req, err := n.request(ctx, c, v)
+	if err != nil {
+		return outbox.Failure("sign", err)
+	}
+	if !n.calls.begin(c.ID, n.cfg.Now()) {
 		return outbox.Failure("silent", errors.New("the site is busy, or did not answer a moment ago"))
 	}
-	status, err := n.post(ctx, c, v)
-	n.sites.end(c.ID, err == nil || outbound.Forbidden(err), n.cfg.Now())
+	status, err := n.call(c.ID, req)
 	notice := Trying
 	switch {
 	case outbound.Forbidden(err):
@@ -124,6 +126,7 @@ func (n *Notifier) tell(ctx context.Context, v Visit) error {
 			"client", c.ID, "reason", outbound.Reason(err))
 		err = nil
 	case err != nil:
+		err = outbox.Failure(outbound.Reason(err), err)
 	case status >= 200 && status < 300:
 		notice = Told
 	case status >= 400 && status < 500 && status != http.StatusRequestTimeout && status != http.StatusTooManyRequests:
@@ -138,23 +141,28 @@ func (n *Notifier) tell(ctx context.Context, v Visit) error {
 	return err
 }
 
-// post sends a logout token (§2.5). Each attempt has a token of its own: an old one would have expired.
-func (n *Notifier) post(ctx context.Context, c *client.Client, v Visit) (status int, err error) {
+// call makes a call for which a place was taken, and gives the place back.
+func (n *Notifier) call(clientID string, req *http.Request) (status int, err error) {
+	answered := false
+	defer func() { n.calls.end(clientID, answered, n.cfg.Now()) }()
+	status, err = n.cfg.Outbound.Status(req)
+	answered = err == nil || outbound.Forbidden(err)
+	return status, err
+}
+
+// request carries a logout token (§2.5). Each attempt has a token of its own: an old one would have expired.
+func (n *Notifier) request(ctx context.Context, c *client.Client, v Visit) (*http.Request, error) {
 	token, err := n.token(c, v)
 	if err != nil {
-		return 0, outbox.Failure("sign", err)
+		return nil, err
 	}
 	body := url.Values{"logout_token": {token}}.Encode()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.Metadata.BackchannelLogoutURI, strings.NewReader(body))
 	if err != nil {
-		return 0, outbox.Permanent(outbox.Failure("url", err))
+		return nil, err
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	res, err := n.cfg.Outbound.Do(req, maxAnswer)
-	if err != nil {
-		return 0, outbox.Failure(outbound.Reason(err), err)
-	}
-	return res.Status, nil
+	return req, nil
 }
 
 // token makes a logout token (§2.4): signed as the client's ID tokens are, with the subject and, for a client that

@@ -53,6 +53,9 @@ func newWeb(t *testing.T) *web {
 		default:
 			rw.WriteHeader(status)
 		}
+		if strings.HasPrefix(r.URL.Path, "/long-") {
+			_, _ = rw.Write([]byte(strings.Repeat("<p>A page</p>", 1<<16)))
+		}
 	}))
 	t.Cleanup(w.server.Close)
 	ca := filepath.Join(t.TempDir(), "ca.pem")
@@ -301,6 +304,23 @@ func notify(t *testing.T, w *world) {
 		}
 		if _, _, _, again, sites := b.shows(t, done); !slices.Contains(sites, "No=cannot") || again != "" {
 			t.Errorf("%v %q", sites, again)
+		}
+	})
+	t.Run("S4 what a site answers is not read: a long page is a yes or a no like any other", func(t *testing.T) {
+		b := w.browser(alice)
+		for path, status := range map[string]int{"/long-yes": http.StatusOK, "/long-no": http.StatusNotFound} {
+			w.visit(w.loginID(alice), w.tellable(path[1:], path))
+			w.web.answers(path, status)
+		}
+		done := b.leaves(t)
+		w.deliver()
+		w.ahead += time.Minute
+		w.deliver()
+		if _, _, _, _, sites := b.shows(t, done); !slices.Contains(sites, "long-yes=told") || !slices.Contains(sites, "long-no=cannot") {
+			t.Errorf("%v", sites)
+		}
+		if yes, no := len(w.web.calls("/long-yes")), len(w.web.calls("/long-no")); yes != 1 || no != 1 {
+			t.Errorf("told %d and %d times", yes, no)
 		}
 	})
 	t.Run("S1 a backchannel_logout_uri that is nobody's business", func(t *testing.T) {

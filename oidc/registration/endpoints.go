@@ -222,10 +222,8 @@ func (g *Registration) fail(w http.ResponseWriter, r *http.Request, err error) e
 		return reply(w, http.StatusUnauthorized, body{"invalid_token", "A bearer token is needed."})
 	case errors.Is(err, client.ErrToken):
 		if g.cfg.Limits != nil { // a token is not to be found by trying
-			if over := g.cfg.Limits.TakeNetwork(r.Context(), g.cfg.ClientIP(r), limit.ClientAuthIP, limit.ClientAuthNet); errors.As(over, &limited) {
+			if over := g.cfg.Limits.TakeNetwork(r.Context(), g.cfg.ClientIP(r), limit.ClientAuthIP, limit.ClientAuthNet); over != nil {
 				return g.fail(w, r, over)
-			} else if over != nil {
-				return over
 			}
 		}
 		w.Header().Set("WWW-Authenticate", `Bearer realm="registration", error="invalid_token"`)

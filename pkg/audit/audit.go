@@ -30,16 +30,12 @@ const (
 	AccountDeleted         = "account.deleted"
 	AccountPasswordChanged = "account.password_changed"
 
-	LoginSucceeded = "login.succeeded"
-	LoginFailed    = "login.failed"
-	LoginEnded     = "login.ended"
+	LoginFailed = "login.failed"
+	LoginEnded  = "login.ended"
 
 	ConsentGranted = "consent.granted"
 	ConsentDenied  = "consent.denied"
-	ConsentRevoked = "consent.revoked"
 
-	GrantIssued   = "grant.issued"
-	GrantRevoked  = "grant.revoked"
 	CodeReplayed  = "code.replayed"
 	RefreshReused = "refresh.reused"
 
@@ -48,24 +44,22 @@ const (
 	ClientDisabled      = "client.disabled"
 	ClientEnabled       = "client.enabled"
 	ClientDeleted       = "client.deleted"
-	ClientVerified      = "client.verified"
+	ClientVerified      = "client.verified" // or not any more: the detail says
 	ClientSecretRotated = "client.secret_rotated"
 
-	KeysMade     = "keys.made"
-	KeysRotated  = "keys.rotated"
-	KeysRetired  = "keys.retired"
-	KeysResealed = "keys.resealed"
+	RegistrationTokenCreated = "registration_token.created"
+	RegistrationTokenRevoked = "registration_token.revoked"
 )
 
 var events = set(
 	AccountRegistered, AccountConfirmed, AccountCancelled, AccountCreated, AccountChanged, AccountDisabled,
 	AccountEnabled, AccountDeleted, AccountPasswordChanged,
-	LoginSucceeded, LoginFailed, LoginEnded,
-	ConsentGranted, ConsentDenied, ConsentRevoked,
-	GrantIssued, GrantRevoked, CodeReplayed, RefreshReused,
+	LoginFailed, LoginEnded,
+	ConsentGranted, ConsentDenied,
+	CodeReplayed, RefreshReused,
 	ClientCreated, ClientChanged, ClientDisabled, ClientEnabled, ClientDeleted, ClientVerified,
 	ClientSecretRotated,
-	KeysMade, KeysRotated, KeysRetired, KeysResealed,
+	RegistrationTokenCreated, RegistrationTokenRevoked,
 )
 
 var actors = set(ActorAccount, ActorClient, ActorOperator, ActorSystem, ActorAnonymous)

@@ -10,16 +10,22 @@ import (
 // ErrNotOurs says that something shown to us was not signed by this server.
 var ErrNotOurs = errors.New("not signed by this server")
 
-// maxToken bounds what is parsed: an ID token of ours is far smaller (security case G14).
-const maxToken = 8 << 10
+// MaxToken bounds what is parsed (security case G14), and so what may be signed to be shown to us later, in bytes: an
+// ID token with all the claims that an account can have is smaller, and no longer access token is issued.
+const MaxToken = 16 << 10
 
 // algorithms that Verify accepts; a token whose header names another (none, HS256) is not even parsed.
-var algorithms = []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.ES256, jose.EdDSA}
+var algorithms = func() (list []jose.SignatureAlgorithm) {
+	for _, alg := range Algs {
+		list = append(list, jose.SignatureAlgorithm(alg))
+	}
+	return list
+}()
 
 // Verify checks a compact JWS that this server has signed, now or with a key that was rotated out since
 // (H19), and returns its payload and typ. ErrNotOurs for anything else. Times in it are the caller's question.
 func (r *Ring) Verify(raw string) (payload []byte, typ string, err error) {
-	if len(raw) > maxToken {
+	if len(raw) > MaxToken {
 		return nil, "", fmt.Errorf("%w: too long", ErrNotOurs)
 	}
 	// ParseSigned refuses crit headers that it does not know, and everything that is not three segments.

@@ -125,23 +125,15 @@ func (c *Client) Get(ctx context.Context, address string, limit int64) ([]byte, 
 // Do sends a request and reads an answer of at most limit bytes (0: DefaultBody). The status is the caller's
 // to judge, but redirects are refused. Every error is ErrRefused, as with Get.
 func (c *Client) Do(req *http.Request, limit int64) (*Response, error) {
-	if err := c.check(req); err != nil {
-		return nil, err
-	}
 	if limit <= 0 {
 		limit = DefaultBody
 	}
 	limit = min(limit, MaxBody)
-	req = req.Clone(req.Context())
-	req.Header.Set("User-Agent", "Passport")
-	res, err := c.http.Do(req)
+	res, err := c.send(req)
 	if err != nil {
-		return nil, refuse(class(err), err)
+		return nil, err
 	}
 	defer res.Body.Close()
-	if res.StatusCode >= 300 && res.StatusCode < 400 {
-		return nil, refuse("redirect", fmt.Errorf("the status is %d", res.StatusCode))
-	}
 	// We asked for none, so who compresses wants us to unpack (or to hash) something else than was sent.
 	if e := res.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
 		return nil, refuse("encoding", errors.New("the answer is compressed"))
@@ -157,6 +149,35 @@ func (c *Client) Do(req *http.Request, limit int64) (*Response, error) {
 		return nil, refuse("size", errors.New("the answer is too long"))
 	}
 	return &Response{Status: res.StatusCode, Header: res.Header, Body: body}, nil
+}
+
+// Status sends a request and tells how it was answered; what the answer says is not read. Redirects are refused. Every
+// error is ErrRefused, as with Get.
+func (c *Client) Status(req *http.Request) (int, error) {
+	res, err := c.send(req)
+	if err != nil {
+		return 0, err
+	}
+	_ = res.Body.Close() // nothing of it was wanted
+	return res.StatusCode, nil
+}
+
+// send sends a request that may be sent. The body of what it returns is to be closed.
+func (c *Client) send(req *http.Request) (*http.Response, error) {
+	if err := c.check(req); err != nil {
+		return nil, err
+	}
+	req = req.Clone(req.Context())
+	req.Header.Set("User-Agent", "Passport")
+	res, err := c.http.Do(req)
+	if err != nil {
+		return nil, refuse(class(err), err)
+	}
+	if res.StatusCode >= 300 && res.StatusCode < 400 {
+		_ = res.Body.Close()
+		return nil, refuse("redirect", fmt.Errorf("the status is %d", res.StatusCode))
+	}
+	return res, nil
 }
 
 // check judges what can be judged before the name is resolved; the dialler judges the rest.

@@ -68,8 +68,8 @@ type Config struct {
 	Issuer   string // names the cookies
 	Now      func() time.Time
 	Lifetime time.Duration // of a login, from its authentication; zero: DefaultLifetime
-	// Ended is told which logins have ended, in the transaction that ends them: who must hear of it is somebody
-	// else's affair. nil: nobody.
+	// Ended is told which logins have been ended, in the transaction that ends them: who must hear of it is somebody
+	// else's affair. One whose lifetime is over was ended by nobody, and is not told of. nil: nobody.
 	Ended func(ctx context.Context, loginIDs []string) error
 }
 

@@ -156,11 +156,12 @@ func (p *Pages) Error(w http.ResponseWriter, r *http.Request, status int, key st
 
 // fail answers with the page of an error.
 func (p *Pages) fail(w http.ResponseWriter, r *http.Request, e *Error) {
-	setRetry(w.Header(), e.Retry)
+	SetRetry(w.Header(), e.Retry)
 	p.Error(w, r, e.Status, e.Key)
 }
 
-func setRetry(h http.Header, d time.Duration) {
+// SetRetry says after what time to come back, where that is known.
+func SetRetry(h http.Header, d time.Duration) {
 	if d > 0 {
 		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(d.Seconds()))))
 	}

@@ -136,6 +136,9 @@ func TestDevicePage(t *testing.T) {
 		for range 40 {
 			if b.get("/device").submit("device-submit", "user_code", "BCDF-GHJK"); b.Status == http.StatusTooManyRequests {
 				b.want(429, "device-submit")
+				if b.Header.Get("Retry-After") == "" {
+					t.Errorf("%v", b.Header)
+				}
 				return
 			}
 		}

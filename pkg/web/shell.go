@@ -214,7 +214,7 @@ func (s *Site) answer(w http.ResponseWriter, r *http.Request, err error) {
 		s.pages.fail(w, r, e)
 		return
 	}
-	setRetry(w.Header(), e.Retry)
+	SetRetry(w.Header(), e.Retry)
 	w.Header().Set("Cache-Control", "no-store")
 	code := "invalid_request"
 	switch {

@@ -36,11 +36,13 @@ func (s *Room) postDevice(w http.ResponseWriter, r *http.Request) error {
 		return s.Pages.Render(w, r, http.StatusUnprocessableEntity, "", page)
 	}
 	err = s.OIDC.Device(w, r, form["user_code"])
+	var limited *limit.Limited
 	switch {
 	case errors.Is(err, oidc.ErrNoDevice):
 		page.Errors = map[string]string{"user-code": "device.wrong"}
 		return s.Pages.Render(w, r, http.StatusUnprocessableEntity, "", page)
-	case errors.Is(err, limit.ErrLimited):
+	case errors.As(err, &limited):
+		web.SetRetry(w.Header(), limited.Retry)
 		page.Problem = "device.limited"
 		return s.Pages.Render(w, r, http.StatusTooManyRequests, "", page)
 	}

@@ -11,31 +11,31 @@ const (
 	maxSites = 10_000           // that are remembered
 )
 
-// sites keep one that does not answer from holding up the others, whoever registered it: it gets a few of the calls
+// calls keep a site that does not answer from holding up the others, whoever registered it: it gets a few of the calls
 // that can be made at once, and after one that came to nothing, none for a while.
-type sites struct {
+type calls struct {
 	mu    sync.Mutex
-	known map[string]*site // by client
+	known map[string]*callee // by client
 }
 
-type site struct {
+type callee struct {
 	calls int       // that are under way
 	until time.Time // before which it is left alone; zero: it answers
 }
 
 // begin takes a place for a call; not ok when the site is to be left alone now. After a silence one call goes first.
-func (s *sites) begin(id string, now time.Time) (ok bool) {
+func (s *calls) begin(id string, now time.Time) (ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.known == nil {
-		s.known = map[string]*site{}
+		s.known = map[string]*callee{}
 	}
 	k := s.known[id]
 	switch {
 	case k == nil && len(s.known) >= maxSites && !s.sweep(now):
 		return false
 	case k == nil:
-		k = &site{}
+		k = &callee{}
 		s.known[id] = k
 	case k.calls >= perSite, now.Before(k.until):
 		return false
@@ -47,7 +47,7 @@ func (s *sites) begin(id string, now time.Time) (ok bool) {
 }
 
 // end gives the place back.
-func (s *sites) end(id string, answered bool, now time.Time) {
+func (s *calls) end(id string, answered bool, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k := s.known[id]
@@ -63,7 +63,7 @@ func (s *sites) end(id string, answered bool, now time.Time) {
 }
 
 // sweep forgets the sites whose silence is over; not ok when there were none.
-func (s *sites) sweep(now time.Time) (ok bool) {
+func (s *calls) sweep(now time.Time) (ok bool) {
 	for id, k := range s.known {
 		if k.calls == 0 && !now.Before(k.until) {
 			delete(s.known, id)

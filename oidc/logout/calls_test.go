@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// TestSites: case S4, the bookkeeping by itself: what a clock and many calls at once would hide.
-func TestSites(t *testing.T) {
+// TestCalls: case S4, the bookkeeping by itself: what a clock and many calls at once would hide.
+func TestCalls(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
-	begin := func(t *testing.T, s *sites, want ...bool) {
+	begin := func(t *testing.T, s *calls, want ...bool) {
 		t.Helper()
 		for i, ok := range want {
 			if s.begin("a", now) != ok {
@@ -18,7 +18,7 @@ func TestSites(t *testing.T) {
 		}
 	}
 	t.Run("after a silence one call goes first", func(t *testing.T) {
-		var s sites
+		var s calls
 		begin(t, &s, true)
 		s.end("a", false, now)
 		begin(t, &s, false)
@@ -30,7 +30,7 @@ func TestSites(t *testing.T) {
 		begin(t, &s, true, true)
 	})
 	t.Run("one answer ends the silence for all", func(t *testing.T) {
-		var s sites
+		var s calls
 		begin(t, &s, true, true, true)
 		s.end("a", false, now)
 		begin(t, &s, false)
@@ -38,7 +38,7 @@ func TestSites(t *testing.T) {
 		begin(t, &s, true)
 	})
 	t.Run("no more sites are remembered than fit, and those that answer are none of them", func(t *testing.T) {
-		var s sites
+		var s calls
 		for i := range maxSites {
 			id := strconv.Itoa(i)
 			if !s.begin(id, now) {
