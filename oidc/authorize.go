@@ -155,7 +155,7 @@ func (p *Provider) issue(w http.ResponseWriter, r *http.Request, f *flow, l *gra
 	}
 	var out engine.AuthorizeOutput
 	issue := func(ctx context.Context) (err error) {
-		if f.q.device != nil {
+		if f.q.isDevice {
 			return p.approveDevice(ctx, in)
 		}
 		out, err = p.cfg.Engine.Authorize(ctx, in)
@@ -243,7 +243,7 @@ func (p *Provider) sendError(w http.ResponseWriter, r *http.Request, q *request,
 // respond delivers a response in the request's mode, with state exactly as sent (Core §3.1.2.5) and iss
 // (RFC 9207 §2) in each.
 func (p *Provider) respond(w http.ResponseWriter, r *http.Request, q *request, params url.Values) error {
-	if q.device != nil {
+	if q.isDevice {
 		return answerDevice(w, params)
 	}
 	if q.state != "" {
@@ -258,7 +258,7 @@ func (p *Provider) respond(w http.ResponseWriter, r *http.Request, q *request, p
 	case modeFragment:
 		return seeOther(w, q.redirect+"#"+params.Encode())
 	}
-	return seeOther(w, withQuery(q.redirect, params))
+	return seeOther(w, client.WithQuery(q.redirect, params))
 }
 
 // sessionState is what the site compares later to know whether somebody else is here (Session Management §2, §3.2): a
@@ -273,21 +273,6 @@ func (p *Provider) sessionState(w http.ResponseWriter, r *http.Request, q *reque
 	salted := encoded(salt[:])
 	sum := sha256.Sum256([]byte(q.client.ID + " " + client.Origin(u) + " " + p.cfg.Sessions.State(w, r) + " " + salted))
 	return encoded(sum[:]) + "." + salted
-}
-
-// withQuery appends parameters to a URI whose own query stays byte for byte (RFC 6749 §3.1.2).
-func withQuery(uri string, params url.Values) string {
-	if len(params) == 0 {
-		return uri
-	}
-	base, query, has := strings.Cut(uri, "?")
-	switch {
-	case !has:
-		return uri + "?" + params.Encode()
-	case query == "":
-		return base + "?" + params.Encode()
-	}
-	return uri + "&" + params.Encode()
 }
 
 // seeOther is the only redirect there is: 307 and 308 would post a password on (RFC 9700 §4.12, R10).

@@ -34,7 +34,7 @@ var checks = []func(p *Provider, ctx context.Context, q *request, v url.Values) 
 
 // take keeps the parameters that mean something. An empty one is an absent one (RFC 6749 §3.1).
 func (q *request) take(v url.Values) {
-	for _, name := range known {
+	for _, name := range parameterNames {
 		if value, _ := single(v, name); value != "" {
 			q.params.Set(name, value)
 		}
@@ -187,7 +187,7 @@ func (p *Provider) checkScope(_ context.Context, q *request, v url.Values) *refu
 		case slices.Contains(q.scopes, s):
 		case !q.client.AllowsScope(s),
 			// Core §11: offline access is a refresh token, which takes a code and a client that may refresh.
-			s == "offline_access" && !(q.client.HasGrantType("refresh_token") && (q.gives("code") || q.device != nil)):
+			s == "offline_access" && !(q.client.HasGrantType("refresh_token") && (q.gives("code") || q.isDevice)):
 			q.narrowed = true
 		default:
 			q.scopes = append(q.scopes, s)
@@ -269,6 +269,8 @@ type claimsRequest struct {
 	IDToken  map[string]*claimRequest `json:"id_token"`
 }
 
+// claimRequest is one claim's. Essential and Values are read for their shape alone: no claim's absence is an error (Core
+// §5.5.1).
 type claimRequest struct {
 	Essential bool              `json:"essential"`
 	Value     json.RawMessage   `json:"value"`

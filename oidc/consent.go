@@ -58,7 +58,7 @@ func (p *Provider) recorded(ctx context.Context, event string, f *flow, act func
 // for, or for a device (RFC 8628 §5.4: it may be another's), a yes counts as long as the login.
 func remember(l *grant.Login, q *request, now time.Time) *grant.Consent {
 	c := &grant.Consent{Scopes: slices.Clone(q.scopes), Claims: slices.Clone(q.names), GrantedAt: now}
-	if !q.client.Verified() || q.device != nil {
+	if !q.client.Verified() || q.isDevice {
 		c.LoginID = l.ID
 	}
 	for _, before := range l.Consents {

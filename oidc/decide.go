@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/passport-network/passport/oidc/client"
 	"github.com/passport-network/passport/oidc/grant"
 )
 
@@ -106,7 +107,7 @@ func (q *request) mayFind(l *grant.Login) bool {
 	if q.client.Verified() || !q.asks("none") {
 		return true
 	}
-	_, _, ever := agreed(q, l)
+	_, _, ever := agreed(q.client, l)
 	return ever
 }
 
@@ -159,7 +160,7 @@ func mustConsent(q *request, f facts, l *grant.Login) bool {
 	switch {
 	case f.approved && f.chosen == l.ID: // the yes of another account's page is no yes
 		return false
-	case q.asks("consent"), q.device != nil: // RFC 8628 §5.4: whose device it is shows to the person alone
+	case q.asks("consent"), q.isDevice: // RFC 8628 §5.4: whose device it is shows to the person alone
 		return true
 	case !q.client.Verified() && !q.asks("none"):
 		// Nobody vouches for this client: each sign-in shows who it is. Silently it gets what was allowed in this
@@ -172,16 +173,16 @@ func mustConsent(q *request, f facts, l *grant.Login) bool {
 		// app with the same scheme, or any program on a loopback port, would get a code without a word.
 		return true
 	}
-	scopes, claims, ever := agreed(q, l)
+	scopes, claims, ever := agreed(q.client, l)
 	return !ever || !covers(scopes, q.scopes) || !covers(claims, q.names)
 }
 
 // agreed is what the person has allowed the client and what still counts: of a client that nobody vouches for, what
 // was allowed in this login.
-func agreed(q *request, l *grant.Login) (scopes, claims []string, ever bool) {
-	for _, c := range l.Consents {
-		if c.LoginID == l.ID || c.LoginID == "" && q.client.Verified() {
-			scopes, claims, ever = append(scopes, c.Scopes...), append(claims, c.Claims...), true
+func agreed(c *client.Client, l *grant.Login) (scopes, claims []string, ever bool) {
+	for _, given := range l.Consents {
+		if given.LoginID == l.ID || given.LoginID == "" && c.Verified() {
+			scopes, claims, ever = append(scopes, given.Scopes...), append(claims, given.Claims...), true
 		}
 	}
 	return scopes, claims, ever

@@ -34,17 +34,17 @@ func TestDecide(t *testing.T) {
 	unproven := func(l *grant.Login) { l.Person.Proven = false }
 	alice, bob := login("alice"), login("bob")
 	type in struct {
-		prompt  []string
-		maxAge  int64 // 0 stands for none here; -1 for max_age=0
-		subject string
-		unknown bool // nobody vouches for the client
-		device  []byte
-		hint    string
-		scopes  []string
-		names   []string
-		skip    bool
-		public  string // redirect URI of a client without a secret
-		facts   facts
+		prompt   []string
+		maxAge   int64 // 0 stands for none here; -1 for max_age=0
+		subject  string
+		unknown  bool // nobody vouches for the client
+		isDevice bool
+		hint     string
+		scopes   []string
+		names    []string
+		skip     bool
+		public   string // redirect URI of a client without a secret
+		facts    facts
 	}
 	one := facts{logins: []grant.Login{alice}}
 	two := facts{logins: []grant.Login{alice, bob}}
@@ -129,9 +129,9 @@ func TestDecide(t *testing.T) {
 		{"9700 §4.11 nobody vouches: also by the address", in{unknown: true, prompt: []string{"none"}, hint: "alice@example.test", facts: facts{logins: []grant.Login{login("alice", here), bob}}}, toIssue, "alice", ""},
 		{"9700 §4.11 nobody vouches: with a page the hint picks as ever", in{unknown: true, subject: "sub-alice", facts: two}, toConsent, "alice", ""},
 
-		{"8628 §5.4 a device is always asked about", in{device: []byte{1}, facts: one}, toConsent, "alice", ""},
-		{"8628 §5.4 also for the operator's own client", in{device: []byte{1}, skip: true, facts: one}, toConsent, "alice", ""},
-		{"8628 §5.4 the yes of just now", in{device: []byte{1}, facts: yes(after(one, "login-alice"))}, toIssue, "alice", ""},
+		{"8628 §5.4 a device is always asked about", in{isDevice: true, facts: one}, toConsent, "alice", ""},
+		{"8628 §5.4 also for the operator's own client", in{isDevice: true, skip: true, facts: one}, toConsent, "alice", ""},
+		{"8628 §5.4 the yes of just now", in{isDevice: true, facts: yes(after(one, "login-alice"))}, toIssue, "alice", ""},
 
 		{"8252 §8.6 any program may answer on a loopback port", in{public: "http://127.0.0.1:4711/cb", facts: one}, toConsent, "alice", ""},
 		{"8252 §8.6 any app may claim a scheme", in{public: "com.example.app:/cb", facts: one}, toConsent, "alice", ""},
@@ -142,7 +142,7 @@ func TestDecide(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			q := &request{client: &client.Client{SkipConsent: c.in.skip}, params: url.Values{}, scopes: c.in.scopes, names: c.in.names,
-				prompt: c.in.prompt, maxAge: c.in.maxAge, device: c.in.device}
+				prompt: c.in.prompt, maxAge: c.in.maxAge, isDevice: c.in.isDevice}
 			if !c.in.unknown {
 				q.client.VerifiedAt = noon
 			}

@@ -54,7 +54,7 @@ func (p *Provider) deviceAuthorization(w http.ResponseWriter, r *http.Request) e
 		return fail(w, engine.Refuse(engine.UnauthorizedClient, "This client is not registered for the device grant."))
 	}
 	v := url.Values{"client_id": {c.ID}, "scope": {r.PostForm.Get("scope")}, "resource": r.PostForm["resource"]}
-	q := &request{params: url.Values{"client_id": {c.ID}, "scope": v["scope"]}, client: c, maxAge: -1, device: []byte{0}}
+	q := &request{params: url.Values{"client_id": {c.ID}, "scope": v["scope"]}, client: c, maxAge: -1, isDevice: true}
 	for _, check := range deviceChecks {
 		if bad := check(p, r.Context(), q, v); bad != nil {
 			return fail(w, engine.Refuse(bad.code, bad.description))
@@ -206,7 +206,7 @@ func (p *Provider) findDevice(r *http.Request, typed string) (d grant.Device, er
 func (p *Provider) deviceRequest(ctx context.Context, c *client.Client, v url.Values) *request {
 	until, err := strconv.ParseInt(v.Get(deadlineParam), 10, 64)
 	q := &request{params: url.Values{"client_id": {c.ID}}, client: c, maxAge: -1,
-		device: decoded(v.Get(deviceParam)), userCode: v.Get(userCodeParam), deadline: time.Unix(until, 0).UTC()}
+		isDevice: true, device: decoded(v.Get(deviceParam)), userCode: v.Get(userCodeParam), deadline: time.Unix(until, 0).UTC()}
 	if err != nil || q.device == nil || !c.HasGrantType(client.GrantDevice) || !p.cfg.Now().Before(q.deadline) {
 		return nil
 	}

@@ -72,9 +72,6 @@ func fail(w http.ResponseWriter, err error) error {
 	if retry > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(retry))
 	}
-	if e.Status == http.StatusMethodNotAllowed {
-		w.Header().Set("Allow", http.MethodPost)
-	}
 	if err := reply(w, e.Status, errorBody{e.Code, client.Plain(e.Description)}); err != nil {
 		return err
 	}

@@ -18,9 +18,6 @@ import (
 // postForm reads the parameters of a POST to a JSON endpoint into r.PostForm, judging sizes and shape before
 // anything looks into them (D1, D5, H09). A parameter without a value counts as absent (RFC 6749 §3.2).
 func postForm(w http.ResponseWriter, r *http.Request) error {
-	if r.Method != http.MethodPost {
-		return &engine.Error{Code: engine.InvalidRequest, Description: "Only POST is answered here.", Status: http.StatusMethodNotAllowed}
-	}
 	if r.URL.RawQuery != "" {
 		// Secrets and codes in a URL end in logs (RFC 6749 §2.3.1).
 		return engine.Refuse(engine.InvalidRequest, "Parameters belong into the body, not into the URL.")
@@ -73,7 +70,7 @@ func checkForm(form url.Values) error {
 		}
 	}
 	scope := form.Get("scope")
-	if len(scope) > maxScope || len(strings.Fields(scope)) > maxScopes || len(form.Get("client_id")) > maxClientID {
+	if len(scope) > maxScope || len(strings.Fields(scope)) > maxScopes || len(form.Get("client_id")) > client.MaxID {
 		return engine.Refuse(engine.InvalidRequest, "A parameter is too long.")
 	}
 	return nil

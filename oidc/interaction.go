@@ -32,20 +32,17 @@ var (
 
 // View is what a page within a flow may show of it.
 type View struct {
-	ID          string // the i of the URL
-	Interaction grant.Interaction
-	Client      *client.Client
-	ClientName  string // in the first of ui_locales
-	ClientHost  string // where the answer goes; empty: to a device of a client that nobody vouches for
-	LoginHint   string
-	UILocales   string
-	Display     string
-	Prompt      []string
-	UserCode    string        // of the device that is to be allowed; empty: it is no device
-	Scopes      []string      // what granting gives: known and allowed ones only
-	Claims      []string      // names asked for by the claims parameter, beyond the scopes'
-	Logins      []grant.Login // live ones of this browser, newest authentication first
-	Login       *grant.Login  // the account that would answer now; nil: none, or several to choose from
+	ID         string // the i of the URL
+	Client     *client.Client
+	ClientName string // in the first of ui_locales
+	ClientHost string // where the answer goes; empty: to a device of a client that nobody vouches for
+	LoginHint  string
+	UILocales  string
+	UserCode   string        // of the device that is to be allowed; empty: it is no device
+	Scopes     []string      // what granting gives: known and allowed ones only
+	Claims     []string      // names asked for by the claims parameter, beyond the scopes'
+	Logins     []grant.Login // live ones of this browser, newest authentication first
+	Login      *grant.Login  // the account that would answer now; nil: none, or several to choose from
 }
 
 // InteractionHash is what a login's Event and an interaction's row hold of the id in the URL.
@@ -67,9 +64,9 @@ func (p *Provider) View(ctx context.Context, r *http.Request, i string) (*View, 
 	locales := f.q.params.Get("ui_locales")
 	first, _, _ := strings.Cut(locales, " ")
 	v := &View{
-		ID: i, Interaction: *f.in, Client: f.q.client, ClientName: f.q.client.LocalName(first), ClientHost: f.q.host(),
-		LoginHint: f.q.params.Get("login_hint"), UILocales: locales, Display: f.q.params.Get("display"),
-		Prompt: f.q.prompt, UserCode: f.q.userCode, Scopes: f.q.scopes, Claims: f.q.names,
+		ID: i, Client: f.q.client, ClientName: f.q.client.LocalName(first), ClientHost: f.q.host(),
+		LoginHint: f.q.params.Get("login_hint"), UILocales: locales,
+		UserCode: f.q.userCode, Scopes: f.q.scopes, Claims: f.q.names,
 		Login: pick(f.q, facts{hash: f.in.Hash, chosen: f.in.LoginID, logins: f.logins}).login,
 	}
 	for _, l := range f.logins {
@@ -80,22 +77,14 @@ func (p *Provider) View(ctx context.Context, r *http.Request, i string) (*View, 
 	return v, nil
 }
 
-// Continue decides with what now holds, and answers: 303 to the client or to the next page.
-func (p *Provider) Continue(w http.ResponseWriter, r *http.Request, i string) error {
-	f, err := p.load(r, i)
-	if err != nil {
-		return p.onPage(w, r, err)
-	}
-	return p.step(w, r, f, false)
-}
-
-// ContinueAs is Continue after a sign-in within this same request: whoever signed in is the account chosen.
+// ContinueAs goes on after a sign-in within this same request: whoever signed in is the account chosen.
 // r carries the new session by then (session.Manager.SignIn sees to it).
 func (p *Provider) ContinueAs(w http.ResponseWriter, r *http.Request, i string, login session.Login) error {
 	return p.Choose(w, r, i, login.ID)
 }
 
-// Choose records the account chosen, and continues. A login that is not live in this browser changes nothing:
+// Choose records the account chosen, decides with what now holds, and answers: 303 to the client or to the next page. A
+// login that is not live in this browser changes nothing:
 // the next page is then the one that was due.
 func (p *Provider) Choose(w http.ResponseWriter, r *http.Request, i, loginID string) error {
 	f, err := p.load(r, i)
@@ -129,7 +118,7 @@ func (p *Provider) ClientLink(ctx context.Context, clientID string) (name, link 
 	}
 	name, link = c.LocalName(""), c.Metadata.ClientURI
 	if uri := c.Metadata.InitiateLoginURI; uri != "" {
-		link = withQuery(uri, url.Values{"iss": {p.cfg.Issuer}})
+		link = client.WithQuery(uri, url.Values{"iss": {p.cfg.Issuer}})
 	}
 	return name, link, link != ""
 }
@@ -178,7 +167,7 @@ func (p *Provider) drop(ctx context.Context, f *flow) error {
 	if f.q.pushed != nil {
 		ids = append(ids, f.q.pushed)
 	}
-	if len(ids) == 0 && f.q.device == nil {
+	if len(ids) == 0 && !f.q.isDevice {
 		return nil
 	}
 	return p.cfg.Store.InTx(ctx, func(ctx context.Context) error {
@@ -189,7 +178,7 @@ func (p *Provider) drop(ctx context.Context, f *flow) error {
 				return err
 			}
 		}
-		if f.q.device == nil {
+		if !f.q.isDevice {
 			return nil
 		}
 		return p.settle(ctx, f.q.device, grant.DeviceDenied)
@@ -203,7 +192,7 @@ func (p *Provider) interaction(q *request) (id string, in grant.Interaction) {
 	id = base64.RawURLEncoding.EncodeToString(random[:])
 	now := p.cfg.Now()
 	kind := grant.KindAuthorize
-	if q.device != nil {
+	if q.isDevice {
 		kind = grant.KindDevice
 	}
 	return id, grant.Interaction{

@@ -309,7 +309,7 @@ func TestInteraction(t *testing.T) {
 				"claims", `{"userinfo":{"phone_number":null,"email":null,"made_up":null,"acr":null}}`)).page("/login")
 			v := b.view(t, i)
 			if v.ID != i || v.Client.ID != site.ID || v.ClientName != "App" || v.ClientHost != "app.test" || v.LoginHint != "a@b.test" ||
-				v.UILocales != "es en" || v.Display != "popup" || strings.Join(v.Scopes, " ") != "openid email" || strings.Join(v.Claims, " ") != "phone_number" ||
+				v.UILocales != "es en" || strings.Join(v.Scopes, " ") != "openid email" || strings.Join(v.Claims, " ") != "phone_number" ||
 				len(v.Logins) != 0 || v.Login != nil {
 				t.Errorf("%+v", v)
 			}

@@ -94,12 +94,8 @@ func (p *Provider) inspect(ctx context.Context, raw string, c *client.Client) (i
 		return introspection{}, err
 	}
 	g := &read.Grant
-	expires := g.RefreshExpiresAt
-	if g.ExpiresAt.Before(expires) {
-		expires = g.ExpiresAt
-	}
 	out := introspection{
-		Active: true, Scope: strings.Join(g.Scopes, " "), ClientID: g.ClientID, Exp: expires.Unix(), Iat: g.RotatedAt.Unix(),
+		Active: true, Scope: strings.Join(g.Scopes, " "), ClientID: g.ClientID, Exp: g.RefreshExpiresAt.Unix(), Iat: g.RotatedAt.Unix(),
 		Iss: p.cfg.Issuer, Aud: audience(g.Audience),
 	}
 	out.person(p.cfg.Clients, c, g, &read.Person)

@@ -2,7 +2,6 @@ package oidc
 
 import (
 	"context"
-	"slices"
 
 	"github.com/passport-network/passport/oidc/grant"
 )
@@ -14,10 +13,5 @@ func (p *Provider) readRequest(ctx context.Context, session []byte, clientID str
 	if err != nil {
 		return grant.Request{}, err
 	}
-	now := p.cfg.Now()
-	if !now.Before(read.ExpiresAt) {
-		return grant.Request{}, nil
-	}
-	read.Logins = slices.DeleteFunc(read.Logins, func(l grant.Login) bool { return !p.cfg.Sessions.Live(l.AuthTime, now) })
-	return read, nil
+	return read.At(p.cfg.Now(), p.cfg.Sessions.Live), nil
 }

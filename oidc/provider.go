@@ -38,7 +38,7 @@ type Config struct {
 	ClientIP func(r *http.Request) netip.Addr
 	// NoteClient is told which client a request has turned out to be of, for the log. nil: nobody is.
 	NoteClient func(r *http.Request, clientID string)
-	// Languages of our pages, as BCP 47 tags. Default: en, es.
+	// Languages of our pages, as BCP 47 tags.
 	Languages []string
 	// ACRValues are the classes of sign-in that there are (OpenID Connect Core §2, acr).
 	ACRValues []string
@@ -111,17 +111,14 @@ func New(cfg Config) (*Provider, error) {
 		return nil, errors.New("oidc: Engine, Store, Clients, Keys and Sessions are needed")
 	case cfg.Now == nil:
 		return nil, errors.New("oidc: Now is needed")
-	case cfg.Pages.Error == nil, cfg.Pages.FormPost == nil:
-		return nil, errors.New("oidc: Pages.Error and Pages.FormPost are needed")
+	case cfg.Pages.Error == nil, cfg.Pages.FormPost == nil, len(cfg.Languages) == 0:
+		return nil, errors.New("oidc: Pages.Error, Pages.FormPost and Languages are needed")
 	}
 	if cfg.ClientIP == nil {
 		cfg.ClientIP = peer
 	}
 	if cfg.NoteClient == nil {
 		cfg.NoteClient = func(*http.Request, string) {}
-	}
-	if len(cfg.Languages) == 0 {
-		cfg.Languages = []string{"en", "es"}
 	}
 	cfg.Issuer = strings.TrimSuffix(cfg.Issuer, "/")
 	p := &Provider{

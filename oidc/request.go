@@ -19,7 +19,6 @@ const (
 	maxNonce     = 2 << 10
 	maxScope     = 2 << 10
 	maxScopes    = 50
-	maxClientID  = 512
 	maxClaims    = 4 << 10
 	maxSaved     = 8 << 10 // an interaction's row
 	maxAgeDigits = 9
@@ -41,7 +40,8 @@ type request struct {
 	who       []func(sub string) bool // only an account whose sub passes all may answer it (id_token_hint, claims)
 	names     []string                // claims asked for by name, that no scope of it gives
 	pushed    []byte                  // hash of the pushed request that it came as; nil: it came by itself
-	device    []byte                  // hash of the device code; nil: it is a browser's request
+	isDevice  bool                    // it is a device's, not a browser's
+	device    []byte                  // hash of the device code
 	userCode  string                  // that the device shows
 	deadline  time.Time               // of the device
 }
@@ -50,7 +50,7 @@ type request struct {
 // and without it nothing (a stranger's home page may be anybody's).
 func (q *request) host() string {
 	switch {
-	case q.device == nil:
+	case !q.isDevice:
 		return client.HostOf(q.redirect)
 	case q.client.Verified():
 		return q.client.Host()
@@ -69,8 +69,8 @@ const (
 	deadlineParam = " until"    // of the device, in seconds
 )
 
-// known are the parameters that mean something here; the others are ignored (Core §3.1.2.1) and not kept.
-var known = []string{
+// parameterNames are the parameters that mean something here; the others are ignored (Core §3.1.2.1) and not kept.
+var parameterNames = []string{
 	"acr_values", "claims", "claims_locales", "client_id", "code_challenge", "code_challenge_method", "display",
 	"id_token_hint", "login_hint", "max_age", "nonce", "prompt", "redirect_uri", "registration", "response_mode",
 	"response_type", "scope", "state", "ui_locales",
@@ -158,7 +158,7 @@ func clean(s string) bool {
 func (p *Provider) identify(r *http.Request, v url.Values) (*client.Client, error) {
 	unknown := &pageError{http.StatusBadRequest, "error.client_unknown"}
 	id, ok := single(v, "client_id")
-	if !ok || id == "" || len(id) > maxClientID || !clean(id) {
+	if !ok || id == "" || len(id) > client.MaxID || !clean(id) {
 		return nil, unknown
 	}
 	c, err := p.client(r.Context(), id)
@@ -188,19 +188,8 @@ func prove(c *client.Client, v url.Values) (*request, error) {
 	return q, nil
 }
 
-// secure is the second lock behind the registration's rules (H10): where a code may travel to.
+// secure is the second lock behind the registration's rules.
 func secure(uri string) bool {
 	u, err := url.Parse(uri)
-	if err != nil || u.User != nil || u.Fragment != "" {
-		return false
-	}
-	switch u.Scheme {
-	case "https":
-		return u.Host != ""
-	case "http":
-		host := u.Hostname()
-		return host == "localhost" || strings.HasSuffix(host, ".localhost") || host == "127.0.0.1" || host == "::1"
-	}
-	// RFC 8252 §7.1: a private-use scheme is a reversed domain name, so it has a dot; javascript and data have none.
-	return strings.Contains(u.Scheme, ".")
+	return err == nil && client.SecureRedirect(u)
 }

@@ -22,14 +22,14 @@ func (p *Provider) Start(w http.ResponseWriter, r *http.Request, c *client.Clien
 	// Only a site that has been allowed to know the address is told it.
 	if len(read.Logins) > 0 {
 		l := &read.Logins[0]
-		if scopes, claims, _ := agreed(&request{client: c}, l); covers(scopes, []string{"email"}) || covers(claims, []string{"email"}) {
+		if scopes, claims, _ := agreed(c, l); covers(scopes, []string{"email"}) || covers(claims, []string{"email"}) {
 			params.Set("login_hint", l.Person.Email)
 		}
 	}
 	if MayTarget(c, target) {
 		params.Set("target_link_uri", target)
 	}
-	return seeOther(w, withQuery(c.Metadata.InitiateLoginURI, params))
+	return seeOther(w, client.WithQuery(c.Metadata.InitiateLoginURI, params))
 }
 
 // MayTarget tells whether a page is one of the site's: of the origin of an address that it registered. Else the site

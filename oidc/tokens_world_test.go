@@ -117,7 +117,7 @@ func (w *world) replica(t *testing.T, store *moody, change func(*engine.Config))
 	}
 	next.provider, err = oidc.New(oidc.Config{
 		Issuer: issuer, Engine: next.engine, Store: store, Clients: w.clients, Keys: w.ring, Sessions: w.sessions, Now: w.now,
-		Limits: w.limits, ClientIP: clientIP,
+		Limits: w.limits, ClientIP: clientIP, Languages: []string{"en", "es"},
 		Pages: oidc.Pages{
 			Error:    func(rw http.ResponseWriter, _ *http.Request, status int, _ string) { rw.WriteHeader(status) },
 			FormPost: func(http.ResponseWriter, *http.Request, string, url.Values) {},

@@ -1,7 +1,6 @@
 package oidc
 
 import (
-	"encoding/json"
 	"errors"
 	"net/http"
 	"slices"
@@ -50,7 +49,8 @@ func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) error {
 		// Only the token names the client: what the shell allowed for any client's origin is taken back.
 		w.Header().Del("Access-Control-Allow-Origin")
 	}
-	claims := userClaims(read)
+	// Core §5.4, §5.5: what the token's scopes ask for, and what was asked for by name.
+	claims := read.Person.Given(read.Token.Scopes, read.Grant.Asked("userinfo"))
 	claims["sub"] = p.cfg.Clients.Subject(c, read.Person.Sub)
 	alg := c.Metadata.UserinfoSignedResponseAlg
 	if alg == "" {
@@ -99,29 +99,4 @@ func bearer(w http.ResponseWriter, r *http.Request) (string, error) {
 		raw = posted
 	}
 	return raw, nil
-}
-
-// userClaims are what the token's scopes ask for, and what the claims parameter asked for by name (OpenID Connect
-// Core §5.4, §5.5).
-func userClaims(read grant.TokenRead) map[string]any {
-	all := read.Person.StandardClaims()
-	var names []string
-	for _, scope := range read.Token.Scopes {
-		names = append(names, grant.ClaimsOf(scope)...)
-	}
-	var asked struct {
-		UserInfo map[string]json.RawMessage `json:"userinfo"`
-	}
-	if read.Grant.Claims != "" && json.Unmarshal([]byte(read.Grant.Claims), &asked) == nil {
-		for name := range asked.UserInfo {
-			names = append(names, name)
-		}
-	}
-	out := map[string]any{}
-	for _, name := range names {
-		if v, ok := all[name]; ok {
-			out[name] = v
-		}
-	}
-	return out
 }

@@ -99,7 +99,7 @@ func newWorld(t *testing.T, dsn string) *world {
 	w.must(err)
 	w.engine, err = engine.New(engine.Config{Issuer: issuer, Clients: w.clients, Store: w.calls, Keys: w.ring, Now: w.now})
 	w.must(err)
-	w.limits = limit.New(limit.Config{Store: w.store, HashKey: make([]byte, 32), Now: w.now})
+	w.limits = limit.New(limit.Config{Store: w.store, HashKey: make([]byte, 32)})
 	w.provider, err = oidc.New(oidc.Config{
 		Issuer: issuer, Engine: w.engine, Store: w.calls, Clients: w.clients, Keys: w.ring, Sessions: w.sessions, Now: w.now,
 		Limits: w.limits, ClientIP: clientIP, Audit: w.store, Outbound: w.web.client,
@@ -112,7 +112,7 @@ func newWorld(t *testing.T, dsn string) *world {
 				fmt.Fprintf(rw, "form_post %s %s", action, params.Encode())
 			},
 		},
-		SecurityContact: "mailto:security@example.test", ACRValues: []string{"1"}, Registration: true,
+		Languages: []string{"en", "es"}, SecurityContact: "mailto:security@example.test", ACRValues: []string{"1"}, Registration: true,
 	})
 	w.must(err)
 	w.server = httptest.NewServer(w.handler())
@@ -172,7 +172,7 @@ func (w *world) handler() http.Handler {
 		}
 		return w.sessions.EndLogin(r.Context(), rw, r, b.Logins[0].ID)
 	})
-	page("/test/continue", p.Continue)
+	page("/test/continue", func(rw http.ResponseWriter, r *http.Request, i string) error { return p.Choose(rw, r, i, "") })
 	page("/test/approve", func(rw http.ResponseWriter, r *http.Request, i string) error {
 		login := r.PostFormValue("login")
 		if v, err := p.View(r.Context(), r, i); login == "" && err == nil && v.Login != nil {

@@ -27,6 +27,7 @@ import (
 	"github.com/passport-network/passport/pkg/web/myaccount"
 	"github.com/passport-network/passport/pkg/web/signin"
 	"github.com/passport-network/passport/storage"
+	"github.com/passport-network/passport/templates"
 )
 
 // app is the wired program: what the subcommands work with.
@@ -105,7 +106,7 @@ func newApp(ctx context.Context, cfg *config.Config, logger *slog.Logger) (_ *ap
 		return nil, err
 	}
 	a.limits = limit.New(limit.Config{
-		Store: a.store, Exempt: cfg.LimitExempt, HashKey: a.ring.Secret(keys.SecretClient), Now: now,
+		Store: a.store, Exempt: cfg.LimitExempt, HashKey: a.ring.Secret(keys.SecretLimit),
 	})
 	if a.mailer, err = mail.New(mail.Config{
 		From: cfg.MailFrom, Issuer: cfg.Issuer, Brand: cfg.Brand, SMTP: cfg.SMTPURL, CAFile: cfg.OutboundCAFile,
@@ -140,6 +141,10 @@ func (a *app) handler() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	var languages []string
+	for _, l := range templates.Languages {
+		languages = append(languages, l.Code)
+	}
 	contact := cfg.SecurityContact
 	if contact == "off" {
 		contact = ""
@@ -147,7 +152,7 @@ func (a *app) handler() (http.Handler, error) {
 	provider, err := oidc.New(oidc.Config{
 		Issuer: cfg.Issuer, Engine: flows, Store: a.store, Clients: a.clients, Keys: a.ring, Sessions: a.sessions,
 		Outbound: a.outbound, Limits: a.limits, Now: now, Audit: a.store, Pages: pages.OIDC(), ClientIP: web.ClientIP, NoteClient: web.NoteClient,
-		ACRValues: []string{signin.ACRPassword}, Registration: cfg.Registration != "off", SecurityContact: contact,
+		ACRValues: []string{signin.ACRPassword}, Languages: languages, Registration: cfg.Registration != "off", SecurityContact: contact,
 	})
 	if err != nil {
 		return nil, err

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -286,41 +285,21 @@ func readClientFile(cmd *cobra.Command, name string) (m client.Metadata, id, sec
 	if err != nil {
 		return m, "", "", fmt.Errorf("read %s: %w", name, err)
 	}
-	if m, err = client.Decode(document); err != nil {
+	if m, id, secret, err = client.DecodeRegistered(document); err != nil {
 		return m, "", "", fmt.Errorf("%s: %w", name, err)
-	}
-	members := map[string]json.RawMessage{}
-	if err := json.Unmarshal(document, &members); err != nil {
-		return m, "", "", fmt.Errorf("%s: %w", name, err)
-	}
-	for member, into := range map[string]*string{"client_id": &id, "client_secret": &secret} {
-		if raw, ok := members[member]; ok {
-			if err := json.Unmarshal(raw, into); err != nil {
-				return m, "", "", fmt.Errorf("%s: %s must be a string", name, member)
-			}
-		}
 	}
 	return m, id, secret, nil
 }
 
 // clientDocument is a client as --json prints it: its document, and what stands beside it.
 func clientDocument(c *client.Client, secret string) (map[string]any, error) {
-	raw, err := json.Marshal(c.Metadata)
+	doc, err := c.Document(secret)
 	if err != nil {
 		return nil, err
 	}
-	doc := map[string]any{}
-	if err := json.Unmarshal(raw, &doc); err != nil {
-		return nil, err
-	}
-	doc["client_id"], doc["client_id_issued_at"] = c.ID, c.CreatedAt.Unix()
 	doc["require_pkce"], doc["skip_consent"] = c.RequirePKCE, c.SkipConsent
 	doc["enabled"], doc["verified"] = c.Enabled(), c.Verified()
 	doc["registered_by"] = cmp.Or(c.RegisteredBy, "operator")
-	if secret != "" {
-		// RFC 7591 §3.2.1: with a secret, when it ends; 0: never.
-		doc["client_secret"], doc["client_secret_expires_at"] = secret, 0
-	}
 	if c.Owner != "" {
 		doc["owner"] = c.Owner
 	}

@@ -182,7 +182,7 @@ func TestClientFile(t *testing.T) {
 
 	c.fails("random", "create", "--file", c.file(`{"client_secret":"short","client_name":"B","redirect_uris":["https://b.example/cb"]}`))
 	c.fails("client_secret", "create", "--file", c.file(`{"client_secret":"`+given+`","client_name":"B","redirect_uris":["https://b.example/cb"],"token_endpoint_auth_method":"none"}`))
-	c.fails("client_id must be a string", "create", "--file", c.file(`{"client_id":1,"client_name":"B","redirect_uris":["https://b.example/cb"]}`))
+	c.fails("client_id: has the wrong JSON type", "create", "--file", c.file(`{"client_id":1,"client_name":"B","redirect_uris":["https://b.example/cb"]}`))
 	c.fails("not a JSON object", "create", "--file", c.file(`[]`))
 	c.fails("larger than", "create", "--file", c.file(`{"x":"`+strings.Repeat("a", client.MaxDocument)+`"}`))
 	c.fails("no such file", "create", "--file", filepath.Join(t.TempDir(), "none.json"))

@@ -12,13 +12,13 @@ import (
 	"testing"
 )
 
-// tests are all that there are: room.TestName → the names of its room's subtests.
-func tests(t *testing.T) (functions map[string]bool, subtests map[string][]string) {
+// tests are all that there are: room.TestName → the names of the subtests that stand in it.
+func tests(t *testing.T) (subtests map[string][]string) {
 	t.Helper()
-	functions, subtests = map[string]bool{}, map[string][]string{}
+	subtests = map[string][]string{}
 	room := regexp.MustCompile(`(?m)^package (\w+?)(?:_test)?$`)
-	function := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
-	subtest := regexp.MustCompile(`t\.Run\((?:fmt\.Sprintf\()?"([^"]+)"`)
+	// A subtest belongs to the test above it.
+	either := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(|t\.Run\((?:fmt\.Sprintf\()?"([^"]+)"`)
 	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !strings.HasSuffix(path, "_test.go") {
 			return err
@@ -27,19 +27,21 @@ func tests(t *testing.T) (functions map[string]bool, subtests map[string][]strin
 		if err != nil {
 			return err
 		}
-		name := room.FindStringSubmatch(string(source))[1]
-		for _, m := range function.FindAllStringSubmatch(string(source), -1) {
-			functions[name+"."+m[1]] = true
-		}
-		for _, m := range subtest.FindAllStringSubmatch(string(source), -1) {
-			subtests[name] = append(subtests[name], m[1])
+		name, in := room.FindStringSubmatch(string(source))[1], ""
+		for _, m := range either.FindAllStringSubmatch(string(source), -1) {
+			if m[1] != "" {
+				in = name + "." + m[1]
+				subtests[in] = append(subtests[in], "")
+			} else {
+				subtests[in] = append(subtests[in], m[2])
+			}
 		}
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return functions, subtests
+	return subtests
 }
 
 // rows are the cells of a document's tables, without heads and rules.
@@ -71,7 +73,7 @@ var named = regexp.MustCompile("`([a-z]+\\.(?:Test|Fuzz)\\w+)(?:/[^`]*)?`")
 
 // TestSpec: SPEC.md has every requirement once, with tests that exist and have a subtest of its number.
 func TestSpec(t *testing.T) {
-	functions, subtests := tests(t)
+	subtests := tests(t)
 	lines := map[string]int{}
 	for _, cells := range rows(t, "../../oidc/SPEC.md") {
 		holding := named.FindAllStringSubmatch(cells[len(cells)-1], -1)
@@ -84,13 +86,12 @@ func TestSpec(t *testing.T) {
 			lines[number]++
 		}
 		for _, m := range holding {
-			if !functions[m[1]] {
+			if subtests[m[1]] == nil {
 				t.Errorf("%s: there is no %s", number, m[1])
 			}
-			room, _, _ := strings.Cut(m[1], ".")
 			bears := func(name string) bool { return slices.Contains(strings.Fields(name), number) }
-			if isNumber && !slices.ContainsFunc(subtests[room], bears) {
-				t.Errorf("%s: no subtest of %s bears it", number, room)
+			if isNumber && !slices.ContainsFunc(subtests[m[1]], bears) {
+				t.Errorf("%s: no subtest of %s bears it", number, m[1])
 			}
 		}
 	}
@@ -107,7 +108,7 @@ func TestSpec(t *testing.T) {
 
 // TestCases: CASES.md has every case of the protocol's once, and names tests that exist.
 func TestCases(t *testing.T) {
-	functions, subtests := tests(t)
+	subtests := tests(t)
 	lines := map[string]int{}
 	for _, cells := range rows(t, "CASES.md") {
 		holding := named.FindAllStringSubmatch(cells[len(cells)-1], -1)
@@ -119,18 +120,17 @@ func TestCases(t *testing.T) {
 			lines[id]++
 		}
 		for _, m := range holding {
-			if !functions[m[1]] {
+			if subtests[m[1]] == nil {
 				t.Errorf("%s: there is no %s", cells[0], m[1])
 			}
 		}
 		for _, id := range ids {
 			bears := false
 			for _, m := range holding {
-				room, _, _ := strings.Cut(m[1], ".")
-				bears = bears || slices.ContainsFunc(subtests[room], func(name string) bool { return slices.Contains(strings.Fields(name), id) })
+				bears = bears || slices.ContainsFunc(subtests[m[1]], func(name string) bool { return slices.Contains(strings.Fields(name), id) })
 			}
 			if !bears {
-				t.Errorf("%s: no subtest of the rooms named bears it", id)
+				t.Errorf("%s: no subtest of the tests named bears it", id)
 			}
 		}
 	}

@@ -90,7 +90,7 @@ func readAssertion(cr credentials, raw, kind, id string) (credentials, error) {
 	if json.Unmarshal(jws.UnsafePayloadWithoutVerification(), &claims) != nil {
 		return fail("the client_assertion is malformed")
 	}
-	if id != "" && id != claims.Subject || len(claims.Subject) > maxID {
+	if id != "" && id != claims.Subject || len(claims.Subject) > MaxID {
 		return fail("the client_assertion is another client's than client_id")
 	}
 	cr.id, cr.assertion, cr.method = claims.Subject, jws, MethodKeyJWT

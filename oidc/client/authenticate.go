@@ -11,12 +11,12 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// maxID and maxCredential bound what is looked at: the id and the secret after decoding, and a Basic header,
-// whose parts are form-urlencoded (three bytes a character) before base64.
-const (
-	maxID         = 512
-	maxCredential = len("Basic ") + (3*maxID+1+3*maxSecret+2)/3*4
-)
+// MaxID bounds a client_id in bytes.
+const MaxID = 512
+
+// maxCredential bounds what is looked at of a Basic header, whose parts are form-urlencoded (three bytes a character)
+// before base64.
+const maxCredential = len("Basic ") + (3*MaxID+1+3*maxSecret+2)/3*4
 
 // ErrTwoMethods: one request authenticates in more than one way, or twice (RFC 6749 §2.3: "MUST NOT use more
 // than one"). The answer is invalid_request.
@@ -31,7 +31,6 @@ type Authn struct {
 
 // AuthError is a client authentication that failed. The answer is invalid_client.
 type AuthError struct {
-	Basic    bool   // tried by the Authorization header: the 401 carries WWW-Authenticate (RFC 6749 §5.2)
 	ClientID string // what was claimed, for limits; perhaps no client's id
 	Reason   string // for a log; never for the answer
 }
@@ -42,7 +41,6 @@ func (e *AuthError) Error() string { return "client authentication failed: " + e
 type credentials struct {
 	id, secret string
 	method     string // MethodNone: nothing but an id
-	basic      bool   // an Authorization header was there
 	assertion  *jose.JSONWebSignature
 }
 
@@ -65,7 +63,7 @@ func (r *Registry) Authenticate(req *http.Request) (Authn, error) {
 	// Before any reason to refuse is looked at: all answers take the same work.
 	matches := r.matches(c, cr.secret)
 	fail := func(reason string) (Authn, error) {
-		return Authn{}, &AuthError{Basic: cr.basic, ClientID: cr.id, Reason: reason}
+		return Authn{}, &AuthError{ClientID: cr.id, Reason: reason}
 	}
 	switch {
 	case c == nil:
@@ -99,7 +97,7 @@ func (r *Registry) Authenticate(req *http.Request) (Authn, error) {
 // readCredentials takes a request's credentials apart, and refuses sizes before anything else.
 func readCredentials(req *http.Request) (credentials, error) {
 	headers := req.Header.Values("Authorization")
-	cr := credentials{method: MethodNone, basic: len(headers) > 0}
+	cr, basic := credentials{method: MethodNone}, len(headers) > 0
 	form := req.PostForm
 	for _, name := range []string{"client_id", "client_secret", "client_assertion", "client_assertion_type"} {
 		if len(form[name]) > 1 {
@@ -110,14 +108,14 @@ func readCredentials(req *http.Request) (credentials, error) {
 	assertion := form.Has("client_assertion") || form.Has("client_assertion_type")
 	switch {
 	case len(headers) > 1,
-		cr.basic && (secret != "" || assertion),
+		basic && (secret != "" || assertion),
 		secret != "" && assertion:
 		return cr, ErrTwoMethods
-	case len(id) > maxID, len(secret) > maxSecret, cr.basic && len(headers[0]) > maxCredential:
-		return cr, &AuthError{Basic: cr.basic, Reason: "oversized credentials"}
+	case len(id) > MaxID, len(secret) > maxSecret, basic && len(headers[0]) > maxCredential:
+		return cr, &AuthError{Reason: "oversized credentials"}
 	case assertion:
 		return readAssertion(cr, form.Get("client_assertion"), form.Get("client_assertion_type"), id)
-	case cr.basic:
+	case basic:
 		return readBasic(cr, headers[0], id)
 	case id == "":
 		return cr, &AuthError{Reason: "no client authentication"}
@@ -132,7 +130,7 @@ func readCredentials(req *http.Request) (credentials, error) {
 // readBasic decodes a Basic header, whose user and password are form-urlencoded (RFC 6749 §2.3.1).
 func readBasic(cr credentials, header, bodyID string) (credentials, error) {
 	fail := func(reason string) (credentials, error) {
-		return cr, &AuthError{Basic: true, ClientID: cr.id, Reason: reason}
+		return cr, &AuthError{ClientID: cr.id, Reason: reason}
 	}
 	scheme, encoded, _ := strings.Cut(header, " ")
 	if !strings.EqualFold(scheme, "Basic") {
@@ -151,7 +149,7 @@ func readBasic(cr credentials, header, bodyID string) (credentials, error) {
 	switch {
 	case err1 != nil || err2 != nil:
 		return fail("malformed Basic credentials")
-	case id == "" || len(id) > maxID || len(secret) > maxSecret:
+	case id == "" || len(id) > MaxID || len(secret) > maxSecret:
 		return fail("empty or oversized credentials")
 	}
 	cr.id, cr.secret, cr.method = id, secret, MethodBasic

@@ -78,8 +78,8 @@ func (r *Registry) create(ctx context.Context, c Client, secret string, rules Va
 
 // check validates a client as a whole; it fills defaults.
 func (c *Client) check(rules ValidateOptions) error {
-	if c.ID == "" || len(c.ID) > maxID || !visible(c.ID) {
-		return refuse("client_id", "must be 1 to %d visible ASCII characters", maxID)
+	if c.ID == "" || len(c.ID) > MaxID || !visible(c.ID) {
+		return refuse("client_id", "must be 1 to %d visible ASCII characters", MaxID)
 	}
 	if err := c.Metadata.Validate(rules); err != nil {
 		return err
@@ -160,7 +160,7 @@ func (r *Registry) updateOnce(ctx context.Context, id string, edit func(c *Clien
 
 // read reads a client from the database, past the cache.
 func (r *Registry) read(ctx context.Context, id string) (*Client, error) {
-	if id == "" || len(id) > maxID || !visible(id) {
+	if id == "" || len(id) > MaxID || !visible(id) {
 		return nil, ErrNotFound
 	}
 	c, err := r.cfg.Store.ReadClient(ctx, id)
@@ -270,7 +270,7 @@ func (r *Registry) remove(ctx context.Context, id, actor string) error {
 // change runs one write: revision, act and audit event in one transaction. RaiseClients comes first, for it
 // also keeps two changes of one client from reading the same state.
 func (r *Registry) change(ctx context.Context, id, event, actor string, act func(ctx context.Context, revision int64) error) error {
-	if id == "" || len(id) > maxID || !visible(id) {
+	if id == "" || len(id) > MaxID || !visible(id) {
 		return ErrNotFound
 	}
 	err := r.cfg.Store.InTx(ctx, func(ctx context.Context) error {

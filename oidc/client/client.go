@@ -85,9 +85,6 @@ func (c *Client) AllowsScope(scope string) bool {
 	return scope != "" && slices.Contains(strings.Fields(c.Metadata.Scope), scope)
 }
 
-// Scopes are the scopes that the client may ask for.
-func (c *Client) Scopes() []string { return strings.Fields(c.Metadata.Scope) }
-
 // Host is where the client lives, for people, where no answer is about to go to an address of it (else: HostOf that
 // address). client_uri counts only when the operator vouches for it: anybody can name the home of another.
 func (c *Client) Host() string {

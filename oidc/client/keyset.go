@@ -85,6 +85,9 @@ func parseKeySet(raw []byte) ([]jose.JSONWebKey, error) {
 		if !key.IsPublic() {
 			return nil, errors.New("must hold public keys only")
 		}
+		if kind.Use == "enc" {
+			continue // we encrypt to nobody
+		}
 		if err := strength(key.Key); err != nil {
 			return nil, err
 		}

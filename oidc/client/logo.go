@@ -43,7 +43,7 @@ func (r *Registry) fetchNamed(ctx context.Context, before, c *Client, rules Vali
 		c.LogoHash = ""
 		raw, err := r.fetchDocument(ctx, m.LogoURI, maxLogo)
 		if err == nil {
-			logo, err = r.redraw(ctx, raw)
+			logo, err = r.drawn(ctx, raw)
 		}
 		switch {
 		case err != nil && rules.Operator:
@@ -85,8 +85,8 @@ func subset(part, whole []string) bool {
 	return true
 }
 
-// redraw is redraw, for a few at once.
-func (r *Registry) redraw(ctx context.Context, raw []byte) ([]byte, error) {
+// drawn is what redraw makes of a picture, for a few at once.
+func (r *Registry) drawn(ctx context.Context, raw []byte) ([]byte, error) {
 	select {
 	case r.drawing <- struct{}{}:
 		defer func() { <-r.drawing }()

@@ -178,6 +178,42 @@ func Decode(document []byte) (Metadata, error) {
 	return m, nil
 }
 
+// DecodeRegistered is Decode for a document that says whose it is as well: client_id and client_secret, empty where
+// they are absent, are no metadata.
+func DecodeRegistered(document []byte) (m Metadata, id, secret string, err error) {
+	if m, err = Decode(document); err != nil {
+		return m, "", "", err
+	}
+	members, err := object(document)
+	if err != nil {
+		return m, "", "", refuse("document", "%v", err)
+	}
+	for name, into := range map[string]*string{"client_id": &id, "client_secret": &secret} {
+		if raw, ok := members[name]; ok && json.Unmarshal(raw, into) != nil {
+			return m, "", "", refuse(name, "has the wrong JSON type")
+		}
+	}
+	return m, id, secret, nil
+}
+
+// Document is what a client is told of its registration (RFC 7591 §3.2.1): its metadata, its id, and the secret where
+// one was made just now.
+func (c *Client) Document(secret string) (map[string]any, error) {
+	raw, err := json.Marshal(c.Metadata)
+	if err != nil {
+		return nil, err
+	}
+	doc := map[string]any{}
+	if err := json.Unmarshal(raw, &doc); err != nil {
+		return nil, err
+	}
+	doc["client_id"], doc["client_id_issued_at"] = c.ID, c.CreatedAt.Unix()
+	if secret != "" {
+		doc["client_secret"], doc["client_secret_expires_at"] = secret, 0 // 0: never
+	}
+	return doc, nil
+}
+
 // object splits a JSON object into its members.
 func object(document []byte) (map[string]json.RawMessage, error) {
 	switch {

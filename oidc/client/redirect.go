@@ -96,3 +96,34 @@ func Origin(u *url.URL) string {
 	}
 	return u.Scheme + "://" + strings.TrimSuffix(u.Host, own)
 }
+
+// SecureRedirect tells where a code may travel at all, whatever is registered (H10): to https, to http on this machine,
+// or to a private-use scheme. Such a scheme is a reversed domain name, so it has a dot (RFC 8252 §7.1); javascript and
+// data have none.
+func SecureRedirect(u *url.URL) bool {
+	if u.User != nil || u.Fragment != "" {
+		return false
+	}
+	switch u.Scheme {
+	case "https":
+		return u.Host != ""
+	case "http":
+		host := u.Hostname()
+		return host == "localhost" || strings.HasSuffix(host, ".localhost") || host == "127.0.0.1" || host == "::1"
+	}
+	return strings.Contains(u.Scheme, ".")
+}
+
+// WithQuery appends parameters to a URI whose own query stays byte for byte (RFC 6749 §3.1.2).
+func WithQuery(uri string, params url.Values) string {
+	if len(params) == 0 {
+		return uri
+	}
+	separator := "?"
+	if _, query, has := strings.Cut(uri, "?"); has && query != "" {
+		separator = "&"
+	} else if has {
+		separator = ""
+	}
+	return uri + separator + params.Encode()
+}

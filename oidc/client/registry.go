@@ -88,7 +88,7 @@ func NewRegistry(cfg Config) *Registry {
 // Get finds an enabled or disabled client. ErrNotFound: there is none. The *Client is shared: never change it.
 // It reads outside the caller's transaction.
 func (r *Registry) Get(ctx context.Context, id string) (*Client, error) {
-	if id == "" || len(id) > maxID || !visible(id) {
+	if id == "" || len(id) > MaxID || !visible(id) {
 		return nil, ErrNotFound // never asked of the database, which refuses NUL
 	}
 	r.mu.Lock()

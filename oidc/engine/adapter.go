@@ -254,16 +254,16 @@ func (a *adapter) GetRefreshTokenSession(ctx context.Context, sig string, _ fosi
 		return nil, Failed(err)
 	}
 	g := &read.Grant
+	reason := a.engine.refreshReason(&read, generation, w.now)
 	switch {
-	case g.ClientID != w.client.ID, !w.usable(g, &read.Person),
-		!w.now.Before(g.RefreshExpiresAt), generation < 1, generation > g.Generation:
+	case g.ClientID != w.client.ID, generation < 1, generation > g.Generation:
 		return nil, fosite.ErrNotFound
-	case generation == g.Generation:
-	case generation == g.Generation-1 && a.engine.withinGrace(g, w.now):
-		w.graced = true
-	default:
+	case reason == ReasonSucceeded:
 		return w.reuse(audit.RefreshReused, g), fosite.ErrInactiveToken
+	case reason != "":
+		return nil, fosite.ErrNotFound
 	}
+	w.graced = generation < g.Generation
 	scopes := w.allowed(g.Scopes)
 	for _, s := range w.wanted {
 		if !slices.Contains(scopes, s) {

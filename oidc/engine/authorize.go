@@ -71,7 +71,7 @@ func (e *Engine) Authorize(ctx context.Context, in AuthorizeInput) (AuthorizeOut
 		params.Set("token_type", "Bearer")
 		params.Set("expires_in", strconv.FormatInt(w.lifetime(), 10))
 	}
-	return AuthorizeOutput{Params: params, GrantID: w.issue.Grant.ID}, nil
+	return AuthorizeOutput{Params: params}, nil
 }
 
 // Approve is Authorize for a device (RFC 8628 §3.3): what it gets waits under its own device code.

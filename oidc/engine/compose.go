@@ -158,18 +158,8 @@ func mayRefresh(c *client.Client, scopes []string) bool {
 	return !slices.Contains(scopes, "openid") || slices.Contains(scopes, "offline_access")
 }
 
-// secureRedirect is the last line of defence behind the registration's rules and package oidc's matching
-// (H10): https, http to this machine, or a private-use scheme in reverse-domain form (RFC 8252 §7.1).
-func secureRedirect(_ context.Context, u *url.URL) bool {
-	switch u.Scheme {
-	case "https":
-		return u.Host != ""
-	case "http":
-		host := u.Hostname()
-		return host == "localhost" || strings.HasSuffix(host, ".localhost") || host == "127.0.0.1" || host == "::1"
-	}
-	return strings.Contains(u.Scheme, ".")
-}
+// secureRedirect is fosite's question (H10).
+func secureRedirect(_ context.Context, u *url.URL) bool { return client.SecureRedirect(u) }
 
 // authenticated answers fosite's question for the client: it was authenticated before, by oidc/client (H12, H13).
 func authenticated(ctx context.Context, _ *http.Request, _ url.Values) (fosite.Client, error) {

@@ -183,17 +183,17 @@ func (e *Engine) rotate(ctx context.Context, w *work) error {
 		if !errors.Is(err, grant.ErrGone) {
 			return failed(err)
 		}
-		now, err := e.cfg.Store.ReadGrant(ctx, w.grant.Grant.ID)
+		current, err := e.cfg.Store.ReadGrant(ctx, w.grant.Grant.ID)
 		if err != nil && !errors.Is(err, grant.ErrNotFound) {
 			return Failed(err)
 		}
-		if err == nil && now.Grant.Generation == w.presented {
+		if err == nil && current.Grant.Generation == w.presented {
 			// Nobody was faster: the client, the person or the grant was stopped since the read. No token was
 			// used twice, so there is nothing to revoke.
 			return Refuse(InvalidGrant, descriptions[InvalidGrant])
 		}
-		stepped := now.Grant.Generation == w.presented+1 && e.withinGrace(&now.Grant, e.now())
-		if err != nil || !stepped || !w.usable(&now.Grant, &now.Person) {
+		stepped := current.Grant.Generation == w.presented+1 && e.withinGrace(&current.Grant, e.now())
+		if err != nil || !stepped || !w.usable(&current.Grant, &current.Person) {
 			return e.lost(ctx, w, audit.RefreshReused)
 		}
 	}

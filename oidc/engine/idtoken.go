@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,8 +12,6 @@ import (
 
 	"github.com/ory/fosite"
 	"github.com/ory/fosite/handler/openid"
-
-	"github.com/passport-network/passport/oidc/grant"
 )
 
 // idTokens makes ID tokens of what the unit of work knows. fosite's own strategy would invent auth_time and acr,
@@ -29,11 +26,12 @@ func (t *idTokens) GenerateIDToken(ctx context.Context, _ time.Duration, _ fosit
 	w := workOf(ctx)
 	g, person := w.mine()
 	alg := w.client.IDTokenAlg()
-	claims := requested(g, person)
+	// What scopes ask for stands at /userinfo; but here where there will be no access token to ask it with (§5.4).
+	var scopes []string
 	if slices.Equal(w.responses, []string{"id_token"}) {
-		// §5.4: there will be no access token to ask /userinfo with.
-		scoped(claims, g.Scopes, person)
+		scopes = g.Scopes
 	}
+	claims := person.Given(scopes, g.Asked("id_token"))
 	claims["iss"] = t.engine.cfg.Issuer
 	claims["sub"] = t.engine.cfg.Clients.Subject(w.client, person.Sub)
 	claims["aud"] = g.ClientID
@@ -68,40 +66,6 @@ func (t *idTokens) GenerateIDToken(ctx context.Context, _ time.Duration, _ fosit
 		return "", fmt.Errorf("sign an ID token: %w", err)
 	}
 	return signed, nil
-}
-
-// scoped adds the person's claims that the scopes ask for.
-func scoped(claims map[string]any, scopes []string, person *grant.Person) {
-	all := person.StandardClaims()
-	for _, scope := range scopes {
-		for _, name := range grant.ClaimsOf(scope) {
-			if v, ok := all[name]; ok {
-				claims[name] = v
-			}
-		}
-	}
-}
-
-// requested are the person's claims that the claims parameter asks for in the ID token; what scopes ask for
-// stands at /userinfo (OpenID Connect Core §5.4, §5.5).
-func requested(g *grant.Grant, person *grant.Person) map[string]any {
-	out := map[string]any{}
-	if g.Claims == "" {
-		return out
-	}
-	var req struct {
-		IDToken map[string]json.RawMessage `json:"id_token"`
-	}
-	if json.Unmarshal([]byte(g.Claims), &req) != nil {
-		return out // package oidc refused malformed ones
-	}
-	all := person.StandardClaims()
-	for name := range req.IDToken {
-		if v, ok := all[name]; ok {
-			out[name] = v
-		}
-	}
-	return out
 }
 
 // leftHalf is at_hash and c_hash: the left half of the hash that belongs to the signature's algorithm

@@ -54,9 +54,6 @@ func (e *Engine) Inspect(ctx context.Context, raw string) (Inspection, error) {
 		return Inspection{}, err
 	}
 	i := Inspection{Kind: "refresh_token", Grant: &read.Grant, Person: &read.Person, ExpiresAt: read.Grant.RefreshExpiresAt}
-	if read.Grant.ExpiresAt.Before(i.ExpiresAt) {
-		i.ExpiresAt = read.Grant.ExpiresAt
-	}
 	i.Reason, err = e.orClient(ctx, e.refreshReason(&read, generation, e.now()), read.Grant.ClientID)
 	return i, err
 }

@@ -1,6 +1,9 @@
 package grant
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"slices"
+)
 
 // ClaimsOf lists the claims that a scope asks for (OpenID Connect Core §5.4); nil for any other scope.
 func ClaimsOf(scope string) []string {
@@ -16,6 +19,34 @@ func ClaimsOf(scope string) []string {
 		return []string{"phone_number", "phone_number_verified"}
 	}
 	return nil
+}
+
+// Asked are the claims that the claims parameter asked for in a member of it: userinfo or id_token (OpenID Connect Core
+// §5.5).
+func (g *Grant) Asked(member string) (names []string) {
+	var asked map[string]json.RawMessage
+	var of map[string]json.RawMessage
+	if g.Claims == "" || json.Unmarshal([]byte(g.Claims), &asked) != nil || json.Unmarshal(asked[member], &of) != nil {
+		return nil // malformed ones were refused when they were asked for
+	}
+	for name := range of {
+		names = append(names, name)
+	}
+	return names
+}
+
+// Given are the person's claims that scopes ask for (§5.4), and the ones named.
+func (p *Person) Given(scopes, names []string) map[string]any {
+	out, all := map[string]any{}, p.StandardClaims()
+	for _, scope := range scopes {
+		names = slices.Concat(names, ClaimsOf(scope))
+	}
+	for _, name := range names {
+		if v, ok := all[name]; ok {
+			out[name] = v
+		}
+	}
+	return out
 }
 
 // StandardClaims are all claims about the person that may be asked for (OpenID Connect Core §5.1), with their JSON

@@ -3,6 +3,7 @@ package grant
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -20,6 +21,16 @@ type Request struct {
 	BrowserID string
 	ExpiresAt time.Time // of the browser's session: past it, nobody is signed in
 	Logins    []Login   // live ones of the browser, newest authentication first
+}
+
+// At is r by our clock: nobody once the browser's session is over, and of the logins those that live tells to be live
+// (session.Manager.Live): one may be over before its browser is.
+func (r Request) At(now time.Time, live func(authTime, now time.Time) bool) Request {
+	if !now.Before(r.ExpiresAt) {
+		return Request{}
+	}
+	r.Logins = slices.DeleteFunc(r.Logins, func(l Login) bool { return !live(l.AuthTime, now) })
+	return r
 }
 
 // Issuance is everything that one authorization response leaves behind, written at once.
@@ -96,8 +107,10 @@ type Store interface {
 	SaveDevice(ctx context.Context, d Device) error
 	// ReadDevice finds a device by the keyed hash of its user code; ErrNotFound.
 	ReadDevice(ctx context.Context, userCode []byte) (Device, error)
-	// PollDevice reads a device that its client asks about, and notes that it asked: early when that was sooner
-	// than Pause after the last time, which lengthens Pause by five seconds (RFC 8628 §3.5). ErrNotFound.
+	// PollDevice reads a device that its client asks about, and notes that it asked: early when that was sooner than its
+	// Pause allows, by more than the half second that a clock or a network may take from a wait. Each early one makes the
+	// pause five seconds longer, up to a minute (RFC 8628 §3.5). Two statements in a transaction. ErrNotFound: there is
+	// none, or it is another client's.
 	PollDevice(ctx context.Context, sig []byte, clientID string, now time.Time) (d Device, early bool, err error)
 	// SettleDevice ends a pending one's waiting: ErrGone unless it is pending.
 	SettleDevice(ctx context.Context, sig []byte, state string) error

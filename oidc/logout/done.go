@@ -132,11 +132,7 @@ func (l *Logout) frame(c *client.Client, v Visit) string {
 	if uri == "" || !c.Metadata.FrontchannelLogoutSessionRequired {
 		return uri
 	}
-	separator := "?"
-	if strings.Contains(uri, "?") {
-		separator = "&"
-	}
-	return uri + separator + url.Values{"iss": {l.cfg.Issuer}, "sid": {v.SID}}.Encode()
+	return client.WithQuery(uri, url.Values{"iss": {l.cfg.Issuer}, "sid": {v.SID}})
 }
 
 func framed(sites []Site) bool {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/passport-network/passport/oidc/client"
 	"github.com/passport-network/passport/oidc/grant"
 	"github.com/passport-network/passport/pkg/session"
 )
@@ -78,12 +79,7 @@ func (l *Logout) end(w http.ResponseWriter, r *http.Request, q request) error {
 	if err != nil {
 		return err
 	}
-	now := l.cfg.Now()
-	if !now.Before(read.ExpiresAt) {
-		read.Logins = nil // the browser's session is over: nobody is signed in
-	}
-	// One login may be over before its browser is.
-	read.Logins = slices.DeleteFunc(read.Logins, func(g grant.Login) bool { return !l.cfg.Sessions.Live(g.AuthTime, now) })
+	read = read.At(l.cfg.Now(), l.cfg.Sessions.Live)
 	mine, same, err := l.find(r.Context(), read.Logins, q)
 	switch {
 	case err != nil:
@@ -196,16 +192,12 @@ func (l *Logout) onPage(w http.ResponseWriter, r *http.Request, err error) error
 	return nil
 }
 
-// withState appends state to a URI whose own query stays byte for byte.
+// withState appends state where there is one.
 func withState(uri, state string) string {
 	if state == "" {
 		return uri
 	}
-	separator := "?"
-	if strings.Contains(uri, "?") {
-		separator = "&"
-	}
-	return uri + separator + url.Values{"state": {state}}.Encode()
+	return client.WithQuery(uri, url.Values{"state": {state}})
 }
 
 // seeOther: a confirmed logout is the answer to a POST (RFC 9700 §4.12).

@@ -84,11 +84,11 @@ func (n *Notifier) Deliver(ctx context.Context, j outbox.Job) error {
 	if err := json.Unmarshal(j.Body, &v); err != nil {
 		return outbox.Permanent(outbox.Failure("malformed", err))
 	}
-	now, err := n.cfg.Store.Visits(ctx, []string{v.LoginID})
+	current, err := n.cfg.Store.Visits(ctx, []string{v.LoginID})
 	if err != nil {
 		return err
 	}
-	for _, is := range now {
+	for _, is := range current {
 		if is.ClientID == v.ClientID {
 			v.Notice = is.Notice // what has become of it since the job was put
 		}

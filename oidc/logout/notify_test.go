@@ -372,6 +372,24 @@ func notify(t *testing.T, w *world) {
 		}
 		w.must(w.sessions.EndAll(t.Context(), carol, ""))
 	})
+	t.Run("a login whose lifetime is over was ended by nobody: no site is told", func(t *testing.T) {
+		c, erin := w.tellable("Old", "/old"), w.person("erin")
+		b := w.browser(erin)
+		login := w.loginID(erin)
+		w.visit(login, c)
+		w.ahead += 15 * 24 * time.Hour
+		b.post("/signin", url.Values{"account": {alice}}) // the browser lives on
+		w.ahead += 16 * 24 * time.Hour
+		b.post("/signin", url.Values{"account": {w.person("finn")}})
+		if n := w.live(erin); n != 0 {
+			t.Fatalf("%d logins of hers live", n)
+		}
+		w.deliver()
+		if n := len(w.web.calls("/old")); n != 0 {
+			t.Errorf("told %d times", n)
+		}
+		w.must(w.sessions.EndAll(t.Context(), alice, ""))
+	})
 	t.Run("S4 a site that does not answer is left alone for a while, and holds up nobody", func(t *testing.T) {
 		hangs, fine := w.tellable("Hangs", "/hangs"), w.tellable("Fine", "/fine")
 		w.web.cut("/hangs")

@@ -136,9 +136,6 @@ func (l *Logout) read(ctx context.Context, v url.Values) (request, error) {
 
 // client finds an enabled client; nil when there is none.
 func (l *Logout) client(ctx context.Context, id string) (*client.Client, error) {
-	if id == "" || len(id) > 512 {
-		return nil, nil
-	}
 	c, err := l.cfg.Clients.Get(ctx, id)
 	if errors.Is(err, client.ErrNotFound) || err == nil && !c.Enabled() {
 		return nil, nil

@@ -17,7 +17,6 @@ type Store interface {
 
 // What became of telling a site.
 const (
-	Untold = ""       // nobody has tried
 	Trying = "trying" // it was tried, and will be again
 	Told   = "told"   // it answered with 2xx
 	Failed = "failed" // it refused
@@ -29,7 +28,7 @@ type Visit struct {
 	ClientID string
 	SID      string
 	Sub      string // of the account, as no client knows it
-	Notice   string // one of the above
+	Notice   string // one of the above; empty: nobody has tried
 }
 
 // NoticeStore keeps what became of telling the sites.

@@ -16,7 +16,7 @@ import (
 	"github.com/passport-network/passport/pkg/limit"
 )
 
-// maxBody bounds a document in bytes.
+// maxBody bounds a document in bytes: less than the operator may say of a client.
 const maxBody = 64 << 10
 
 // register is the client registration endpoint (RFC 7591 §3).
@@ -138,18 +138,8 @@ func read(w http.ResponseWriter, r *http.Request) (doc document, err error) {
 	if err != nil {
 		return doc, malformed("is too large")
 	}
-	if doc.metadata, err = client.Decode(raw); err != nil {
-		return doc, err
-	}
-	var also struct {
-		ID     string `json:"client_id"`
-		Secret string `json:"client_secret"`
-	}
-	if json.Unmarshal(raw, &also) != nil {
-		return doc, malformed("has a client_id or client_secret that is no string")
-	}
-	doc.id, doc.secret = also.ID, also.Secret
-	return doc, nil
+	doc.metadata, doc.id, doc.secret, err = client.DecodeRegistered(raw)
+	return doc, err
 }
 
 // bearer is the token of the request (RFC 6750 §2.1); empty when there is none.
@@ -171,20 +161,12 @@ var errNoToken = errors.New("a bearer token is needed")
 
 // answer is the client information response (RFC 7591 §3.2.1; RFC 7592 §3).
 func (g *Registration) answer(w http.ResponseWriter, status int, made client.Registered) error {
-	raw, err := json.Marshal(made.Client.Metadata)
+	doc, err := made.Client.Document(made.Secret)
 	if err != nil {
 		return fmt.Errorf("encode a registration: %w", err)
 	}
-	doc := map[string]any{}
-	if err := json.Unmarshal(raw, &doc); err != nil {
-		return fmt.Errorf("encode a registration: %w", err)
-	}
-	doc["client_id"], doc["client_id_issued_at"] = made.Client.ID, made.Client.CreatedAt.Unix()
 	doc["registration_client_uri"] = g.cfg.Issuer + Path + "/" + url.PathEscape(made.Client.ID)
 	doc["registration_access_token"] = made.AccessToken
-	if made.Secret != "" {
-		doc["client_secret"], doc["client_secret_expires_at"] = made.Secret, 0
-	}
 	return reply(w, status, doc)
 }
 

@@ -507,7 +507,7 @@ func TestDoors(t *testing.T) {
 			w.door(t, true, false, nil).register("x", shop()).unknown() // a wrong token is no missing one
 		})
 		t.Run("strangers are limited", func(t *testing.T) {
-			limits := limit.New(limit.Config{Store: w.store, HashKey: make([]byte, 32), Now: w.now})
+			limits := limit.New(limit.Config{Store: w.store, HashKey: make([]byte, 32)})
 			d := w.door(t, true, false, limits)
 			stopped := false
 			for range 200 {
@@ -524,7 +524,7 @@ func TestDoors(t *testing.T) {
 		t.Run("D8 changes are limited: a client's, and a stranger's by network too", func(t *testing.T) {
 			// fresh is a door where nothing has been counted yet.
 			fresh := func(key byte) *door {
-				return w.door(t, true, false, limit.New(limit.Config{Store: w.store, HashKey: bytes.Repeat([]byte{key}, 32), Now: w.now}))
+				return w.door(t, true, false, limit.New(limit.Config{Store: w.store, HashKey: bytes.Repeat([]byte{key}, 32)}))
 			}
 			d := fresh(1)
 			// until changes a client until that is too much, and tells how often it was not.

@@ -16,14 +16,15 @@ import (
 // The purposes of the secrets: 32 random bytes each, never used for two things.
 const (
 	SecretToken    = "token"         // refresh tokens
-	SecretClient   = "client-secret" // HMAC of client secrets, and of the keys of limits
+	SecretClient   = "client-secret" // HMAC of client secrets
+	SecretLimit    = "limit"         // HMAC of the keys of limits
 	SecretSID      = "sid"           // sid = HMAC(login, client)
 	SecretPairwise = "pairwise"      // pairwise subjects
 	SecretDevice   = "device"        // device cookies
 	SecretForm     = "form"          // one-time ids of forms
 )
 
-var purposes = []string{SecretToken, SecretClient, SecretSID, SecretPairwise, SecretDevice, SecretForm}
+var purposes = []string{SecretToken, SecretClient, SecretLimit, SecretSID, SecretPairwise, SecretDevice, SecretForm}
 
 const (
 	// pollEvery and lag: every running server has seen a change of keys within lag, or says that it is not ready.

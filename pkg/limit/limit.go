@@ -47,7 +47,6 @@ type Config struct {
 	Store   Store
 	Exempt  []netip.Prefix // networks that no rule about networks counts
 	HashKey []byte         // at least 32 bytes; the same on every replica
-	Now     func() time.Time
 }
 
 // Limiter counts tries across all replicas.

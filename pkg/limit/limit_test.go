@@ -33,7 +33,7 @@ func (m *memory) Refund(_ context.Context, key string, _ Rule) error {
 
 func limiter(m *memory, exempt ...netip.Prefix) *Limiter {
 	m.spent = map[string]int{}
-	return New(Config{Store: m, HashKey: []byte(strings.Repeat("k", 32)), Exempt: exempt, Now: time.Now})
+	return New(Config{Store: m, HashKey: []byte(strings.Repeat("k", 32)), Exempt: exempt})
 }
 
 func TestLimitedTellsWhen(t *testing.T) {

@@ -101,7 +101,7 @@ func newWorld(t *testing.T, extra ...web.Route) *world {
 	ring := must(keys.Open(ctx, keys.Config{Store: w.store, Sealer: sealer, Now: w.clock}))
 	w.clients = client.NewRegistry(client.Config{Store: w.store, Now: w.clock, Keys: ring, Logger: logger})
 	sessions := must(session.New(session.Config{Store: w.store, Issuer: issuer, Now: w.clock}))
-	limits := limit.New(limit.Config{Store: w.store, HashKey: ring.Secret(keys.SecretClient), Now: w.clock})
+	limits := limit.New(limit.Config{Store: w.store, HashKey: ring.Secret(keys.SecretLimit)})
 	w.queue = outbox.New(outbox.Config{Store: w.store, Sealer: sealer, Now: w.clock, Logger: logger})
 	mailer := must(mail.New(mail.Config{Issuer: issuer, Brand: "Passport", Queue: w.queue, Now: w.clock}))
 	w.inbox = mailer.Inbox()
@@ -109,7 +109,7 @@ func newWorld(t *testing.T, extra ...web.Route) *world {
 		Audit: w.store, Now: w.clock, Hasher: account.HasherConfig{Memory: 64, Time: 1, Threads: 1, Parallel: 4, Queue: 100}}))
 	pages := must(web.NewPages(web.PagesConfig{Issuer: issuer, FormKey: ring.Secret(keys.SecretForm), Sessions: sessions, Logger: logger}))
 	flows := must(engine.New(engine.Config{Issuer: issuer, Clients: w.clients, Store: w.store, Keys: ring, Now: w.clock, Audit: w.store}))
-	provider := must(oidc.New(oidc.Config{Issuer: issuer, Engine: flows, Store: w.store, Clients: w.clients, Keys: ring,
+	provider := must(oidc.New(oidc.Config{Issuer: issuer, Languages: []string{"en", "es"}, Engine: flows, Store: w.store, Clients: w.clients, Keys: ring,
 		Sessions: sessions, Limits: limits, Now: w.clock, Audit: w.store, Pages: pages.OIDC(), ClientIP: web.ClientIP, NoteClient: web.NoteClient}))
 	leaving := must(logout.New(logout.Config{Issuer: issuer, Store: w.store, Clients: w.clients, Keys: ring, Sessions: sessions,
 		SID: flows.SID, Now: w.clock, Pages: pages.Logout()}))

@@ -387,7 +387,7 @@ func TestReseal(t *testing.T) {
 		for _, r := range report {
 			got[r.Table] = r
 		}
-		if got["secret"].Resealed != 6 || got["signing_key"].Resealed != 4 || got["outbox"].Resealed != 450 || got["outbox"].Current != 1 {
+		if got["secret"].Resealed != 7 || got["signing_key"].Resealed != 4 || got["outbox"].Resealed != 450 || got["outbox"].Current != 1 {
 			t.Errorf("%+v", report)
 		}
 		again, err := between.Reseal(t.Context())

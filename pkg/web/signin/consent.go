@@ -41,32 +41,16 @@ func (s *Room) postConsent(w http.ResponseWriter, r *http.Request) error {
 	return &web.Error{Status: http.StatusBadRequest, Key: "request_malformed"}
 }
 
-// groups are the claims that one line speaks for, in the order of the page. The scope of the same name asks for
-// all of them (OpenID Connect Core §5.4).
-var groups = []struct {
-	name   string
-	claims []string
-}{
-	{"profile", []string{"name", "given_name", "family_name", "middle_name", "nickname", "preferred_username",
-		"profile", "picture", "website", "gender", "birthdate", "zoneinfo", "locale", "updated_at"}},
-	{"email", []string{"email", "email_verified"}},
-	{"phone", []string{"phone_number", "phone_number_verified"}},
-	{"address", []string{"address"}},
-}
+// groups are the scopes that one line speaks for, in the order of the page, with the claims that they ask for.
+var groups = []string{"profile", "email", "phone", "address"}
 
 // items says in words what allowing gives away.
 func items(v *oidc.View) []templates.Item {
 	list := []templates.Item{{Key: "claims.openid"}}
 	for _, g := range groups {
-		if slices.Contains(v.Scopes, g.name) {
-			list = append(list, templates.Item{Key: "claims." + g.name, Value: own(v.Login, g.name)})
-			continue
-		}
-		for _, c := range v.Claims {
-			if slices.Contains(g.claims, c) {
-				list = append(list, templates.Item{Key: "claims." + g.name, Value: own(v.Login, g.name)})
-				break
-			}
+		named := func(claim string) bool { return slices.Contains(grant.ClaimsOf(g), claim) }
+		if slices.Contains(v.Scopes, g) || slices.ContainsFunc(v.Claims, named) {
+			list = append(list, templates.Item{Key: "claims." + g, Value: own(v.Login, g)})
 		}
 	}
 	for _, scope := range v.Scopes {

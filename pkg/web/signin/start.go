@@ -91,7 +91,7 @@ func startPath(next string) (path string, ok bool) {
 		return "", false
 	}
 	id, err := base64.RawURLEncoding.DecodeString(text)
-	if err != nil || len(id) == 0 || len(id) > 512 {
+	if err != nil || len(id) == 0 || len(id) > client.MaxID {
 		return "", false
 	}
 	return "/sites/" + url.PathEscape(string(id)) + "/start", true

@@ -54,6 +54,6 @@ CREATE TABLE device_code (
 CREATE INDEX device_code_client ON device_code (client_id);
 CREATE INDEX device_code_expires ON device_code (expires_at);
 
--- What became of telling the site that this login is over: '' (not to be told), trying, told, failed.
+-- What became of telling the site that this login is over: '' (nobody has tried), trying, told, failed.
 ALTER TABLE login_client ADD COLUMN notice text NOT NULL DEFAULT '';
 ALTER TABLE login_client ADD COLUMN notice_at bigint;
