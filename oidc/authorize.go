@@ -62,6 +62,7 @@ func (p *Provider) receive(w http.ResponseWriter, r *http.Request, v url.Values,
 	if err != nil {
 		return nil, nil, err
 	}
+	p.cfg.NoteClient(r, c.ID)
 	whole, refused, err := p.unfold(r, c, v)
 	if err != nil {
 		return nil, nil, err
@@ -237,6 +238,7 @@ func (p *Provider) sendFault(w http.ResponseWriter, r *http.Request, q *request,
 // sendError answers the client with an error (RFC 6749 §4.1.2.1). The words are ours alone: nothing of what
 // was sent comes back but state (H20).
 func (p *Provider) sendError(w http.ResponseWriter, r *http.Request, q *request, bad *refusal) error {
+	note(w, bad.code+": "+bad.description)
 	return p.respond(w, r, q, url.Values{"error": {bad.code}, "error_description": {client.Plain(bad.description)}})
 }
 

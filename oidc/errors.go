@@ -72,6 +72,12 @@ func fail(w http.ResponseWriter, err error) error {
 	if retry > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(retry))
 	}
+	var unproven *client.AuthError
+	if errors.As(err, &unproven) {
+		note(w, e.Code+": "+unproven.Reason)
+	} else {
+		note(w, e.Code+": "+e.Description)
+	}
 	if err := reply(w, e.Status, errorBody{e.Code, client.Plain(e.Description)}); err != nil {
 		return err
 	}
@@ -79,6 +85,13 @@ func fail(w http.ResponseWriter, err error) error {
 		return err
 	}
 	return nil
+}
+
+// note tells the shell, whose writer takes such notes, why a request is refused: for the log, in words of ours alone.
+func note(w http.ResponseWriter, reason string) {
+	if to, ok := w.(interface{ NoteReason(reason string) }); ok {
+		to.NoteReason(reason)
+	}
 }
 
 // explained is the map from what went wrong to what is said of it, and after how many seconds to come back.
@@ -110,6 +123,7 @@ func seconds(d time.Duration) int { return max(1, int(math.Ceil(d.Seconds()))) }
 
 // failBearer answers an error at /userinfo (RFC 6750 §3).
 func failBearer(w http.ResponseWriter, code, description string) error {
+	note(w, code+": "+description)
 	status := http.StatusUnauthorized
 	header := fmt.Sprintf(`Bearer realm="userinfo", error="%s", error_description="%s"`, code, client.Plain(description))
 	switch code {

@@ -81,7 +81,13 @@ func checkForm(form url.Values) error {
 func (p *Provider) authenticate(r *http.Request) (client.Authn, error) {
 	authn, err := p.cfg.Clients.Authenticate(r)
 	failure := (*client.AuthError)(nil)
-	if !errors.As(err, &failure) || p.cfg.Limits == nil {
+	if !errors.As(err, &failure) {
+		return authn, err
+	}
+	if c, err := p.client(r.Context(), failure.ClientID); err == nil && c != nil {
+		p.cfg.NoteClient(r, c.ID) // claimed only, but not made up: who runs it wants to find its line
+	}
+	if p.cfg.Limits == nil {
 		return authn, err
 	}
 	ip := p.cfg.ClientIP(r)

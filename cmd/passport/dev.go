@@ -93,6 +93,9 @@ func (a *app) demoSites(ctx context.Context) (sites []demoSite, err error) {
 		if err != nil {
 			return sites, fmt.Errorf("listen for %s: %w", name, err)
 		}
+		if got := on.Addr().(*net.TCPAddr).Port; got != port+1+i {
+			a.logger.Warn("a demonstration site is on another port: its own is in use", "site", name, "port", got, "own", port+1+i)
+		}
 		s := demoSite{name: name, on: on, url: fmt.Sprintf("http://localhost:%d", on.Addr().(*net.TCPAddr).Port)}
 		sites = append(sites, s)
 		secret, err := a.demoClient(ctx, s)
@@ -126,6 +129,7 @@ func (a *app) demoClient(ctx context.Context, s demoSite) (secret string, err er
 		Metadata: client.Metadata{
 			ClientName: s.name, ClientURI: s.url + "/", RedirectURIs: []string{s.url + "/callback"},
 			PostLogoutRedirectURIs: []string{s.url + "/"}, IDTokenSignedResponseAlg: "ES256",
+			BackchannelLogoutURI: s.url + "/backchannel-logout", BackchannelLogoutSessionRequired: true,
 		},
 	}
 	_, secret, err = a.clients.Create(ctx, c, "")
@@ -145,8 +149,8 @@ func (a *app) demoClient(ctx context.Context, s demoSite) (secret string, err er
 func greet(to io.Writer, issuer string, sites []demoSite) {
 	fmt.Fprintf(to, "Passport runs in development, for this machine alone. Where to click:\n")
 	for _, s := range sites {
-		fmt.Fprintf(to, "  %-30s %s, a site: \"Sign in with Passport\"\n", s.url, s.name)
+		fmt.Fprintf(to, "  %-32s %s, a site: \"Sign in with Passport\"\n", s.url, s.name)
 	}
-	fmt.Fprintf(to, "  %-30s every mail that this server sends\n", issuer+"/dev/inbox")
-	fmt.Fprintf(to, "  %-30s your own account\n", issuer)
+	fmt.Fprintf(to, "  %-32s every mail that this server sends\n", issuer+"/dev/inbox")
+	fmt.Fprintf(to, "  %-32s your own account\n", issuer)
 }

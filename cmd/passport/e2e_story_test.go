@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/passport-network/passport/storage/storagetest"
 )
@@ -27,6 +28,7 @@ func TestStory(t *testing.T) {
 }
 
 func story(t *testing.T, w *world, language string) {
+	w.env = append(w.env, "PASSPORT_OUTBOUND_ALLOW=localhost") // the sites, which are told of a sign-out
 	w.start()
 	fabrikam, contoso := w.site("Fabrikam"), w.site("Contoso")
 	password := "Blue-" + rand.Text()
@@ -103,6 +105,16 @@ func story(t *testing.T, w *world, language string) {
 	b.open(contoso)
 	b.follow("#sign-out", "#signed-out")
 	b.at(contoso)
+	// Site one has heard of it.
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		if b.open(fabrikam); b.exists("#sign-in") {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("Fabrikam was not told of the sign-out:\n%s", w.logs)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
 	for _, site := range []string{fabrikam, contoso} {
 		b.open(site + "/login")
 		b.wait("#password")

@@ -348,7 +348,9 @@ func (w *world) site(name string) string {
 	srv := httptest.NewUnstartedServer(nil)
 	_, port := must2(net.SplitHostPort(srv.Listener.Addr().String()))
 	base := "http://localhost:" + port
+	local := base // as the server finds it
 	if w.withTLS {
+		local = "https://localhost:" + port
 		_, _, pair := w.ca.leaf(w.t.TempDir())
 		srv.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
 		base = "https://" + strings.ToLower(name) + ".test:" + port
@@ -356,6 +358,7 @@ func (w *world) site(name string) string {
 	id, secret := w.client(map[string]any{
 		"client_name": name, "client_uri": base + "/", "redirect_uris": []string{base + "/callback"},
 		"post_logout_redirect_uris": []string{base + "/"},
+		"backchannel_logout_uri":    local + "/backchannel-logout", "backchannel_logout_session_required": true,
 	})
 	httpClient := w.ca.httpClient()
 	httpClient.Transport = &tokenTap{next: httpClient.Transport, seen: w.seen}

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -25,13 +27,13 @@ func run(args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.Execute()
+	cmd, err := root.ExecuteC()
 	var wrong *usageError
 	switch {
 	case err == nil:
 		return 0
 	case !begun || errors.As(err, &wrong):
-		fmt.Fprintf(stderr, "passport: %v\nSee \"passport help\".\n", err)
+		fmt.Fprintf(stderr, "passport: %v\nSee \"%s --help\".\n", err, cmd.CommandPath())
 		return 2
 	}
 	fmt.Fprintf(stderr, "passport: %v\n", err)
@@ -78,7 +80,11 @@ func strict(cmd *cobra.Command) {
 	cmd.Args = cobra.ArbitraryArgs
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {
-			return &usageError{fmt.Errorf("unknown command %q for %q", args[0], cmd.CommandPath())}
+			unknown := fmt.Errorf("unknown command %q for %q", args[0], cmd.CommandPath())
+			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+				unknown = fmt.Errorf("%w: did you mean %s?", unknown, strings.Join(near, " or "))
+			}
+			return &usageError{unknown}
 		}
 		return cmd.Help()
 	}
@@ -118,8 +124,20 @@ func load(cmd *cobra.Command) (*config.Config, error) {
 // open is the openFunc of the program.
 func open(cmd *cobra.Command) (*app, error) {
 	cfg, err := load(cmd)
+	var faults config.Faults
+	if errors.As(err, &faults) && !cmd.Flags().Changed("dev") {
+		if _, here := os.Stat("passport-data"); here == nil {
+			err = fmt.Errorf("%w\nFor the server of \"passport serve --dev\" in this folder, add --dev", err)
+		}
+	}
 	if err != nil {
 		return nil, err
+	}
+	if cfg.Dev && cmd.Name() != "serve" && cmd.Name() != "migrate" {
+		// An empty database, made by the way in the wrong folder, would look like the right one without its clients.
+		if _, err := os.Stat(cfg.Data); errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("there is no %s: start \"passport serve --dev\" first, or name its folder with --data", cfg.Data)
+		}
 	}
 	if err := prepare(cfg); err != nil {
 		return nil, err

@@ -74,10 +74,13 @@ func (a *app) serve(cmd *cobra.Command) error {
 	if a.cfg.Dev {
 		greet(cmd.OutOrStdout(), a.cfg.Issuer, sites)
 	}
-	a.logger.Info("serving", "issuer", a.cfg.Issuer, "addr", a.cfg.Addr, "admin", a.cfg.AdminAddr)
+	a.logger.Info("serving", "issuer", a.cfg.Issuer, "addr", a.cfg.Addr, "admin", s.admin)
 	err = s.run(background)
 	end()
-	return errors.Join(err, loops.Wait())
+	if err = errors.Join(err, loops.Wait()); err == nil {
+		a.logger.Info("stopped")
+	}
+	return err
 }
 
 // purgeEvery is how often what has expired is deleted; purgeBatch is how many rows of a table one step takes.
@@ -118,6 +121,7 @@ func (a *app) purgeOnce(ctx context.Context) error {
 type servers struct {
 	a        *app
 	public   *http.Server
+	admin    string // where the admin's listener is, or off
 	all      []*http.Server
 	on       []net.Listener // as all
 	stopping atomic.Bool
@@ -126,7 +130,7 @@ type servers struct {
 
 // newServers listens on every address, so that a busy one is told before anything has begun.
 func (a *app) newServers(ctx context.Context, handler http.Handler, sites []demoSite) (_ *servers, err error) {
-	s := &servers{a: a, public: a.httpServer(handler)}
+	s := &servers{a: a, public: a.httpServer(handler), admin: "off"}
 	defer func() {
 		if err != nil {
 			for _, l := range s.on {
@@ -153,6 +157,7 @@ func (a *app) newServers(ctx context.Context, handler http.Handler, sites []demo
 		switch {
 		case err == nil:
 			s.all, s.on = append(s.all, a.httpServer(a.admin(&s.stopping))), append(s.on, admin)
+			s.admin = admin.Addr().String()
 			a.metrics.watch(a.clock)
 		case a.cfg.Dev: // two of them on one machine is nothing to stop for
 			a.logger.Warn("no admin listener", "addr", a.cfg.AdminAddr, "error", err)
@@ -248,11 +253,15 @@ func (s *servers) stop(delay time.Duration) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), s.a.cfg.ShutdownLimit)
 	defer cancel()
-	var errs []error
+	// All at once: Shutdown closes the listener, and then may wait for connections on which nothing was ever asked.
+	var ends errgroup.Group
 	for _, server := range s.all {
-		if err := server.Shutdown(ctx); err != nil {
-			errs = append(errs, fmt.Errorf("requests still ran after the shutdown limit: %w", err), server.Close())
-		}
+		ends.Go(func() error {
+			if err := server.Shutdown(ctx); err != nil {
+				return errors.Join(fmt.Errorf("requests still ran after the shutdown limit: %w", err), server.Close())
+			}
+			return nil
+		})
 	}
-	return errors.Join(errs...)
+	return ends.Wait()
 }

@@ -144,6 +144,9 @@ func TestServe(t *testing.T) {
 		t.Errorf("/token: %d %s", status, token)
 	}
 	_, faulty := knock(t, "GET", base+"/consent?i=none", "", "")
+	if status, _ := knock(t, "GET", base+"/authorize?client_id=job&response_type=code&redirect_uri=https://hunter2.example/", "", ""); status != 400 {
+		t.Errorf("/authorize: %d", status)
+	}
 	seesRotation(t, base, env)
 
 	// The server answers "100 Continue" when it reads the body: the request runs.
@@ -188,13 +191,20 @@ func TestServe(t *testing.T) {
 	}
 	requests := logged(t, logs.String())
 	maps.DeleteFunc(requests, func(route string, _ map[string]any) bool { return strings.HasPrefix(route, "jwks") })
-	if n := len(requests); n != 7 {
-		t.Errorf("%d lines for 7 requests", n)
+	if n := len(requests); n != 8 {
+		t.Errorf("%d lines for 8 requests", n)
 	}
-	if l := requests["token"]; l["client"] != "job" || l["outcome"] != "ok" || l["status"] != 200.0 || l["method"] != "POST" {
+	if l := requests["token"]; l["client"] != "job" || l["outcome"] != "ok" || l["reason"] != "" || l["status"] != 200.0 || l["method"] != "POST" {
 		t.Errorf("%v", l)
 	}
-	if l := requests["consent"]; l["outcome"] != "refused" || !strings.Contains(faulty, l["id"].(string)) {
+	// Who is given the number of an error page finds why in the line, and of which site.
+	if l := requests["authorize"]; l["client"] != "job" || l["reason"] != "redirect_mismatch" {
+		t.Errorf("%v", l)
+	}
+	if l := requests["revoke"]; l["client"] != "" || l["reason"] != "invalid_client: unknown client" {
+		t.Errorf("%v", l)
+	}
+	if l := requests["consent"]; l["outcome"] != "refused" || l["reason"] != "interaction_gone" || !strings.Contains(faulty, l["id"].(string)) {
 		t.Errorf("the error page does not bear the id of %v\n%s", l, faulty)
 	}
 }
@@ -203,7 +213,7 @@ func TestServe(t *testing.T) {
 func logged(t *testing.T, logs string) map[string]map[string]any {
 	t.Helper()
 	byRoute := map[string]map[string]any{}
-	want := []string{"client", "id", "level", "method", "ms", "msg", "outcome", "route", "status", "time"}
+	want := []string{"client", "id", "level", "method", "ms", "msg", "outcome", "reason", "route", "status", "time"}
 	for i, line := range strings.Split(strings.TrimSpace(logs), "\n") {
 		var l map[string]any
 		if err := json.Unmarshal([]byte(line), &l); err != nil {

@@ -56,7 +56,7 @@ func tokenInspectCommand() *cobra.Command {
 		Short: "Tell what kind of token it is, and what a JWT says",
 		Long: `Tell what kind of token it is, and what a JWT says. Nothing is asked of the database.
 
-With --issuer the signature of a JWT is checked against that server's key set.`,
+With --issuer the signature of a JWT is checked against that server's key set, and a bad one ends with exit code 1.`,
 		Example: `  passport token inspect eyJhbGciOiJFUzI1NiIs…
   passport token inspect --issuer https://passport.example --json - <token.txt`,
 		Args: cobra.ExactArgs(1),
@@ -69,6 +69,7 @@ With --issuer the signature of a JWT is checked against that server's key set.`,
 			if err != nil {
 				return err
 			}
+			var forged error // a script that asks must not go on
 			if _, isJWT := doc["claims"]; isJWT && at.issuer != "" {
 				out, err := at.client()
 				if err != nil {
@@ -80,16 +81,16 @@ With --issuer the signature of a JWT is checked against that server's key set.`,
 					return fmt.Errorf("ask %s: %w", at.issuer, err)
 				}
 				verifier := provider.VerifierContext(ctx, &oidc.Config{SkipClientIDCheck: true, SkipExpiryCheck: true})
-				_, err = verifier.Verify(ctx, token)
 				doc["signature"] = "good"
-				if err != nil {
-					doc["signature"] = "bad: " + err.Error()
+				if _, err := verifier.Verify(ctx, token); err != nil {
+					doc["signature"] = "bad"
+					forged = fmt.Errorf("%s did not sign it: %w", at.issuer, err)
 				}
 			}
 			if asJSON {
-				return writeJSON(cmd.OutOrStdout(), doc)
+				return errors.Join(writeJSON(cmd.OutOrStdout(), doc), forged)
 			}
-			return printToken(cmd.OutOrStdout(), doc)
+			return errors.Join(printToken(cmd.OutOrStdout(), doc), forged)
 		},
 	}
 	cmd.Flags().StringVar(&at.issuer, "issuer", "", "check the signature against this server's key set")

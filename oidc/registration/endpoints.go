@@ -196,10 +196,17 @@ func (g *Registration) fail(w http.ResponseWriter, r *http.Request, err error) e
 	}
 	var field *client.FieldError
 	var limited *limit.Limited
+	note := func(reason string) {
+		if to, ok := w.(interface{ NoteReason(reason string) }); ok { // the shell's, for the log
+			to.NoteReason(reason)
+		}
+	}
 	switch {
 	case errors.As(err, &field):
+		note(field.Code + ": " + field.Field)
 		return reply(w, http.StatusBadRequest, body{field.Code, client.Plain(field.Error())})
 	case errors.Is(err, errNoToken):
+		note("no token")
 		w.Header().Set("WWW-Authenticate", `Bearer realm="registration"`)
 		return reply(w, http.StatusUnauthorized, body{"invalid_token", "A bearer token is needed."})
 	case errors.Is(err, client.ErrToken):
@@ -208,6 +215,7 @@ func (g *Registration) fail(w http.ResponseWriter, r *http.Request, err error) e
 				return g.fail(w, r, over)
 			}
 		}
+		note("unknown token")
 		w.Header().Set("WWW-Authenticate", `Bearer realm="registration", error="invalid_token"`)
 		return reply(w, http.StatusUnauthorized, body{"invalid_token", "The token is unknown, used up or over."})
 	case errors.Is(err, client.ErrChanged):

@@ -144,6 +144,7 @@ func (p *Pages) show(w http.ResponseWriter, r *http.Request, status int, locales
 // not have is shown as the general one of its status.
 func (p *Pages) Error(w http.ResponseWriter, r *http.Request, status int, key string) {
 	key = strings.TrimPrefix(key, "error.")
+	noteReason(w, key)
 	if !p.set.Has("error." + key + ".title") {
 		key = "request_malformed"
 		if status >= http.StatusInternalServerError {

@@ -223,6 +223,7 @@ func (s *Site) answer(w http.ResponseWriter, r *http.Request, err error) {
 	case e.Status >= http.StatusInternalServerError:
 		code = "server_error"
 	}
+	noteReason(w, e.Key)
 	writeJSON(w, e.Status, map[string]string{"error": code})
 }
 
@@ -265,7 +266,7 @@ func (s *Site) log(w *recorder, r *http.Request, q *request, began time.Time) {
 	s.cfg.Logger.LogAttrs(r.Context(), slog.LevelInfo, "request",
 		slog.String("id", q.id), slog.String("route", q.route), slog.String("method", method(r.Method)),
 		slog.Int("status", status), slog.Float64("ms", float64(elapsed.Microseconds())/1000),
-		slog.String("client", client), slog.String("outcome", outcome))
+		slog.String("client", client), slog.String("outcome", outcome), slog.String("reason", w.reason))
 	if s.cfg.Observe != nil {
 		s.cfg.Observe(q.route, method(r.Method), status, elapsed)
 	}
@@ -316,6 +317,17 @@ func method(m string) string {
 type recorder struct {
 	http.ResponseWriter
 	status int
+	reason string
+}
+
+// NoteReason is told why a request is refused, for the log: words of ours alone, nothing of what was sent.
+func (w *recorder) NoteReason(reason string) { w.reason = reason }
+
+// noteReason tells a recorder. oidc and oidc/registration, which do not know the shell, do the same.
+func noteReason(w http.ResponseWriter, reason string) {
+	if to, ok := w.(interface{ NoteReason(reason string) }); ok {
+		to.NoteReason(reason)
+	}
 }
 
 func (w *recorder) WriteHeader(status int) {

@@ -85,6 +85,7 @@ func Handler(c Config) (http.Handler, error) {
 	mux.HandleFunc("GET /callback", s.callback)
 	mux.HandleFunc("POST /logout", s.logout)
 	mux.HandleFunc("POST /leave", s.leave)
+	mux.HandleFunc("POST /backchannel-logout", s.told)
 	mux.Handle("GET /static/", http.FileServerFS(files))
 	return headers(mux), nil
 }
@@ -237,6 +238,35 @@ func (s *site) logout(w http.ResponseWriter, r *http.Request) {
 		q.Set("id_token_hint", v.idToken)
 	}
 	http.Redirect(w, r, meta.EndSession+"?"+q.Encode(), http.StatusSeeOther)
+}
+
+// told is Passport saying that somebody has signed out there (OpenID Connect Back-Channel Logout §2.5, §2.6): whoever
+// is signed in here by that session is signed out.
+func (s *site) told(w http.ResponseWriter, r *http.Request) {
+	provider, _, err := s.oauth(r.Context())
+	if err != nil {
+		http.Error(w, "the issuer cannot be asked now", http.StatusServiceUnavailable)
+		return
+	}
+	ctx := oidc.ClientContext(r.Context(), s.HTTPClient)
+	token, err := provider.VerifierContext(ctx, &oidc.Config{ClientID: s.ClientID}).Verify(ctx, r.PostFormValue("logout_token"))
+	var claims struct {
+		SID    string         `json:"sid"`
+		Nonce  *string        `json:"nonce"` // an ID token has one, a logout token never
+		Events map[string]any `json:"events"`
+	}
+	if err != nil || token.Claims(&claims) != nil || claims.SID == "" || claims.Nonce != nil ||
+		claims.Events["http://schemas.openid.net/event/backchannel-logout"] == nil {
+		http.Error(w, "that is no logout token for this site", http.StatusBadRequest)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, v := range s.visits {
+		if v.claims["sid"] == claims.SID {
+			delete(s.visits, id)
+		}
+	}
 }
 
 // leave ends the session here alone.
