@@ -168,13 +168,22 @@ func mustConsent(q *request, f facts, l *grant.Login) bool {
 		return true
 	case q.client.SkipConsent && q.client.Verified():
 		return false
-	case q.client.Public() && !strings.HasPrefix(q.redirect, "https://"):
-		// RFC 8252 §8.6: neither a secret nor the redirect proves that this is the client of last time. Another
-		// app with the same scheme, or any program on a loopback port, would get a code without a word.
+	case q.unproven():
 		return true
 	}
 	scopes, claims, ever := agreed(q.client, l)
 	return !ever || !covers(scopes, q.scopes) || !covers(claims, q.names)
+}
+
+// unproven: neither a secret nor the redirect proves that this is the client of last time (RFC 8252 §8.6). Another app with
+// the same scheme, or any program on a loopback port, would get a code without a word.
+func (q *request) unproven() bool {
+	return q.client.Public() && !strings.HasPrefix(q.redirect, "https://")
+}
+
+// remembered tells whether a yes spares the person the question the next time.
+func (q *request) remembered() bool {
+	return q.client.Verified() && !q.isDevice && !q.unproven()
 }
 
 // agreed is what the person has allowed the client and what still counts: of a client that nobody vouches for, what

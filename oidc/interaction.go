@@ -42,6 +42,7 @@ type View struct {
 	Scopes     []string      // what granting gives: known and allowed ones only
 	Claims     []string      // names asked for by the claims parameter, beyond the scopes'
 	Logins     []grant.Login // live ones of this browser, newest authentication first
+	Remembered bool          // a yes spares the person the question the next time
 	Login      *grant.Login  // the account that would answer now; nil: none, or several to choose from
 }
 
@@ -66,7 +67,7 @@ func (p *Provider) View(ctx context.Context, r *http.Request, i string) (*View, 
 	v := &View{
 		ID: i, Client: f.q.client, ClientName: f.q.client.LocalName(first), ClientHost: f.q.host(),
 		LoginHint: f.q.params.Get("login_hint"), UILocales: locales,
-		UserCode: f.q.userCode, Scopes: f.q.scopes, Claims: f.q.names,
+		UserCode: f.q.userCode, Scopes: f.q.scopes, Claims: f.q.names, Remembered: f.q.remembered(),
 		Login: pick(f.q, facts{hash: f.in.Hash, chosen: f.in.LoginID, logins: f.logins}).login,
 	}
 	for _, l := range f.logins {

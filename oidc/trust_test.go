@@ -50,10 +50,18 @@ func TestUnverified(t *testing.T) {
 
 		t.Run("consent is shown at each sign-in, though it was given", func(t *testing.T) {
 			for range 3 {
-				here.act(t, "approve", here.authorize(t, to(c)).page("/consent")).code()
+				i := here.authorize(t, to(c)).page("/consent")
+				if here.view(t, i).Remembered {
+					t.Error("the page says that the answer is remembered")
+				}
+				here.act(t, "approve", i).code()
 			}
 			known := w.client(nil)
-			here.act(t, "approve", here.authorize(t, to(known)).page("/consent")).code()
+			i := here.authorize(t, to(known)).page("/consent")
+			if !here.view(t, i).Remembered {
+				t.Error("the page says that the answer is not remembered")
+			}
+			here.act(t, "approve", i).code()
 			here.authorize(t, to(known)).code()
 		})
 		t.Run("prompt=none succeeds within the login in which consent was given, and in no other", func(t *testing.T) {

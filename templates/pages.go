@@ -54,6 +54,7 @@ type Consent struct {
 	Person Person
 	Items  []Item
 	Device string // the code that a device shows; empty: it is no device
+	Once   bool   // a yes counts for this sign-in, and is not remembered
 }
 
 // Device asks for the code that a device shows.
@@ -110,6 +111,7 @@ type Waiting struct {
 	Base
 	Email string
 	Sent  bool // once more, just now
+	Dev   bool // there is /dev/inbox
 }
 
 // Confirm is where the first link of the mail leads.

@@ -44,7 +44,7 @@ func samples() map[string]Page {
 		"register-wrong": &Register{Base: faulty("register-email", "error.email.invalid"), Email: "ada@", Full: "Ada"},
 		"terms":          &Terms{Base: flow, Sealed: "c2VhbGVk", Email: ada.Email},
 		"terms-wrong":    &Terms{Base: faulty("terms-email", "error.terms.mismatch"), Sealed: "c2VhbGVk", Email: ada.Email},
-		"waiting":        &Waiting{Base: flow, Email: ada.Email},
+		"waiting":        &Waiting{Base: flow, Email: ada.Email, Dev: true},
 		"waiting-sent":   &Waiting{Base: flow, Email: ada.Email, Sent: true},
 		"waiting-limit":  &Waiting{Base: Base{Token: "token", Problem: "waiting.limited"}, Email: ada.Email},
 		"confirm":        &Confirm{Base: Base{Link: "abc", Token: "token"}, Email: ada.Email, Here: true},

@@ -165,7 +165,7 @@ func (a *app) handler() (http.Handler, error) {
 		return nil, err
 	}
 	in, err := signin.New(signin.Config{
-		TwoPages: cfg.SignInPages == "two", Pages: pages, OIDC: provider, Clients: a.clients, Logout: leaving,
+		Dev: cfg.Dev, TwoPages: cfg.SignInPages == "two", Pages: pages, OIDC: provider, Clients: a.clients, Logout: leaving,
 		Accounts: a.accounts, Sessions: a.sessions, Sealer: a.sealer, Now: now,
 	})
 	if err != nil {

@@ -34,6 +34,79 @@ func TestFirstVisit(t *testing.T) {
 	}
 }
 
+// TestTerms: the second page of registration can be reloaded, read in another language and left for the first, and
+// nothing that was typed is lost but the password.
+func TestTerms(t *testing.T) {
+	w := newWorld(t)
+	w.client("app")
+	begun := func() (*browser, string) {
+		b := w.browser(t)
+		b.get(authorizeURL("app")).want(200, "login-submit")
+		i := must(url.Parse(b.URL)).Query().Get("i")
+		b.get("/register?i="+i).submit("register-submit", "email", "ada@example.test", "password", password, "name", "Ada Lovelace")
+		b.want(200, "terms-submit")
+		return b, i
+	}
+	b, i := begun()
+	if u := must(url.Parse(b.URL)); u.Path != "/register/terms" || u.Query().Get("i") != i {
+		t.Errorf("the page is at %s", b.URL)
+	}
+	if !strings.Contains(b.Body, "Fabrikam") {
+		t.Error("the page does not say where the person is going")
+	}
+	b.get(b.URL).want(200, "terms-submit")
+	b.post("/language", url.Values{"lang": {"es"}, "page": {"terms"}, "i": {i}}).want(200, "terms-submit")
+	if !strings.Contains(b.Body, "Lo que aceptas") {
+		t.Errorf("not in Spanish:\n%s", b.Body)
+	}
+	b.get("/register?back=1&i="+i).want(200, "register-submit")
+	for text, there := range map[string]bool{`value="ada@example.test"`: true, `value="Ada Lovelace"`: true, password: false} {
+		if strings.Contains(b.Body, text) != there {
+			t.Errorf("%q: %v", text, !there)
+		}
+	}
+	if b.get("/register?i=" + i); strings.Contains(b.Body, "Ada") {
+		t.Error("who comes anew is shown what somebody has typed")
+	}
+	// Another flow's page, another browser's, one that is too old: there is no such draft.
+	for name, ask := range map[string]func(){
+		"no flow":         func() { b.get("/register/terms") },
+		"another browser": func() { b = w.browser(t).get("/register/terms") },
+		"too old":         func() { b, i = begun(); w.pass(31 * time.Minute); b.get("/register/terms") },
+	} {
+		if ask(); !b.has("register-submit") {
+			t.Errorf("%s: %s", name, b.URL)
+		}
+	}
+	// Two tabs: each form is of its own draft.
+	b, i = begun()
+	one := b.clone()
+	b.get("/register").submit("register-submit", "email", "other@example.test", "password", password, "name", "Other").want(200, "terms-submit")
+	one.submit("terms-submit", "terms-email", "ada@example.test").want(200, "waiting")
+	if !strings.Contains(one.Body, "ada@example.test") {
+		t.Error("the tabs mixed")
+	}
+	_ = i
+}
+
+// TestWaitingGoesOn: who confirms in another tab goes on to the site from the first.
+func TestWaitingGoesOn(t *testing.T) {
+	w := newWorld(t)
+	w.client("app")
+	b := w.browser(t)
+	b.get(authorizeURL("app")).want(200, "login-submit")
+	i := must(url.Parse(b.URL)).Query().Get("i")
+	b.get("/register?i="+i).register("ada@example.test").want(200, "waiting")
+	waiting := b.URL
+	confirm, _ := w.links()
+	b.get(confirm).submit("confirm-submit").want(200, "consent-allow")
+	b.get(waiting).want(200, "consent-allow")
+	b.submit("consent-allow")
+	if b.get(waiting); b.URL != "/account/profile" {
+		t.Errorf("with nothing left to do the page leads to %s", b.URL)
+	}
+}
+
 // TestTwoPages: the address first, then the password; the second page is the same for everybody.
 func TestTwoPages(t *testing.T) {
 	w := newWorld(t)

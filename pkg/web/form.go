@@ -78,8 +78,11 @@ func clean(s string) bool {
 	})
 }
 
-func opaque(s string) bool {
-	return len(s) <= maxID && !strings.ContainsFunc(s, func(r rune) bool {
+func opaque(s string) bool { return len(s) <= maxID && plain(s) }
+
+// plain tells whether a text has the letters of base64url alone.
+func plain(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool {
 		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '_')
 	})
 }

@@ -35,12 +35,16 @@ func (p *Pages) setCookie(w http.ResponseWriter, name, value string, maxAge int)
 		Secure: p.secure, HttpOnly: true, SameSite: http.SameSiteLaxMode})
 }
 
-// Remember keeps an opaque id for half an hour in this browser; Recall gives it back.
+// maxKept is the longest text that a browser is asked to keep: with its name and its attributes it must stay below the
+// 4096 bytes of a cookie (RFC 6265 §6.1).
+const maxKept = 3500
+
+// Remember keeps an id, or a text of an id's letters, for half an hour in this browser; Recall gives it back.
 func (p *Pages) Remember(w http.ResponseWriter, name, id string) { p.setCookie(w, name, id, 30*60) }
 
 // Recall gives what Remember kept, or empty.
 func (p *Pages) Recall(r *http.Request, name string) string {
-	if c, err := r.Cookie(p.cookie(name)); err == nil && opaque(c.Value) {
+	if c, err := r.Cookie(p.cookie(name)); err == nil && len(c.Value) <= maxKept && plain(c.Value) {
 		return c.Value
 	}
 	return ""
@@ -53,7 +57,7 @@ func (p *Pages) Forget(w http.ResponseWriter, name string) { p.setCookie(w, name
 // before it.
 var shown = map[string]string{
 	"login": "/login", "accounts": "/accounts", "consent": "/consent", "register": "/register",
-	"terms": "/register", "waiting": "/register/waiting", "confirm": "/confirm", "cancel": "/cancel",
+	"terms": "/register/terms", "waiting": "/register/waiting", "confirm": "/confirm", "cancel": "/cancel",
 	"device": "/device", "logout": "/logout", "profile": "/account/profile", "inbox": "/dev/inbox", "confirmed": "/confirm/done",
 }
 

@@ -20,7 +20,7 @@ func (s *Room) getConsent(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	return s.Pages.Render(w, r, http.StatusOK, f.locales(), &templates.Consent{
-		Base: s.base(w, r, "consent", f), Site: f.site(), Person: person(*f.view.Login), Items: items(f.view), Device: f.view.UserCode,
+		Base: s.base(w, r, "consent", f), Site: f.site(), Person: person(*f.view.Login), Items: items(f.view), Device: f.view.UserCode, Once: !f.view.Remembered,
 	})
 }
 

@@ -28,8 +28,12 @@ func (s *Room) getLogin(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	page := s.loginPage(w, r, f, next)
-	if f.view != nil && len(f.view.LoginHint) <= maxHint && strings.Contains(f.view.LoginHint, "@") {
+	switch {
+	case f.view == nil:
+	case len(f.view.LoginHint) <= maxHint && strings.Contains(f.view.LoginHint, "@"):
 		page.Email = f.view.LoginHint
+	case len(f.view.Logins) == 1: // the password is asked for once more: it is known whose
+		page.Email = f.view.Logins[0].Person.Email
 	}
 	return s.Pages.Render(w, r, http.StatusOK, f.locales(), page)
 }

@@ -19,6 +19,10 @@ import (
 // draftLife is how long the terms may be read before the first page must be filled in again.
 const draftLife = 30 * time.Minute
 
+// draftCookie keeps the draft between the pages. Each form of the second page carries its own too, so that two tabs do
+// not mix.
+const draftCookie = "draft"
+
 // draft is the first page's data on its way through the second. It travels sealed and bound to the browser: no
 // password stands in a page, and nothing is written before the terms are accepted.
 type draft struct {
@@ -35,8 +39,15 @@ func (s *Room) getRegister(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.Pages.Render(w, r, http.StatusOK, f.locales(),
-		&templates.Register{Base: s.base(w, r, "register", f), Site: f.site()})
+	page := &templates.Register{Base: s.base(w, r, "register", f), Site: f.site()}
+	if back, err := web.Query(r, "back"); err != nil {
+		return err
+	} else if back != "" { // from the second page: all but the password stands there again
+		if d, err := s.unseal(r, f.id, s.Pages.Recall(r, draftCookie)); err == nil {
+			page.Email, page.Full = d.Email, d.Name
+		}
+	}
+	return s.Pages.Render(w, r, http.StatusOK, f.locales(), page)
 }
 
 func (s *Room) postRegister(w http.ResponseWriter, r *http.Request) error {
@@ -59,14 +70,25 @@ func (s *Room) postRegister(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.Pages.Render(w, r, http.StatusOK, f.locales(), &templates.Terms{
-		Base: s.base(w, r, "terms", f), Site: f.site(), Sealed: sealed, Email: form["email"]})
+	s.Pages.Remember(w, draftCookie, sealed)
+	web.See(w, r, "/register/terms", f.query())
+	return nil
 }
 
-// getTerms is what a reload or the language switch finds: the page's data came by a POST and is not kept.
+// getTerms is the second page. It can be reloaded, and read in another language, as long as the draft holds.
 func (s *Room) getTerms(w http.ResponseWriter, r *http.Request) error {
-	web.See(w, r, "/register", nil)
-	return nil
+	f, err := s.getFlow(r)
+	if err != nil {
+		return err
+	}
+	sealed := s.Pages.Recall(r, draftCookie)
+	d, err := s.unseal(r, f.id, sealed)
+	if err != nil {
+		web.See(w, r, "/register", f.query())
+		return nil
+	}
+	return s.Pages.Render(w, r, http.StatusOK, f.locales(), &templates.Terms{
+		Base: s.base(w, r, "terms", f), Site: f.site(), Sealed: sealed, Email: d.Email})
 }
 
 func (s *Room) postTerms(w http.ResponseWriter, r *http.Request) error {
@@ -77,8 +99,8 @@ func (s *Room) postTerms(w http.ResponseWriter, r *http.Request) error {
 	if form["sealed"] == "" { // no form of ours; one that is too old still has it
 		return &web.Error{Status: http.StatusBadRequest, Key: "request_malformed"}
 	}
-	d, err := s.unseal(r, form["sealed"])
-	if err != nil || d.Flow != f.id || s.Now().After(d.Expires) {
+	d, err := s.unseal(r, f.id, form["sealed"])
+	if err != nil {
 		web.See(w, r, "/register", f.query())
 		return nil
 	}
@@ -102,6 +124,7 @@ func (s *Room) postTerms(w http.ResponseWriter, r *http.Request) error {
 	}
 	// The pending account keeps the hash of the flow's id alone; the id waits here, so that the link of the mail
 	// can go on with the flow in this browser and in no other.
+	s.Pages.Forget(w, draftCookie)
 	s.Pages.Remember(w, "return", f.id)
 	web.See(w, r, "/register/waiting", f.query())
 	return nil
@@ -116,7 +139,8 @@ func (s *Room) seal(r *http.Request, d draft) (string, error) {
 	return base64.RawURLEncoding.EncodeToString(sealed), err
 }
 
-func (s *Room) unseal(r *http.Request, text string) (d draft, err error) {
+// unseal opens a draft: of this browser and of the flow with this id, and not too old.
+func (s *Room) unseal(r *http.Request, flowID, text string) (d draft, err error) {
 	sealed, err := base64.RawURLEncoding.DecodeString(text)
 	if err != nil {
 		return d, err
@@ -125,7 +149,13 @@ func (s *Room) unseal(r *http.Request, text string) (d draft, err error) {
 	if err != nil {
 		return d, err
 	}
-	return d, json.Unmarshal(plain, &d)
+	if err := json.Unmarshal(plain, &d); err != nil {
+		return d, err
+	}
+	if d.Flow != flowID || s.Now().After(d.Expires) {
+		return d, errors.New("a draft that is over, or of another flow")
+	}
+	return d, nil
 }
 
 // pending is the registration that this browser waits for: the one it made, else the one whose password it gave.
@@ -160,15 +190,19 @@ func (s *Room) getWaiting(w http.ResponseWriter, r *http.Request) error {
 	return s.showWaiting(w, r, http.StatusOK, view, id, "", sent != "")
 }
 
-// notWaiting: the address was confirmed, or never given. Who is not signed in here signs in; a flow that is over
-// says so there.
+// notWaiting: the address was confirmed, or never given. Who is signed in here since, by the link in another tab, goes on
+// to the site; who is not signs in. A flow that is over says so there.
 func (s *Room) notWaiting(w http.ResponseWriter, r *http.Request, id string) error {
 	b, err := s.Sessions.Current(r.Context(), r)
 	if err != nil {
 		return err
 	}
 	if b != nil && len(b.Logins) > 0 {
-		web.See(w, r, "/account/profile", nil)
+		if _, err := s.OIDC.View(r.Context(), r, id); err == nil {
+			web.See(w, r, "/authorize", flow{id: id}.query())
+		} else {
+			web.See(w, r, "/account/profile", nil)
+		}
 		return nil
 	}
 	web.See(w, r, "/login", flow{id: id}.query())
@@ -176,7 +210,7 @@ func (s *Room) notWaiting(w http.ResponseWriter, r *http.Request, id string) err
 }
 
 func (s *Room) showWaiting(w http.ResponseWriter, r *http.Request, status int, v *account.PendingView, id, problem string, sent bool) error {
-	page := &templates.Waiting{Base: s.base(w, r, "waiting", flow{id: id}), Email: v.Email, Sent: sent}
+	page := &templates.Waiting{Base: s.base(w, r, "waiting", flow{id: id}), Email: v.Email, Sent: sent, Dev: s.Dev}
 	page.Problem = problem
 	return s.Pages.Render(w, r, status, v.Language, page)
 }

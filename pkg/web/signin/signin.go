@@ -26,6 +26,7 @@ type Config struct {
 	Sessions *session.Manager
 	Sealer   *keys.Sealer
 	Now      func() time.Time
+	Dev      bool // there is /dev/inbox
 	TwoPages bool // the sign-in page asks for the address, and a second one for the password
 }
 
