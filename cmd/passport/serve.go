@@ -74,7 +74,11 @@ func (a *app) serve(cmd *cobra.Command) error {
 	if a.cfg.Dev {
 		greet(cmd.OutOrStdout(), a.cfg.Issuer, sites)
 	}
-	a.logger.Info("serving", "issuer", a.cfg.Issuer, "addr", a.cfg.Addr, "admin", s.admin)
+	admin := a.cfg.AdminAddr
+	if s.admin == nil {
+		admin = "off"
+	}
+	a.logger.Info("serving", "issuer", a.cfg.Issuer, "addr", a.cfg.Addr, "admin", admin)
 	err = s.run(background)
 	end()
 	if err = errors.Join(err, loops.Wait()); err == nil {
@@ -121,7 +125,7 @@ func (a *app) purgeOnce(ctx context.Context) error {
 type servers struct {
 	a        *app
 	public   *http.Server
-	admin    string // where the admin's listener is, or off
+	admin    *http.Server // nil: none
 	all      []*http.Server
 	on       []net.Listener // as all
 	stopping atomic.Bool
@@ -130,7 +134,7 @@ type servers struct {
 
 // newServers listens on every address, so that a busy one is told before anything has begun.
 func (a *app) newServers(ctx context.Context, handler http.Handler, sites []demoSite) (_ *servers, err error) {
-	s := &servers{a: a, public: a.httpServer(handler), admin: "off"}
+	s := &servers{a: a, public: a.httpServer(handler)}
 	defer func() {
 		if err != nil {
 			for _, l := range s.on {
@@ -156,8 +160,8 @@ func (a *app) newServers(ctx context.Context, handler http.Handler, sites []demo
 		admin, err := listen.Listen(ctx, "tcp", a.cfg.AdminAddr)
 		switch {
 		case err == nil:
-			s.all, s.on = append(s.all, a.httpServer(a.admin(&s.stopping))), append(s.on, admin)
-			s.admin = admin.Addr().String()
+			s.admin = a.httpServer(a.admin(&s.stopping))
+			s.all, s.on = append(s.all, s.admin), append(s.on, admin)
 			a.metrics.watch(a.clock)
 		case a.cfg.Dev: // two of them on one machine is nothing to stop for
 			a.logger.Warn("no admin listener", "addr", a.cfg.AdminAddr, "error", err)
@@ -253,15 +257,23 @@ func (s *servers) stop(delay time.Duration) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), s.a.cfg.ShutdownLimit)
 	defer cancel()
-	// All at once: Shutdown closes the listener, and then may wait for connections on which nothing was ever asked.
+	shut := func(server *http.Server) error {
+		if err := server.Shutdown(ctx); err != nil {
+			return errors.Join(fmt.Errorf("requests still ran after the shutdown limit: %w", err), server.Close())
+		}
+		return nil
+	}
+	// All at once: Shutdown closes the listener, and then may wait for connections on which nothing was ever asked. The
+	// admin's goes last, so that "not ready" is told until the end.
 	var ends errgroup.Group
 	for _, server := range s.all {
-		ends.Go(func() error {
-			if err := server.Shutdown(ctx); err != nil {
-				return errors.Join(fmt.Errorf("requests still ran after the shutdown limit: %w", err), server.Close())
-			}
-			return nil
-		})
+		if server != s.admin {
+			ends.Go(func() error { return shut(server) })
+		}
 	}
-	return ends.Wait()
+	err := ends.Wait()
+	if s.admin != nil {
+		err = errors.Join(err, shut(s.admin))
+	}
+	return err
 }
