@@ -203,7 +203,8 @@ func (g *Registration) fail(w http.ResponseWriter, r *http.Request, err error) e
 	}
 	switch {
 	case errors.As(err, &field):
-		note(field.Code + ": " + field.Field)
+		name, _, _ := strings.Cut(field.Field, "#") // what stands behind it is the stranger's
+		note(field.Code + ": " + name)
 		return reply(w, http.StatusBadRequest, body{field.Code, client.Plain(field.Error())})
 	case errors.Is(err, errNoToken):
 		note("no token")
