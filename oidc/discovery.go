@@ -163,7 +163,7 @@ func (p *Provider) serveDiscovery(w http.ResponseWriter, r *http.Request) error 
 // changePassword is where password managers look for the page that changes the password (W3C, A Well-Known
 // URL for Changing Passwords).
 func (p *Provider) changePassword(w http.ResponseWriter, _ *http.Request) error {
-	return seeOther(w, "/account/profile")
+	return seeOther(w, "/account/password")
 }
 
 // securityLife is how long a copy of security.txt may be believed (RFC 9116 §2.5.5).

@@ -164,7 +164,7 @@ func TestDiscovery(t *testing.T) {
 			}
 		})
 		t.Run("change-password", func(t *testing.T) {
-			if a := b.get(t, "/.well-known/change-password"); a.status != 303 || a.location != "/account/profile" {
+			if a := b.get(t, "/.well-known/change-password"); a.status != 303 || a.location != "/account/password" {
 				t.Errorf("%d %s", a.status, a.location)
 			}
 		})

@@ -13,7 +13,7 @@ import (
 
 var _ account.Store = (*Store)(nil)
 
-var accountRows = []any{&accountRow{}, &addressRow{}, &credentialRow{}, &mailTokenRow{}}
+var accountRows = []any{&accountRow{}, &addressRow{}, &credentialRow{}, &mailTokenRow{}, &accountLinkRow{}}
 
 type accountRow struct {
 	ID          string `gorm:"primaryKey"`
@@ -331,12 +331,74 @@ func (s *Store) SignedIn(ctx context.Context, accountID, old, hash string, when 
 // SetPassword replaces the password.
 func (s *Store) SetPassword(ctx context.Context, accountID, hash string, when time.Time) error {
 	return s.InTx(ctx, func(ctx context.Context) error {
-		err := s.db(ctx).Where("account_id = ? AND kind = 'password'", accountID).Delete(&credentialRow{}).Error
-		if err != nil {
+		if err := s.DropPassword(ctx, accountID); err != nil {
 			return err
 		}
 		return s.insertPassword(ctx, accountID, hash, when)
 	})
+}
+
+// DropPassword removes the password. It waits for sign-ins that have locked the account (mayStillSignIn): the login that
+// one writes with the old password is then there to be ended.
+func (s *Store) DropPassword(ctx context.Context, accountID string) error {
+	return s.InTx(ctx, func(ctx context.Context) error {
+		var ids []string
+		if err := s.db(ctx).Raw(`SELECT id FROM account WHERE id = ?`+s.forUpdate(), accountID).Scan(&ids).Error; err != nil {
+			return err
+		}
+		return s.db(ctx).Where("account_id = ? AND kind = 'password'", accountID).Delete(&credentialRow{}).Error
+	})
+}
+
+type accountLinkRow struct {
+	Purpose   string `gorm:"primaryKey"`
+	Hash      []byte `gorm:"primaryKey"`
+	AccountID *string
+	CreatedAt stamp `gorm:"autoCreateTime:false"`
+	ExpiresAt stamp
+	UsedAt    stamp
+}
+
+func (accountLinkRow) TableName() string { return "account_link" }
+
+// ReplaceLink puts a link in place of the account's unused ones of its purpose.
+func (s *Store) ReplaceLink(ctx context.Context, accountID string, l account.Link, when, expires time.Time) error {
+	return s.InTx(ctx, func(ctx context.Context) error {
+		old := s.db(ctx).Where("account_id = ? AND purpose = ? AND used_at IS NULL", accountID, l.Purpose).Delete(&accountLinkRow{})
+		if old.Error != nil {
+			return old.Error
+		}
+		return s.AddLink(ctx, accountID, l, when, expires)
+	})
+}
+
+// AddLink adds a link; an empty accountID makes it nobody's.
+func (s *Store) AddLink(ctx context.Context, accountID string, l account.Link, when, expires time.Time) error {
+	row := accountLinkRow{Purpose: l.Purpose, Hash: l.Hash, CreatedAt: at(when), ExpiresAt: at(expires)}
+	if accountID != "" {
+		row.AccountID = &accountID
+	}
+	return s.db(ctx).Create(&row).Error
+}
+
+// ByAccountLink reads the active account of a live link. The purpose is part of the key (A3).
+func (s *Store) ByAccountLink(ctx context.Context, purpose string, hash []byte, now time.Time) (account.Record, error) {
+	return s.person(ctx, `JOIN account_link ON account_link.account_id = account.id
+		WHERE address.is_primary AND account_link.purpose = ? AND account_link.hash = ? AND account_link.used_at IS NULL
+		AND account_link.expires_at > ? AND account.state = 'active'`, purpose, hash, at(now))
+}
+
+// SpendLink spends a link, once.
+func (s *Store) SpendLink(ctx context.Context, purpose string, hash []byte, accountID string, when time.Time) error {
+	spent := s.db(ctx).Model(&accountLinkRow{}).
+		Where("purpose = ? AND hash = ? AND account_id = ? AND used_at IS NULL AND expires_at > ?", purpose, hash, accountID, at(when)).
+		Update("used_at", at(when))
+	return oneRow(spent, account.ErrGone)
+}
+
+// DropLinks removes all of an account's links of a purpose.
+func (s *Store) DropLinks(ctx context.Context, accountID, purpose string) error {
+	return s.db(ctx).Where("account_id = ? AND purpose = ?", accountID, purpose).Delete(&accountLinkRow{}).Error
 }
 
 // SetProfile replaces name, language and claims.

@@ -38,6 +38,7 @@ type Login struct {
 	Accounts bool // offers the accounts of this browser
 	NameOnly bool // the first of two pages: no password yet
 	Named    bool // the second of two pages: the address stands
+	Again    bool // the person is signed in, and does something dangerous
 }
 
 // Accounts lets the person choose an account of this browser.
@@ -123,6 +124,32 @@ type Confirm struct {
 	Fresh bool // the person would rather set a new password
 }
 
+// Recover asks for the address of an account whose password is forgotten.
+type Recover struct {
+	Base
+	Site  *Site
+	Email string
+}
+
+// NewPassword is where the mail of a recovery leads.
+type NewPassword struct {
+	Base
+	Email string
+}
+
+// Alarm is where "this wasn't me" in a mail leads.
+type Alarm struct {
+	Base
+	Email string
+}
+
+// Password changes the password of who is signed in.
+type Password struct {
+	Base
+	Person Person
+	Saved  bool
+}
+
 // Cancel is where the other link leads.
 type Cancel struct {
 	Base
@@ -201,22 +228,26 @@ type Line struct {
 	Href string // only a path of ours
 }
 
-func (*Login) Name() string     { return "login" }
-func (*Accounts) Name() string  { return "accounts" }
-func (*Consent) Name() string   { return "consent" }
-func (*Register) Name() string  { return "register" }
-func (*Terms) Name() string     { return "terms" }
-func (*Waiting) Name() string   { return "waiting" }
-func (*Confirm) Name() string   { return "confirm" }
-func (*Cancel) Name() string    { return "cancel" }
-func (*Notice) Name() string    { return "notice" }
-func (*Logout) Name() string    { return "logout" }
-func (*LoggedOut) Name() string { return "loggedout" }
-func (*Device) Name() string    { return "device" }
-func (*Start) Name() string     { return "start" }
-func (*Error) Name() string     { return "error" }
-func (*FormPost) Name() string  { return "form_post" }
-func (*Home) Name() string      { return "home" }
-func (*Profile) Name() string   { return "profile" }
-func (*Inbox) Name() string     { return "inbox" }
-func (*Letter) Name() string    { return "letter" }
+func (*Login) Name() string       { return "login" }
+func (*Accounts) Name() string    { return "accounts" }
+func (*Consent) Name() string     { return "consent" }
+func (*Register) Name() string    { return "register" }
+func (*Terms) Name() string       { return "terms" }
+func (*Waiting) Name() string     { return "waiting" }
+func (*Confirm) Name() string     { return "confirm" }
+func (*Cancel) Name() string      { return "cancel" }
+func (*Recover) Name() string     { return "recover" }
+func (*NewPassword) Name() string { return "new_password" }
+func (*Alarm) Name() string       { return "alarm" }
+func (*Password) Name() string    { return "password" }
+func (*Notice) Name() string      { return "notice" }
+func (*Logout) Name() string      { return "logout" }
+func (*LoggedOut) Name() string   { return "loggedout" }
+func (*Device) Name() string      { return "device" }
+func (*Start) Name() string       { return "start" }
+func (*Error) Name() string       { return "error" }
+func (*FormPost) Name() string    { return "form_post" }
+func (*Home) Name() string        { return "home" }
+func (*Profile) Name() string     { return "profile" }
+func (*Inbox) Name() string       { return "inbox" }
+func (*Letter) Name() string      { return "letter" }

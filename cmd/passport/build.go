@@ -171,7 +171,7 @@ func (a *app) handler() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	mine, err := myaccount.New(myaccount.Config{Pages: pages, Accounts: a.accounts, Sessions: a.sessions, Dev: cfg.Dev})
+	mine, err := myaccount.New(myaccount.Config{Pages: pages, Accounts: a.accounts, Sessions: a.sessions, Now: now, Dev: cfg.Dev})
 	if err != nil {
 		return nil, err
 	}

@@ -105,9 +105,9 @@ func badInput(t *testing.T, w *world) {
 		endpoint{name: "end_session GET", method: "GET", path: "/end_session", wrongMethod: "DELETE", params: ending},
 		endpoint{name: "end_session POST", method: "POST", path: "/end_session", wrongMethod: "PUT", params: ending},
 	)
-	profile, leaving := w.person(), w.person()
+	profile, leaving, changing := w.person(), w.person(), w.person()
 	asked, chooser := w.person(), w.person()
-	for _, p := range []*person{profile, leaving, asked, chooser} {
+	for _, p := range []*person{profile, leaving, changing, asked, chooser} {
 		p.get(w.issuer+"/login").submit("login-submit", map[string]string{"username": "alice@example.test", "password": password})
 	}
 	waiting := w.person()
@@ -135,6 +135,8 @@ func badInput(t *testing.T, w *world) {
 		{"terms", w.person().get(w.issuer+"/register").submit("register-submit", map[string]string{
 			"register-email": "other@example.test", "register-password": password, "register-name": "Alice"}), "terms-submit"},
 		{"waiting", waiting, "resend-submit"},
+		{"recover", w.person().get(w.issuer + "/recover"), "recover-submit"},
+		{"password", changing.get(w.issuer + "/account/password"), "password-submit"},
 		{"confirm", w.person().get(letter.link(t, "confirm")), "confirm-submit"},
 		{"cancel", w.person().get(letter.link(t, "cancel")), "cancel-submit"},
 		{"consent", asked.get(silent), "consent-allow"},

@@ -107,7 +107,7 @@ func (d *Directory) Confirm(ctx context.Context, in ConfirmInput) (*Confirmed, e
 		// Where a stranger was on the way to is no place to send the owner.
 		out.Interaction, out.Language = nil, p.Language
 	case in.Password != "":
-		if err := d.checkPending(ctx, rec, in); err != nil {
+		if err := d.checkOwn(ctx, rec, in.Password, in.IP, "confirm"); err != nil {
 			return nil, err
 		}
 	default:
@@ -139,19 +139,23 @@ func (d *Directory) freshProof(ctx context.Context, p *Proof, in ConfirmInput) e
 	return nil
 }
 
-// checkPending checks the password given at registration, as at sign-in: the same limits, one argon2 run.
-func (d *Directory) checkPending(ctx context.Context, rec Record, in ConfirmInput) error {
-	g := guess{ip: in.IP, account: rec.Canonical}
+// checkOwn checks a password that is known to be of this account, as at sign-in: the same limits, one argon2 run. where
+// is for the log. ErrPassword.
+func (d *Directory) checkOwn(ctx context.Context, rec Record, raw string, ip netip.Addr, where string) error {
+	g := guess{ip: ip, account: rec.ID}
+	if rec.ProvenAt.IsZero() {
+		g.account = rec.Canonical
+	}
 	if err := d.reserve(ctx, g); err != nil {
 		return err
 	}
-	password, ok := normalPassword(in.Password)
+	password, ok := normalPassword(raw)
 	fits, err := d.hasher.verify(ctx, password, rec.Password)
 	if err != nil {
 		return errors.Join(err, d.refund(ctx, g))
 	}
 	if !ok || fits < 0 {
-		return errors.Join(ErrPassword, d.recordFailure(ctx, rec.ID, "confirm", ""))
+		return errors.Join(ErrPassword, d.recordFailure(ctx, rec.ID, where, ""))
 	}
 	return d.refund(ctx, g)
 }

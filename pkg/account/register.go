@@ -184,11 +184,8 @@ func (d *Directory) mailLinks(ctx context.Context, rec, owner Record) error {
 	if err := d.store.SetLinks(ctx, rec, links, d.now(), rec.ExpiresAt); err != nil {
 		return err
 	}
-	if err := d.limits.Take(ctx, limit.MailAddressHour, rec.Canonical); err != nil {
+	if err := d.takeMail(ctx, rec.Canonical); err != nil {
 		return err
-	}
-	if err := d.limits.Take(ctx, limit.MailAddressDay, rec.Canonical); err != nil {
-		return errors.Join(err, d.limits.Refund(ctx, limit.MailAddressHour, rec.Canonical))
 	}
 	msg := mail.Message{
 		To: rec.Email, Language: rec.Language, Template: "confirm",

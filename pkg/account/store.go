@@ -106,10 +106,24 @@ type Store interface {
 	// Cancel deletes a pending account by its live cancel link: ErrGone.
 	Cancel(ctx context.Context, accountID string, hash []byte, now time.Time) error
 
+	// ReplaceLink puts a link in place of the account's unused ones of its purpose; with an empty accountID it is
+	// nobody's, after the same work.
+	ReplaceLink(ctx context.Context, accountID string, l Link, at, expires time.Time) error
+	// AddLink adds one beside those that there are.
+	AddLink(ctx context.Context, accountID string, l Link, at, expires time.Time) error
+	// ByAccountLink reads the active account of a live link that ReplaceLink or AddLink made: ErrNotFound.
+	ByAccountLink(ctx context.Context, purpose string, hash []byte, now time.Time) (Record, error)
+	// SpendLink spends it, once: ErrGone.
+	SpendLink(ctx context.Context, purpose string, hash []byte, accountID string, at time.Time) error
+	// DropLinks removes all of an account's of a purpose.
+	DropLinks(ctx context.Context, accountID, purpose string) error
+
 	// SignedIn records the use of a password; a non-empty hash replaces the one that was read (old).
 	SignedIn(ctx context.Context, accountID, old, hash string, at time.Time) error
-	// SetPassword replaces the password.
+	// SetPassword replaces the password. A sign-in that is under way has either ended, or sees it.
 	SetPassword(ctx context.Context, accountID, hash string, at time.Time) error
+	// DropPassword removes it: nobody can sign in with one any more.
+	DropPassword(ctx context.Context, accountID string) error
 	// SetProfile replaces name, language and claims.
 	SetProfile(ctx context.Context, r Record, at time.Time) error
 	// SetState moves an account to a state: ErrNotFound.

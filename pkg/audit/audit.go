@@ -29,6 +29,8 @@ const (
 	AccountEnabled         = "account.enabled"
 	AccountDeleted         = "account.deleted"
 	AccountPasswordChanged = "account.password_changed"
+	AccountRecoveryAsked   = "account.recovery_asked"
+	AccountLocked          = "account.locked" // by its owner: "this wasn't me"
 
 	LoginFailed = "login.failed"
 	LoginEnded  = "login.ended"
@@ -53,7 +55,7 @@ const (
 
 var events = set(
 	AccountRegistered, AccountConfirmed, AccountCancelled, AccountCreated, AccountChanged, AccountDisabled,
-	AccountEnabled, AccountDeleted, AccountPasswordChanged,
+	AccountEnabled, AccountDeleted, AccountPasswordChanged, AccountRecoveryAsked, AccountLocked,
 	LoginFailed, LoginEnded,
 	ConsentGranted, ConsentDenied,
 	CodeReplayed, RefreshReused,

@@ -26,12 +26,12 @@ type text struct {
 // fields are what a template may say. A registration's name is not among them for an address that nobody
 // has proven: a stranger typed it, and the mail goes to somebody else's box.
 type fields struct {
-	Brand   string
-	Host    string // the issuer's, so that people know where the links lead
-	Name    string
-	Confirm string // links
-	Cancel  string
-	SignIn  string
+	Brand string
+	Host  string // the issuer's, so that people know where the links lead
+	Name  string
+
+	SignIn, Register                string // addresses of pages
+	Confirm, Cancel, Recover, Alarm string // links that bear a token
 }
 
 func loadTexts() (texts, error) {
@@ -74,12 +74,17 @@ func (m *Mailer) compose(b job) (*letter, error) {
 	if t == nil {
 		return nil, errors.New("no such mail template")
 	}
-	f := fields{Brand: m.brand, Host: m.issuer.Host, Name: b.Name, SignIn: m.link("/login", "")}
-	if token := b.Data["confirm"]; token != "" {
-		f.Confirm = m.link("/confirm", token)
-	}
-	if token := b.Data["cancel"]; token != "" {
-		f.Cancel = m.link("/cancel", token)
+	f := fields{Brand: m.brand, Host: m.issuer.Host, Name: b.Name, SignIn: m.link("/login", ""), Register: m.link("/register", "")}
+	for purpose, at := range map[string]struct {
+		link *string
+		path string
+	}{
+		"confirm": {&f.Confirm, "/confirm"}, "cancel": {&f.Cancel, "/cancel"},
+		"recover": {&f.Recover, "/recover/password"}, "alarm": {&f.Alarm, "/alarm"},
+	} {
+		if token := b.Data[purpose]; token != "" {
+			*at.link = m.link(at.path, token)
+		}
 	}
 	var subject, plain, html strings.Builder
 	if t.plain.ExecuteTemplate(&subject, "subject", f) != nil ||

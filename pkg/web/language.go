@@ -58,6 +58,7 @@ func (p *Pages) Forget(w http.ResponseWriter, name string) { p.setCookie(w, name
 var shown = map[string]string{
 	"login": "/login", "accounts": "/accounts", "consent": "/consent", "register": "/register",
 	"terms": "/register/terms", "waiting": "/register/waiting", "confirm": "/confirm", "cancel": "/cancel",
+	"recover": "/recover", "new_password": "/recover/password", "alarm": "/alarm", "password": "/account/password",
 	"device": "/device", "logout": "/logout", "profile": "/account/profile", "inbox": "/dev/inbox", "confirmed": "/confirm/done",
 }
 

@@ -115,7 +115,7 @@ func newWorld(t *testing.T, extra ...web.Route) *world {
 		SID: flows.SID, Now: w.clock, Pages: pages.Logout()}))
 	in := must(signin.New(signin.Config{Pages: pages, OIDC: provider, Clients: w.clients, Logout: leaving, Accounts: w.people, Sessions: sessions, Sealer: sealer, Now: w.clock}))
 	w.signin = in
-	mine := must(myaccount.New(myaccount.Config{Pages: pages, Accounts: w.people, Sessions: sessions, Dev: true}))
+	mine := must(myaccount.New(myaccount.Config{Pages: pages, Accounts: w.people, Sessions: sessions, Now: w.clock, Dev: true}))
 	routes := append(append(in.Routes(), mine.Routes()...), extra...)
 	entry := must(registration.New(registration.Config{Issuer: issuer, Clients: w.clients, ClientIP: web.ClientIP}))
 	w.site = must(web.New(web.Config{Issuer: issuer, Pages: pages, OIDC: provider, Logout: leaving, Registration: entry, Routes: routes, Inbox: w.inbox,

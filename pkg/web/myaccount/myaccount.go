@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/passport-network/passport/pkg/account"
 	"github.com/passport-network/passport/pkg/session"
@@ -16,6 +17,7 @@ type Config struct {
 	Pages    *web.Pages
 	Accounts *account.Directory
 	Sessions *session.Manager
+	Now      func() time.Time
 	Dev      bool // the start page names the developer's inbox
 }
 
@@ -26,8 +28,8 @@ type Room struct {
 
 // New refuses a configuration with something missing.
 func New(c Config) (*Room, error) {
-	if c.Pages == nil || c.Accounts == nil || c.Sessions == nil {
-		return nil, errors.New("myaccount: Pages, Accounts and Sessions are needed")
+	if c.Pages == nil || c.Accounts == nil || c.Sessions == nil || c.Now == nil {
+		return nil, errors.New("myaccount: Pages, Accounts, Sessions and Now are needed")
 	}
 	return &Room{c}, nil
 }
@@ -37,97 +39,99 @@ func (m *Room) Routes() []web.Route {
 	get, post := []string{http.MethodGet}, []string{http.MethodPost}
 	return []web.Route{
 		{Name: "home", Path: "/", Methods: get, Kind: web.Landing, Handler: m.getHome},
-		{Name: "profile", Path: "/account/profile", Methods: get, Kind: web.Own, Handler: m.getProfile},
-		{Name: "profile", Path: "/account/profile", Methods: post, Kind: web.Own, Handler: m.postProfile},
+		{Name: "profile", Path: "/account/profile", Methods: get, Kind: web.Own, Handler: m.own("profile", m.getProfile)},
+		{Name: "profile", Path: "/account/profile", Methods: post, Kind: web.Own, Handler: m.posted("profile", m.postProfile)},
+		{Name: "password", Path: "/account/password", Methods: get, Kind: web.Own, Handler: m.fresh("password", m.own("password", m.getPassword))},
+		{Name: "password", Path: "/account/password", Methods: post, Kind: web.Own, Handler: m.fresh("password", m.posted("password", m.postPassword))},
 	}
 }
 
-// who is signed in here last: the account, or nil.
-func (m *Room) who(r *http.Request) (string, *account.Profile, error) {
+// visitor is who is signed in here last.
+type visitor struct {
+	*account.Profile
+	id    string // of the account
+	login session.Login
+}
+
+func (v *visitor) person() templates.Person {
+	return templates.Person{Name: v.Name, Email: v.Email}
+}
+
+// who is signed in here last; nil: nobody.
+func (m *Room) who(r *http.Request) (*visitor, error) {
 	b, err := m.Sessions.Current(r.Context(), r)
 	if err != nil || b == nil || len(b.Logins) == 0 {
-		return "", nil, err
+		return nil, err
 	}
-	id := b.Logins[0].AccountID
-	p, err := m.Accounts.Profile(r.Context(), id)
+	login := b.Logins[0]
+	p, err := m.Accounts.Profile(r.Context(), login.AccountID)
 	if errors.Is(err, account.ErrNotFound) {
-		return "", nil, nil
+		return nil, nil
 	}
-	return id, p, err
+	return &visitor{p, login.AccountID, login}, err
+}
+
+// own is a page for whoever is signed in; who is not signs in first, and comes back to it.
+func (m *Room) own(next string, page func(w http.ResponseWriter, r *http.Request, v *visitor) error) web.Handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		v, err := m.who(r)
+		if err != nil {
+			return err
+		}
+		if v == nil {
+			web.See(w, r, "/login", url.Values{"next": {next}})
+			return nil
+		}
+		return page(w, r, v)
+	}
+}
+
+// freshness is how old a sign-in may be for what is dangerous (A20; ASVS 7.5.1).
+const freshness = 5 * time.Minute
+
+// fresh is a page of own that is dangerous in a browser that was left open: a sign-in that is older is asked for once
+// more.
+func (m *Room) fresh(next string, page web.Handler) web.Handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		v, err := m.who(r)
+		if err != nil {
+			return err
+		}
+		if v != nil && m.Now().Sub(v.login.AuthTime) > freshness {
+			web.See(w, r, "/login", url.Values{"next": {next}})
+			return nil
+		}
+		return page(w, r)
+	}
+}
+
+// posted is own for a form. Its token names the account: a form that was open while another person signed in changes
+// nothing.
+func (m *Room) posted(name string, page func(w http.ResponseWriter, r *http.Request, v *visitor, form web.Form) error) web.Handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		form, err := web.ParseForm(r)
+		if err != nil {
+			return err
+		}
+		return m.own(name, func(w http.ResponseWriter, r *http.Request, v *visitor) error {
+			if err := m.Pages.CheckForm(r, form, name, v.id); err != nil {
+				return err
+			}
+			return page(w, r, v, form)
+		})(w, r)
+	}
 }
 
 func (m *Room) getHome(w http.ResponseWriter, r *http.Request) error {
-	_, p, err := m.who(r)
+	v, err := m.who(r)
 	if err != nil {
 		return err
 	}
 	page := &templates.Home{Dev: m.Dev}
-	if p != nil {
-		page.Person = &templates.Person{Name: p.Name, Email: p.Email}
+	if v != nil {
+		person := v.person()
+		page.Person = &person
 		page.SignedIn = true
 	}
 	return m.Pages.Render(w, r, http.StatusOK, "", page)
-}
-
-func (m *Room) getProfile(w http.ResponseWriter, r *http.Request) error {
-	id, p, err := m.who(r)
-	if err != nil {
-		return err
-	}
-	if p == nil {
-		web.See(w, r, "/login", url.Values{"next": {"profile"}})
-		return nil
-	}
-	saved, err := web.Query(r, "saved")
-	if err != nil {
-		return err
-	}
-	page := m.page(w, r, id, p)
-	page.Saved = saved != ""
-	return m.Pages.Render(w, r, http.StatusOK, "", page)
-}
-
-func (m *Room) page(w http.ResponseWriter, r *http.Request, id string, p *account.Profile) *templates.Profile {
-	page := &templates.Profile{Person: templates.Person{Name: p.Name, Email: p.Email}, Full: p.Name, Language: p.Language}
-	page.SignedIn = true
-	page.Token = m.Pages.FormToken(w, r, "profile", id)
-	return page
-}
-
-func (m *Room) postProfile(w http.ResponseWriter, r *http.Request) error {
-	form, err := web.ParseForm(r)
-	if err != nil {
-		return err
-	}
-	id, p, err := m.who(r)
-	if err != nil {
-		return err
-	}
-	if p == nil {
-		web.See(w, r, "/login", url.Values{"next": {"profile"}})
-		return nil
-	}
-	// The token names the account: a form that was open while another person signed in changes nothing.
-	if err := m.Pages.CheckForm(r, form, "profile", id); err != nil {
-		return err
-	}
-	if !templates.Known(form["language"]) {
-		return &web.Error{Status: http.StatusBadRequest, Key: "request_malformed"}
-	}
-	change := *p
-	change.Name, change.Language = form["name"], form["language"]
-	err = m.Accounts.SetProfile(r.Context(), id, change)
-	var fault *account.FieldError
-	if errors.As(err, &fault) {
-		page := m.page(w, r, id, p)
-		page.Full, page.Language = form["name"], form["language"]
-		page.Errors = map[string]string{fault.Field: fault.Key}
-		return m.Pages.Render(w, r, http.StatusUnprocessableEntity, "", page)
-	}
-	if err != nil {
-		return err
-	}
-	m.Pages.SetLanguage(w, form["language"])
-	web.See(w, r, "/account/profile", url.Values{"saved": {"1"}})
-	return nil
 }

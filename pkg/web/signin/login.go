@@ -35,7 +35,29 @@ func (s *Room) getLogin(w http.ResponseWriter, r *http.Request) error {
 	case len(f.view.Logins) == 1: // the password is asked for once more: it is known whose
 		page.Email = f.view.Logins[0].Person.Email
 	}
+	if err := s.again(r, page); err != nil {
+		return err
+	}
 	return s.Pages.Render(w, r, http.StatusOK, f.locales(), page)
+}
+
+// again is for who is signed in, and is to be so anew before a dangerous page: it says why, and knows the address.
+func (s *Room) again(r *http.Request, page *templates.Login) error {
+	if !dangerous[page.Next] {
+		return nil
+	}
+	b, err := s.Sessions.Current(r.Context(), r)
+	if err != nil || b == nil || len(b.Logins) == 0 {
+		return err
+	}
+	p, err := s.Accounts.Profile(r.Context(), b.Logins[0].AccountID)
+	if errors.Is(err, account.ErrNotFound) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	page.Again, page.Email = true, p.Email
+	return nil
 }
 
 func (s *Room) loginPage(w http.ResponseWriter, r *http.Request, f flow, next string) *templates.Login {
@@ -47,7 +69,10 @@ func (s *Room) loginPage(w http.ResponseWriter, r *http.Request, f flow, next st
 }
 
 // destinations are where a sign-in outside a flow may lead: words, never URLs (R14).
-var destinations = map[string]string{"": "/", "profile": "/account/profile"}
+var destinations = map[string]string{"": "/", "profile": "/account/profile", "password": "/account/password"}
+
+// dangerous are those that want a sign-in of just now (myaccount).
+var dangerous = map[string]bool{"password": true}
 
 func known(next string) string {
 	if _, ok := startPath(next); ok {

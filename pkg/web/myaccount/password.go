@@ -1,0 +1,51 @@
+package myaccount
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+
+	"github.com/passport-network/passport/pkg/account"
+	"github.com/passport-network/passport/pkg/limit"
+	"github.com/passport-network/passport/pkg/web"
+	"github.com/passport-network/passport/templates"
+)
+
+func (m *Room) getPassword(w http.ResponseWriter, r *http.Request, v *visitor) error {
+	saved, err := web.Query(r, "saved")
+	if err != nil {
+		return err
+	}
+	page := m.password(w, r, v)
+	page.Saved = saved != ""
+	return m.Pages.Render(w, r, http.StatusOK, "", page)
+}
+
+func (m *Room) password(w http.ResponseWriter, r *http.Request, v *visitor) *templates.Password {
+	page := &templates.Password{Person: v.person()}
+	page.SignedIn, page.Token = true, m.Pages.FormToken(w, r, "password", v.id)
+	return page
+}
+
+func (m *Room) postPassword(w http.ResponseWriter, r *http.Request, v *visitor, form web.Form) error {
+	page, status := m.password(w, r, v), http.StatusUnprocessableEntity
+	err := m.Accounts.ChangePassword(r.Context(), account.PasswordChange{AccountID: v.id, LoginID: v.login.ID,
+		Current: form["password"], New: form["new-password"], IP: web.ClientIP(r)})
+	var fault *account.FieldError
+	var limited *limit.Limited
+	switch {
+	case errors.As(err, &fault):
+		page.Errors = map[string]string{fault.Field: fault.Key}
+	case errors.Is(err, account.ErrPassword):
+		page.Errors = map[string]string{"password": "password.wrong"}
+	case errors.As(err, &limited):
+		status, page.Problem = http.StatusTooManyRequests, "password.limited"
+		web.SetRetry(w.Header(), limited.Retry)
+	case err != nil:
+		return err
+	default:
+		web.See(w, r, "/account/password", url.Values{"saved": {"1"}})
+		return nil
+	}
+	return m.Pages.Render(w, r, status, "", page)
+}
