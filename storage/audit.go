@@ -4,11 +4,15 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/passport-network/passport/pkg/audit"
 )
 
-var _ audit.Log = (*Store)(nil)
+var (
+	_ audit.Log    = (*Store)(nil)
+	_ audit.Reader = (*Store)(nil)
+)
 
 var auditRows = []any{&auditRow{}}
 
@@ -51,4 +55,28 @@ func (s *Store) Record(ctx context.Context, e audit.Event) error {
 		return fmt.Errorf("record an event: %w", err)
 	}
 	return nil
+}
+
+// Events implements audit.Reader.
+func (s *Store) Events(ctx context.Context, subject string, before time.Time, limit int) ([]audit.Event, error) {
+	q := s.read(ctx).Where("subject = ?", subject)
+	if !before.IsZero() {
+		q = q.Where("at < ?", at(before))
+	}
+	var rows []auditRow
+	if err := q.Order("at DESC, id DESC").Limit(limit).Find(&rows).Error; err != nil {
+		return nil, fmt.Errorf("read events: %w", err)
+	}
+	list := make([]audit.Event, len(rows))
+	for i, r := range rows {
+		list[i] = audit.Event{Event: r.Event, ActorKind: r.ActorKind, ActorID: r.ActorID, Subject: r.Subject,
+			ClientID: r.ClientID, Session: r.Session, At: r.At.Time}
+		if r.Detail == "" {
+			continue
+		}
+		if err := json.Unmarshal([]byte(r.Detail), &list[i].Detail); err != nil {
+			return nil, fmt.Errorf("read events: %w", err)
+		}
+	}
+	return list, nil
 }

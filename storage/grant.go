@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/passport-network/passport/oidc/grant"
@@ -96,6 +97,59 @@ func (s *Store) RevokeAll(ctx context.Context, accountID string) error {
 	}
 	return s.db(ctx).Exec(`UPDATE authorization_grant SET revoked_at = ? WHERE account_id = ? AND revoked_at IS NULL`,
 		at(now), accountID).Error
+}
+
+// ListUses implements grant.Store.
+func (s *Store) ListUses(ctx context.Context, accountID string, now time.Time) ([]grant.Use, error) {
+	var rows []struct {
+		ClientID string
+		Scopes   string
+		Claims   string
+		Since    stamp
+		Last     stamp
+		Offline  bool
+	}
+	err := s.read(ctx).Raw(`SELECT client_id, scopes, claims, granted_at AS since, granted_at AS last, false AS offline
+			FROM consent WHERE account_id = @account
+		UNION ALL SELECT client_id, scopes, '', created_at, coalesce(rotated_at, created_at), offline
+			FROM authorization_grant WHERE account_id = @account AND revoked_at IS NULL AND expires_at > @now
+		ORDER BY client_id`, map[string]any{"account": accountID, "now": at(now)}).Scan(&rows).Error
+	if err != nil {
+		return nil, fmt.Errorf("list the sites of an account: %w", err)
+	}
+	var list []grant.Use
+	for _, r := range rows {
+		if len(list) == 0 || list[len(list)-1].ClientID != r.ClientID {
+			list = append(list, grant.Use{ClientID: r.ClientID, Since: r.Since.Time, Last: r.Last.Time})
+		}
+		u := &list[len(list)-1]
+		u.Scopes, u.Claims = union(u.Scopes, words(r.Scopes)), union(u.Claims, words(r.Claims))
+		u.Offline = u.Offline || r.Offline
+		if r.Since.Before(u.Since) {
+			u.Since = r.Since.Time
+		}
+		if r.Last.After(u.Last) {
+			u.Last = r.Last.Time
+		}
+	}
+	return list, nil
+}
+
+func union(a, b []string) []string {
+	out := slices.Concat(a, b)
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// EndUse implements grant.Store.
+func (s *Store) EndUse(ctx context.Context, accountID, clientID string, when time.Time) error {
+	return s.InTx(ctx, func(ctx context.Context) error {
+		if err := s.db(ctx).Exec(`DELETE FROM consent WHERE account_id = ? AND client_id = ?`, accountID, clientID).Error; err != nil {
+			return err
+		}
+		return s.db(ctx).Exec(`UPDATE authorization_grant SET revoked_at = ? WHERE account_id = ? AND client_id = ? AND revoked_at IS NULL`,
+			at(when), accountID, clientID).Error
+	})
 }
 
 // What the reads select. A person may be missing (client_credentials): then a.id is NULL.

@@ -22,6 +22,7 @@ const kindSID = "sid"
 type browserRow struct {
 	ID        string `gorm:"primaryKey"`
 	Device    string
+	Network   string
 	CreatedAt stamp
 	SeenAt    stamp
 	ExpiresAt stamp
@@ -151,7 +152,7 @@ func (s *Store) takeBrowser(ctx context.Context, e session.Entry) (string, error
 		}
 		if len(old) == 1 {
 			res := db.Model(&browserRow{}).Where("id = ? AND expires_at > ?", old[0].BrowserID, at(e.At)).
-				Updates(map[string]any{"device": e.Device, "seen_at": at(e.At), "expires_at": at(e.ExpiresAt)})
+				Updates(map[string]any{"device": e.Device, "network": e.Network, "seen_at": at(e.At), "expires_at": at(e.ExpiresAt)})
 			if res.Error != nil {
 				return "", res.Error
 			}
@@ -160,7 +161,7 @@ func (s *Store) takeBrowser(ctx context.Context, e session.Entry) (string, error
 			}
 		}
 	}
-	b := browserRow{ID: newID(), Device: e.Device, CreatedAt: at(e.At), SeenAt: at(e.At), ExpiresAt: at(e.ExpiresAt)}
+	b := browserRow{ID: newID(), Device: e.Device, Network: e.Network, CreatedAt: at(e.At), SeenAt: at(e.At), ExpiresAt: at(e.ExpiresAt)}
 	return b.ID, db.Create(&b).Error
 }
 
@@ -263,18 +264,25 @@ func (s *Store) dropSecrets(ctx context.Context, browsers []string) error {
 // ListLogins implements session.Store.
 func (s *Store) ListLogins(ctx context.Context, accountID string) ([]session.Info, error) {
 	var rows []struct {
-		Device string
-		SeenAt stamp
-		Login  loginRow `gorm:"embedded"`
+		Device  string
+		Network string
+		SeenAt  stamp
+		UsedAt  stamp
+		Login   loginRow `gorm:"embedded"`
 	}
-	err := s.read(ctx).Raw(`SELECT b.device, b.seen_at, l.* FROM login l JOIN browser b ON b.id = l.browser_id
+	err := s.read(ctx).Raw(`SELECT b.device, b.network, b.seen_at, l.*,
+			(SELECT max(g.created_at) FROM authorization_grant g WHERE g.login_id = l.id) AS used_at
+		FROM login l JOIN browser b ON b.id = l.browser_id
 		WHERE l.account_id = ? AND l.ended_at IS NULL ORDER BY l.auth_time DESC, l.id DESC`, accountID).Scan(&rows).Error
 	if err != nil {
 		return nil, err
 	}
 	list := make([]session.Info, len(rows))
 	for i, r := range rows {
-		list[i] = session.Info{Login: r.Login.login(), Device: r.Device, CreatedAt: r.Login.CreatedAt.Time, SeenAt: r.SeenAt.Time}
+		list[i] = session.Info{Login: r.Login.login(), Device: r.Device, Network: r.Network, CreatedAt: r.Login.CreatedAt.Time, SeenAt: r.SeenAt.Time}
+		if r.UsedAt.After(r.SeenAt.Time) {
+			list[i].SeenAt = r.UsedAt.Time
+		}
 	}
 	return list, nil
 }

@@ -150,6 +150,55 @@ type Password struct {
 	Saved  bool
 }
 
+// Security shows where the person is signed in.
+type Security struct {
+	Base
+	Person   Person
+	Browsers []Browser
+	Done     bool
+}
+
+// Browser is one of them.
+type Browser struct {
+	ID      string
+	Name    string // of the program; empty: unknown
+	System  string
+	Network string
+	Since   time.Time
+	Last    time.Time
+	This    bool
+}
+
+// Sites shows what the person has given to whom.
+type Sites struct {
+	Base
+	Sites []SiteUse
+	Done  bool
+}
+
+// SiteUse is one site's.
+type SiteUse struct {
+	ID, Name, Host string
+	Keys           []string // message keys of what it gets
+	Since, Last    time.Time
+}
+
+// Activity tells what has happened with the account.
+type Activity struct {
+	Base
+	Entries []Entry
+	Older   string // where the older ones are; empty: there are none
+}
+
+// Entry is one event.
+type Entry struct {
+	Key          string // of the message
+	At           time.Time
+	Site         string
+	Name, System string // of the browser
+	Network      string
+}
+
 // Cancel is where the other link leads.
 type Cancel struct {
 	Base
@@ -239,6 +288,9 @@ func (*Cancel) Name() string      { return "cancel" }
 func (*Recover) Name() string     { return "recover" }
 func (*NewPassword) Name() string { return "new_password" }
 func (*Alarm) Name() string       { return "alarm" }
+func (*Security) Name() string    { return "security" }
+func (*Sites) Name() string       { return "sites" }
+func (*Activity) Name() string    { return "activity" }
 func (*Password) Name() string    { return "password" }
 func (*Notice) Name() string      { return "notice" }
 func (*Logout) Name() string      { return "logout" }

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/passport-network/passport/pkg/audit"
 	"golang.org/x/net/html"
 )
 
@@ -73,6 +74,14 @@ func samples() map[string]Page {
 		"profile":        &Profile{Base: Base{SignedIn: true, Token: "token"}, Person: ada, Full: ada.Name, Language: "es", Saved: true},
 		"profile-wrong":  &Profile{Base: Base{SignedIn: true, Token: "token", Errors: map[string]string{"profile-name": "error.name.link"}}, Person: ada, Full: "https://evil.example", Language: "en"},
 		"login-again":    &Login{Base: Base{Next: "password", Token: "token"}, Email: ada.Email, Again: true},
+		"security": &Security{Base: Base{SignedIn: true, Token: "token"}, Person: ada, Done: true, Browsers: []Browser{
+			{ID: "1", Name: "Firefox", System: "Linux", Network: "203.0.113.0/24", This: true}, {ID: "2", Name: hostile, System: hostile}, {ID: "3"}}},
+		"sites": &Sites{Base: Base{SignedIn: true, Token: "token"}, Done: true, Sites: []SiteUse{
+			{ID: "a b", Name: hostile, Host: "evil.example", Keys: []string{"claims.openid", "claims.email", "claims.offline"}}}},
+		"sites-none": &Sites{Base: Base{SignedIn: true}},
+		"activity": &Activity{Base: Base{SignedIn: true}, Older: "/account/activity?before=1", Entries: []Entry{
+			{Key: "activity.login.succeeded", Name: "Firefox", System: "Linux", Network: "203.0.113.0/24"}, {Key: "activity.consent.granted", Site: hostile}}},
+		"activity-none":  &Activity{Base: Base{SignedIn: true}},
 		"recover":        &Recover{Base: flow, Site: site, Email: ada.Email},
 		"recover-wrong":  &Recover{Base: faulty("recover-email", "error.email.invalid"), Email: "ada@"},
 		"recover-sent":   &Notice{Title: "recover.sent.title", Body: "recover.sent.body", Action: "recover.back", To: "/login"},
@@ -361,6 +370,12 @@ func TestKeys(t *testing.T) {
 			if strings.HasPrefix(k, prefix) {
 				named[k] = true
 			}
+		}
+	}
+	// What happened with an account, by the names of the log of events.
+	for k := range words["en"] {
+		if event, ok := strings.CutPrefix(k, "activity."); ok && audit.Valid(event) {
+			named[k] = true
 		}
 	}
 	for k := range maps.Keys(words["en"]) {

@@ -101,7 +101,7 @@ func newApp(ctx context.Context, cfg *config.Config, logger *slog.Logger) (_ *ap
 		return nil, err
 	}
 	if a.sessions, err = session.New(session.Config{
-		Store: a.store, Issuer: cfg.Issuer, Now: now, Lifetime: cfg.SessionLifetime, Ended: notifier.Ended,
+		Store: a.store, Issuer: cfg.Issuer, Now: now, Lifetime: cfg.SessionLifetime, Audit: a.store, Ended: notifier.Ended,
 	}); err != nil {
 		return nil, err
 	}
@@ -171,7 +171,7 @@ func (a *app) handler() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	mine, err := myaccount.New(myaccount.Config{Pages: pages, Accounts: a.accounts, Sessions: a.sessions, Now: now, Dev: cfg.Dev})
+	mine, err := myaccount.New(myaccount.Config{Pages: pages, Accounts: a.accounts, Sessions: a.sessions, OIDC: provider, Events: a.store, Clients: a.clients, Now: now, Dev: cfg.Dev})
 	if err != nil {
 		return nil, err
 	}

@@ -85,6 +85,16 @@ type GrantRead struct {
 	Person Person
 }
 
+// Use is what an account has given a site, as its owner sees it.
+type Use struct {
+	ClientID string
+	Scopes   []string // that it was allowed, or has been given
+	Claims   []string // asked for by name
+	Since    time.Time
+	Last     time.Time // it got or renewed something
+	Offline  bool      // it may go on while nobody is there
+}
+
 // Store persists flows. Expired rows may be returned: the caller judges every expiry by its own clock.
 // Each method is one autocommitted statement on PostgreSQL and one transaction on SQLite, unless it says otherwise.
 type Store interface {
@@ -107,6 +117,11 @@ type Store interface {
 	SaveDevice(ctx context.Context, d Device) error
 	// ReadDevice finds a device by the keyed hash of its user code; ErrNotFound.
 	ReadDevice(ctx context.Context, userCode []byte) (Device, error)
+	// ListUses lists the sites to which an account has said yes, or that hold a live grant of it, by their ids.
+	ListUses(ctx context.Context, accountID string, now time.Time) ([]Use, error)
+	// EndUse forgets the yes to a site, and revokes all its grants of the account. Two statements.
+	EndUse(ctx context.Context, accountID, clientID string, at time.Time) error
+
 	// PollDevice reads a device that its client asks about, and notes that it asked: early when that was sooner than its
 	// Pause allows, by more than the half second that a clock or a network may take from a wait. Each early one makes the
 	// pause five seconds longer, up to a minute (RFC 8628 §3.5). Two statements in a transaction. ErrNotFound: there is

@@ -32,11 +32,13 @@ const (
 	AccountRecoveryAsked   = "account.recovery_asked"
 	AccountLocked          = "account.locked" // by its owner: "this wasn't me"
 
-	LoginFailed = "login.failed"
-	LoginEnded  = "login.ended"
+	LoginSucceeded = "login.succeeded"
+	LoginFailed    = "login.failed"
+	LoginEnded     = "login.ended"
 
 	ConsentGranted = "consent.granted"
 	ConsentDenied  = "consent.denied"
+	ConsentRevoked = "consent.revoked"
 
 	CodeReplayed  = "code.replayed"
 	RefreshReused = "refresh.reused"
@@ -56,8 +58,8 @@ const (
 var events = set(
 	AccountRegistered, AccountConfirmed, AccountCancelled, AccountCreated, AccountChanged, AccountDisabled,
 	AccountEnabled, AccountDeleted, AccountPasswordChanged, AccountRecoveryAsked, AccountLocked,
-	LoginFailed, LoginEnded,
-	ConsentGranted, ConsentDenied,
+	LoginSucceeded, LoginFailed, LoginEnded,
+	ConsentGranted, ConsentDenied, ConsentRevoked,
 	CodeReplayed, RefreshReused,
 	ClientCreated, ClientChanged, ClientDisabled, ClientEnabled, ClientDeleted, ClientVerified,
 	ClientSecretRotated,
@@ -83,6 +85,12 @@ type Log interface {
 	// Record writes e in the transaction that ctx carries, else by itself.
 	// ErrUnknown refuses a name or a kind that is not in the lists.
 	Record(ctx context.Context, e Event) error
+}
+
+// Reader reads events back.
+type Reader interface {
+	// Events gives the events about an account, newest first, that are older than before (the zero time: all).
+	Events(ctx context.Context, subject string, before time.Time, limit int) ([]Event, error)
 }
 
 // Valid tells whether event is in the list.

@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/passport-network/passport/pkg/audit"
 )
 
 // DefaultLifetime is how long a login lasts when the configuration does not say.
@@ -52,14 +54,16 @@ type SignIn struct {
 	ACR        string
 	Event      []byte // SHA-256 of the id of the interaction that it serves; nil: none
 	Device     string // the User-Agent; cut to 256 bytes
+	Network    string // that it came from, as people read it
 }
 
 // Info is a login as its owner sees it in a list.
 type Info struct {
 	Login
 	Device    string
+	Network   string
 	CreatedAt time.Time
-	SeenAt    time.Time
+	SeenAt    time.Time // it signed in, or was used at a site
 }
 
 // Config is what a Manager needs.
@@ -68,6 +72,8 @@ type Config struct {
 	Issuer   string // names the cookies
 	Now      func() time.Time
 	Lifetime time.Duration // of a login, from its authentication; zero: DefaultLifetime
+	// Audit is told of each sign-in, in the transaction that writes it. nil: nobody.
+	Audit audit.Log
 	// Ended is told which logins have been ended, in the transaction that ends them: who must hear of it is somebody
 	// else's affair. One whose lifetime is over was ended by nobody, and is not told of. nil: nobody.
 	Ended func(ctx context.Context, loginIDs []string) error
@@ -78,6 +84,7 @@ type Manager struct {
 	store    Store
 	now      func() time.Time
 	lifetime time.Duration
+	audit    audit.Log
 	ended    func(ctx context.Context, loginIDs []string) error
 	sid      cookie
 	flow     cookie
@@ -102,7 +109,7 @@ func New(cfg Config) (*Manager, error) {
 	if cfg.Ended == nil {
 		cfg.Ended = func(context.Context, []string) error { return nil }
 	}
-	m := &Manager{store: cfg.Store, now: cfg.Now, lifetime: cfg.Lifetime, ended: cfg.Ended}
+	m := &Manager{store: cfg.Store, now: cfg.Now, lifetime: cfg.Lifetime, audit: cfg.Audit, ended: cfg.Ended}
 	// The prefix makes browsers refuse a cookie of this name from a sister domain, over plain http or for
 	// another path (RFC 6265bis §4.1.3.2): nobody else can plant one.
 	m.sid = cookie{name: "__Host-sid", secure: true, maxAge: cfg.Lifetime}
@@ -182,9 +189,19 @@ func (m *Manager) SignIn(ctx context.Context, w http.ResponseWriter, r *http.Req
 	secret, hash := newSecret()
 	now := m.now()
 	s.Device = device(s.Device)
-	login, err := m.store.SaveSignIn(ctx, Entry{
-		SignIn: s, Old: m.Hash(r), New: hash,
-		AuthTime: now.Truncate(time.Second), At: now, ExpiresAt: now.Add(m.lifetime), Stale: now.Add(-m.lifetime),
+	var login Login
+	err := m.store.InTx(ctx, func(ctx context.Context) (err error) {
+		login, err = m.store.SaveSignIn(ctx, Entry{
+			SignIn: s, Old: m.Hash(r), New: hash,
+			AuthTime: now.Truncate(time.Second), At: now, ExpiresAt: now.Add(m.lifetime), Stale: now.Add(-m.lifetime),
+		})
+		if err != nil || m.audit == nil {
+			return err
+		}
+		return m.audit.Record(ctx, audit.Event{
+			Event: audit.LoginSucceeded, ActorKind: audit.ActorAccount, ActorID: s.AccountID, Subject: s.AccountID, Session: login.ID,
+			Detail: map[string]any{"device": s.Device, "network": s.Network}, At: now,
+		})
 	})
 	if err != nil {
 		return Login{}, fmt.Errorf("sign in: %w", err)
@@ -268,6 +285,21 @@ func (m *Manager) changeState(w http.ResponseWriter, r *http.Request) string {
 	v, _ := newSecret()
 	m.state.set(w, r, v)
 	return v
+}
+
+// EndOne ends a login of an account, in whatever browser it is; ErrNoLogin when it has no such login.
+func (m *Manager) EndOne(ctx context.Context, accountID, loginID string) error {
+	if accountID == "" || loginID == "" {
+		return ErrNoLogin
+	}
+	ended, err := m.end(ctx, Ending{AccountID: accountID, LoginID: loginID, At: m.now()})
+	if err != nil {
+		return fmt.Errorf("end a login: %w", err)
+	}
+	if len(ended) == 0 {
+		return ErrNoLogin
+	}
+	return nil
 }
 
 // EndAll ends every login of an account, but exceptLoginID where that is not empty.

@@ -161,6 +161,9 @@ func (p *Pages) fail(w http.ResponseWriter, r *http.Request, e *Error) {
 	p.Error(w, r, e.Status, e.Key)
 }
 
+// Has reports whether there is a message with this key.
+func (p *Pages) Has(key string) bool { return p.set.Has(key) }
+
 // SetRetry says after what time to come back, where that is known.
 func SetRetry(h http.Header, d time.Duration) {
 	if d > 0 {

@@ -168,6 +168,11 @@ func (c *camera) tour() {
 	c.press("#profile-submit", ".done", "#profile-language", c.name[:2])
 	c.shoot("profile-saved")
 	c.protocol()
+	c.w.browser(c.t).loginWith(c.t, "grace@example.com", password) // somewhere else
+	for _, page := range []string{"security", "sites", "activity", "password"} {
+		c.open("/account/" + page)
+		c.shoot(page)
+	}
 	c.open("/logout")
 	c.shoot("logout")
 	c.press("#logout-yes", "#go-on")
@@ -183,6 +188,19 @@ func (c *camera) tour() {
 	c.shoot("confirmed")
 	c.open(cancel)
 	c.shoot("error-link")
+
+	c.open("/recover")
+	c.shoot("recover")
+	c.press("#recover-submit", "#go-on", "#recover-email", "ada@example.com")
+	c.shoot("recover-sent")
+	c.open(c.w.mailed(c.t))
+	c.shoot("new-password")
+	c.press("#new-password-submit", "#go-on", "#new-password", "a quite different password")
+	c.shoot("recovered")
+	c.open(c.w.mailed(c.t))
+	c.shoot("alarm")
+	c.press("#alarm-submit", "#go-on")
+	c.shoot("alarmed")
 }
 
 // protocol shows what only the protocol's less trodden ways show.

@@ -47,6 +47,20 @@ func newRequest(r *http.Request, trusted []netip.Prefix) (*http.Request, *reques
 // ClientIP is the address of the client: the connection's, or what a trusted proxy says of it.
 func ClientIP(r *http.Request) netip.Addr { return of(r).ip }
 
+// Network is the network that a request came from, as people read it and no closer: a /24, or a /48.
+func Network(r *http.Request) string {
+	ip := ClientIP(r).Unmap()
+	bits := 48
+	if ip.Is4() {
+		bits = 24
+	}
+	p, err := ip.Prefix(bits)
+	if err != nil {
+		return ""
+	}
+	return p.String()
+}
+
 // NoteClient names the client that the request is for in the log.
 func NoteClient(r *http.Request, clientID string) { of(r).client = clientID }
 

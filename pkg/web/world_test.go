@@ -100,7 +100,7 @@ func newWorld(t *testing.T, extra ...web.Route) *world {
 	sealer := must(keys.NewSealer([]byte(strings.Repeat("s", 32))))
 	ring := must(keys.Open(ctx, keys.Config{Store: w.store, Sealer: sealer, Now: w.clock}))
 	w.clients = client.NewRegistry(client.Config{Store: w.store, Now: w.clock, Keys: ring, Logger: logger})
-	sessions := must(session.New(session.Config{Store: w.store, Issuer: issuer, Now: w.clock}))
+	sessions := must(session.New(session.Config{Store: w.store, Issuer: issuer, Now: w.clock, Audit: w.store}))
 	limits := limit.New(limit.Config{Store: w.store, HashKey: ring.Secret(keys.SecretLimit)})
 	w.queue = outbox.New(outbox.Config{Store: w.store, Sealer: sealer, Now: w.clock, Logger: logger})
 	mailer := must(mail.New(mail.Config{Issuer: issuer, Brand: "Passport", Queue: w.queue, Now: w.clock}))
@@ -115,7 +115,7 @@ func newWorld(t *testing.T, extra ...web.Route) *world {
 		SID: flows.SID, Now: w.clock, Pages: pages.Logout()}))
 	in := must(signin.New(signin.Config{Pages: pages, OIDC: provider, Clients: w.clients, Logout: leaving, Accounts: w.people, Sessions: sessions, Sealer: sealer, Now: w.clock}))
 	w.signin = in
-	mine := must(myaccount.New(myaccount.Config{Pages: pages, Accounts: w.people, Sessions: sessions, Now: w.clock, Dev: true}))
+	mine := must(myaccount.New(myaccount.Config{Pages: pages, Accounts: w.people, Sessions: sessions, OIDC: provider, Events: w.store, Clients: w.clients, Now: w.clock, Dev: true}))
 	routes := append(append(in.Routes(), mine.Routes()...), extra...)
 	entry := must(registration.New(registration.Config{Issuer: issuer, Clients: w.clients, ClientIP: web.ClientIP}))
 	w.site = must(web.New(web.Config{Issuer: issuer, Pages: pages, OIDC: provider, Logout: leaving, Registration: entry, Routes: routes, Inbox: w.inbox,

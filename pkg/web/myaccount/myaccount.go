@@ -6,7 +6,10 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/passport-network/passport/oidc"
+	"github.com/passport-network/passport/oidc/client"
 	"github.com/passport-network/passport/pkg/account"
+	"github.com/passport-network/passport/pkg/audit"
 	"github.com/passport-network/passport/pkg/session"
 	"github.com/passport-network/passport/pkg/web"
 	"github.com/passport-network/passport/templates"
@@ -17,6 +20,9 @@ type Config struct {
 	Pages    *web.Pages
 	Accounts *account.Directory
 	Sessions *session.Manager
+	OIDC     *oidc.Provider
+	Events   audit.Reader
+	Clients  *client.Registry
 	Now      func() time.Time
 	Dev      bool // the start page names the developer's inbox
 }
@@ -28,8 +34,8 @@ type Room struct {
 
 // New refuses a configuration with something missing.
 func New(c Config) (*Room, error) {
-	if c.Pages == nil || c.Accounts == nil || c.Sessions == nil || c.Now == nil {
-		return nil, errors.New("myaccount: Pages, Accounts, Sessions and Now are needed")
+	if c.Pages == nil || c.Accounts == nil || c.Sessions == nil || c.OIDC == nil || c.Events == nil || c.Clients == nil || c.Now == nil {
+		return nil, errors.New("myaccount: Pages, Accounts, Sessions, OIDC, Events, Clients and Now are needed")
 	}
 	return &Room{c}, nil
 }
@@ -41,6 +47,11 @@ func (m *Room) Routes() []web.Route {
 		{Name: "home", Path: "/", Methods: get, Kind: web.Landing, Handler: m.getHome},
 		{Name: "profile", Path: "/account/profile", Methods: get, Kind: web.Own, Handler: m.own("profile", m.getProfile)},
 		{Name: "profile", Path: "/account/profile", Methods: post, Kind: web.Own, Handler: m.posted("profile", m.postProfile)},
+		{Name: "security", Path: "/account/security", Methods: get, Kind: web.Own, Handler: m.own("security", m.getSecurity)},
+		{Name: "security", Path: "/account/security", Methods: post, Kind: web.Own, Handler: m.posted("security", m.postSecurity)},
+		{Name: "sites", Path: "/account/sites", Methods: get, Kind: web.Own, Handler: m.own("sites", m.getSites)},
+		{Name: "sites", Path: "/account/sites", Methods: post, Kind: web.Own, Handler: m.posted("sites", m.postSites)},
+		{Name: "activity", Path: "/account/activity", Methods: get, Kind: web.Own, Handler: m.own("activity", m.getActivity)},
 		{Name: "password", Path: "/account/password", Methods: get, Kind: web.Own, Handler: m.fresh("password", m.own("password", m.getPassword))},
 		{Name: "password", Path: "/account/password", Methods: post, Kind: web.Own, Handler: m.fresh("password", m.posted("password", m.postPassword))},
 	}

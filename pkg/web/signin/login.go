@@ -69,7 +69,8 @@ func (s *Room) loginPage(w http.ResponseWriter, r *http.Request, f flow, next st
 }
 
 // destinations are where a sign-in outside a flow may lead: words, never URLs (R14).
-var destinations = map[string]string{"": "/", "profile": "/account/profile", "password": "/account/password"}
+var destinations = map[string]string{"": "/", "profile": "/account/profile", "password": "/account/password",
+	"security": "/account/security", "sites": "/account/sites", "activity": "/account/activity"}
 
 // dangerous are those that want a sign-in of just now (myaccount).
 var dangerous = map[string]bool{"password": true}
@@ -150,7 +151,8 @@ func (s *Room) postLogin(w http.ResponseWriter, r *http.Request) error {
 // signIn begins a login by password; the event names the interaction that it served, which is what meets
 // prompt=login.
 func (s *Room) signIn(w http.ResponseWriter, r *http.Request, accountID, credential, interaction string) (session.Login, error) {
-	in := session.SignIn{AccountID: accountID, Credential: credential, AMR: []string{"pwd"}, ACR: ACRPassword, Device: r.UserAgent()}
+	in := session.SignIn{AccountID: accountID, Credential: credential, AMR: []string{"pwd"}, ACR: ACRPassword,
+		Device: r.UserAgent(), Network: web.Network(r)}
 	if interaction != "" {
 		in.Event = oidc.InteractionHash(interaction)
 	}

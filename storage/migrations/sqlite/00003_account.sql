@@ -15,3 +15,6 @@ CREATE TABLE account_link (
 CREATE UNIQUE INDEX account_link_live ON account_link (account_id, purpose) WHERE used_at IS NULL AND purpose = 'recover';
 CREATE INDEX account_link_account ON account_link (account_id);
 CREATE INDEX account_link_expires ON account_link (expires_at);
+
+-- Where a browser last signed in from: its network as people read it, never the whole address.
+ALTER TABLE browser ADD COLUMN network text NOT NULL DEFAULT '';

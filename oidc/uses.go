@@ -1,0 +1,50 @@
+package oidc
+
+import (
+	"context"
+
+	"github.com/passport-network/passport/oidc/client"
+	"github.com/passport-network/passport/oidc/grant"
+	"github.com/passport-network/passport/pkg/audit"
+)
+
+// Use is what an account has given a site.
+type Use struct {
+	grant.Use
+	Client *client.Client
+}
+
+// Uses lists the sites that an account has given something, for its owner.
+func (p *Provider) Uses(ctx context.Context, accountID string) ([]Use, error) {
+	all, err := p.cfg.Store.ListUses(ctx, accountID, p.cfg.Now())
+	if err != nil {
+		return nil, err
+	}
+	var list []Use
+	for _, u := range all {
+		c, err := p.client(ctx, u.ClientID)
+		if err != nil {
+			return nil, err
+		}
+		if c != nil { // else it is gone this moment
+			list = append(list, Use{u, c})
+		}
+	}
+	return list, nil
+}
+
+// EndUse takes back what an account has given a site: it is asked for anew at the next sign-in there, and the tokens
+// that the site holds open nothing.
+func (p *Provider) EndUse(ctx context.Context, accountID, clientID string) error {
+	now := p.cfg.Now()
+	return p.cfg.Store.InTx(ctx, func(ctx context.Context) error {
+		if err := p.cfg.Store.EndUse(ctx, accountID, clientID, now); err != nil {
+			return err
+		}
+		if p.cfg.Audit == nil {
+			return nil
+		}
+		return p.cfg.Audit.Record(ctx, audit.Event{Event: audit.ConsentRevoked, ActorKind: audit.ActorAccount, ActorID: accountID,
+			Subject: accountID, ClientID: clientID, At: now})
+	})
+}

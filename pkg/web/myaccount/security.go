@@ -1,0 +1,55 @@
+package myaccount
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+
+	"github.com/mileusna/useragent"
+
+	"github.com/passport-network/passport/pkg/session"
+	"github.com/passport-network/passport/pkg/web"
+	"github.com/passport-network/passport/templates"
+)
+
+// getSecurity shows where the account is signed in.
+func (m *Room) getSecurity(w http.ResponseWriter, r *http.Request, v *visitor) error {
+	done, err := web.Query(r, "done")
+	if err != nil {
+		return err
+	}
+	list, err := m.Sessions.List(r.Context(), v.id)
+	if err != nil {
+		return err
+	}
+	page := &templates.Security{Person: v.person(), Done: done != ""}
+	page.SignedIn, page.Token = true, m.Pages.FormToken(w, r, "security", v.id)
+	now := m.Now()
+	for _, l := range list {
+		if !m.Sessions.Live(l.AuthTime, now) {
+			continue // over, and not yet swept away
+		}
+		ua := useragent.Parse(l.Device)
+		page.Browsers = append(page.Browsers, templates.Browser{ID: l.ID, Name: ua.Name, System: ua.OS, Network: l.Network,
+			Since: l.CreatedAt, Last: l.SeenAt, This: l.ID == v.login.ID})
+	}
+	return m.Pages.Render(w, r, http.StatusOK, "", page)
+}
+
+// postSecurity ends one login, or all but this browser's. An id that is not one of the account's is not found (B14).
+func (m *Room) postSecurity(w http.ResponseWriter, r *http.Request, v *visitor, form web.Form) error {
+	var err error
+	if form["all"] != "" {
+		err = m.Sessions.EndAll(r.Context(), v.id, v.login.ID)
+	} else {
+		err = m.Sessions.EndOne(r.Context(), v.id, form["session"])
+	}
+	if errors.Is(err, session.ErrNoLogin) {
+		return web.ErrNotFound
+	}
+	if err != nil {
+		return err
+	}
+	web.See(w, r, "/account/security", url.Values{"done": {"1"}})
+	return nil
+}

@@ -1,0 +1,180 @@
+package web_test
+
+import (
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/passport-network/passport/oidc/client"
+)
+
+var sessionField = regexp.MustCompile(`name="session" value="([^"]+)"`)
+
+// TestSecurity: 4.16, where somebody is signed in.
+func TestSecurity(t *testing.T) {
+	w := newWorld(t)
+	w.person("ada@example.test")
+	w.person("bob@example.test")
+	here := w.browser(t)
+	here.header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")
+	here.loginWith(t, "ada@example.test", password)
+	there := w.browser(t).loginWith(t, "ada@example.test", password)
+	bob := w.browser(t).loginWith(t, "bob@example.test", password)
+	here.get("/account/security").want(200, "change-password")
+	for _, text := range []string{"Firefox on Linux", "this browser", "An unknown browser", "127.0.0.0/24"} {
+		if !strings.Contains(here.Body, text) {
+			t.Errorf("no %q in:\n%s", text, here.Body)
+		}
+	}
+	ids := sessionField.FindAllStringSubmatch(here.Body, -1)
+	if len(ids) != 1 {
+		t.Fatalf("%d to be ended: %v", len(ids), ids)
+	}
+	id := ids[0][1]
+	t.Run("B14 another's login is not found", func(t *testing.T) {
+		w.browser(t).loginWith(t, "bob@example.test", password) // what he may end has a form
+		bob.get("/account/security").want(200, "end-all")
+		form := url.Values{"token": {hidden(bob.Body, "token")}, "session": {id}}
+		if bob.post("/account/security", form); bob.Status != http.StatusNotFound {
+			t.Errorf("%d", bob.Status)
+		}
+		form.Set("session", "nobody's")
+		if bob.post("/account/security", form); bob.Status != http.StatusNotFound {
+			t.Errorf("%d", bob.Status)
+		}
+		if there.get("/account/profile"); !there.has("profile-submit") {
+			t.Error("bob has signed ada out")
+		}
+	})
+	t.Run("one is ended", func(t *testing.T) {
+		form := url.Values{"token": {hidden(here.Body, "token")}, "session": {id}}
+		here.post("/account/security", form).want(200, "change-password")
+		if there.get("/account/profile"); !there.has("login-submit") {
+			t.Errorf("the other browser is at %s", there.URL)
+		}
+		if len(sessionField.FindAllString(here.Body, -1)) != 0 {
+			t.Error("it is listed still")
+		}
+	})
+	t.Run("all others are ended", func(t *testing.T) {
+		others := []*browser{w.browser(t).loginWith(t, "ada@example.test", password), w.browser(t).loginWith(t, "ada@example.test", password)}
+		here.get("/account/security").want(200, "end-all").submit("end-all", "all", "1").want(200, "change-password")
+		for _, b := range others {
+			if b.get("/account/profile"); !b.has("login-submit") {
+				t.Errorf("another browser is at %s", b.URL)
+			}
+		}
+		if here.get("/account/profile"); !here.has("profile-submit") {
+			t.Error("and this one too")
+		}
+	})
+	t.Run("what is over is not shown", func(t *testing.T) {
+		w.browser(t).loginWith(t, "ada@example.test", password)
+		w.pass(29 * 24 * time.Hour)
+		b := w.browser(t).loginWith(t, "ada@example.test", password)
+		w.pass(2 * 24 * time.Hour)
+		if b.get("/account/security"); len(sessionField.FindAllString(b.Body, -1)) != 0 {
+			t.Errorf("it lists:\n%s", b.Body)
+		}
+	})
+}
+
+// hidden is the value of a hidden field.
+func hidden(body, name string) string {
+	m := regexp.MustCompile(`name="` + name + `" value="([^"]+)"`).FindStringSubmatch(body)
+	if m == nil {
+		return ""
+	}
+	return m[1]
+}
+
+// TestSites: 4.16, what sites were allowed.
+func TestSites(t *testing.T) {
+	w := newWorld(t)
+	w.client("app")
+	w.person("ada@example.test")
+	w.person("bob@example.test")
+	b := w.browser(t).loginWith(t, "ada@example.test", password)
+	if b.get("/account/sites").want(200, "main"); !strings.Contains(b.Body, "not used your account at any site") {
+		t.Errorf("it says:\n%s", b.Body)
+	}
+	b.get(authorizeURL("app")).want(200, "consent-allow").submit("consent-allow")
+	b.get(authorizeURL("app"))
+	if b.Status != http.StatusSeeOther {
+		t.Fatalf("consent was not remembered: %d", b.Status)
+	}
+	b.get("/account/sites").want(200, "main")
+	for _, text := range []string{"Fabrikam", "app.test", "Your e-mail address"} {
+		if !strings.Contains(b.Body, text) {
+			t.Errorf("no %q in:\n%s", text, b.Body)
+		}
+	}
+	form := url.Values{"token": {hidden(b.Body, "token")}, "site": {"app"}}
+	t.Run("another's form takes nothing back", func(t *testing.T) {
+		bob := w.browser(t).loginWith(t, "bob@example.test", password)
+		if bob.post("/account/sites", form); bob.Status != http.StatusForbidden {
+			t.Errorf("%d", bob.Status)
+		}
+		if b.get(authorizeURL("app")); b.Status != http.StatusSeeOther {
+			t.Error("ada is asked anew")
+		}
+	})
+	b.get("/account/sites")
+	form.Set("token", hidden(b.Body, "token"))
+	if b.post("/account/sites", form).want(200, "main"); strings.Contains(b.Body, "Fabrikam") {
+		t.Errorf("it is there still:\n%s", b.Body)
+	}
+	b.get(authorizeURL("app")).want(200, "consent-allow")
+}
+
+// TestActivity: 4.17.
+func TestActivity(t *testing.T) {
+	w := newWorld(t)
+	w.client("app")
+	w.change("app", func(c *client.Client) { c.Metadata.ClientName = "Fabrikam" })
+	w.person("ada@example.test")
+	w.browser(t).get("/login").submit("login-submit", "username", "ada@example.test", "password", "not this one")
+	b := w.browser(t)
+	b.header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")
+	b.loginWith(t, "ada@example.test", password)
+	b.get(authorizeURL("app")).want(200, "consent-allow").submit("consent-allow")
+	b.get("/account/activity").want(200, "main")
+	last := 0
+	for _, text := range []string{"<bdi>Fabrikam</bdi> was allowed", "Signed in", "Firefox on Linux", "127.0.0.0/24", "A wrong password", "The operator made the account"} {
+		i := strings.Index(b.Body, text)
+		if i < last {
+			t.Errorf("%q is at %d, after %d:\n%s", text, i, last, b.Body)
+		}
+		last = max(i, last)
+	}
+	t.Run("older ones", func(t *testing.T) {
+		for range 60 {
+			w.pass(time.Minute)
+			w.browser(t).get("/login").submit("login-submit", "username", "ada@example.test", "password", password)
+		}
+		b.get("/account/activity").want(200, "main")
+		if n := strings.Count(b.Body, "<li>"); n != 50 {
+			t.Errorf("%d on the page", n)
+		}
+		m := regexp.MustCompile(`href="(/account/activity\?before=[^"]+)"`).FindStringSubmatch(b.Body)
+		if m == nil {
+			t.Fatal("no way to the older ones")
+		}
+		if b.get(m[1]).want(200, "main"); !strings.Contains(b.Body, "The operator made the account") {
+			t.Errorf("they are:\n%s", b.Body)
+		}
+		if b.get("/account/activity?before=yesterday"); b.Status != http.StatusBadRequest {
+			t.Errorf("%d", b.Status)
+		}
+	})
+	t.Run("of nobody else", func(t *testing.T) {
+		w.person("bob@example.test")
+		bob := w.browser(t).loginWith(t, "bob@example.test", password)
+		if bob.get("/account/activity"); strings.Contains(bob.Body, "Fabrikam") {
+			t.Errorf("bob sees:\n%s", bob.Body)
+		}
+	})
+}
