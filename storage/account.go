@@ -354,6 +354,8 @@ type accountLinkRow struct {
 	Purpose   string `gorm:"primaryKey"`
 	Hash      []byte `gorm:"primaryKey"`
 	AccountID *string
+	Email     string
+	Canonical string
 	CreatedAt stamp `gorm:"autoCreateTime:false"`
 	ExpiresAt stamp
 	UsedAt    stamp
@@ -374,7 +376,7 @@ func (s *Store) ReplaceLink(ctx context.Context, accountID string, l account.Lin
 
 // AddLink adds a link; an empty accountID makes it nobody's.
 func (s *Store) AddLink(ctx context.Context, accountID string, l account.Link, when, expires time.Time) error {
-	row := accountLinkRow{Purpose: l.Purpose, Hash: l.Hash, CreatedAt: at(when), ExpiresAt: at(expires)}
+	row := accountLinkRow{Purpose: l.Purpose, Hash: l.Hash, Email: l.Email, Canonical: l.Canonical, CreatedAt: at(when), ExpiresAt: at(expires)}
 	if accountID != "" {
 		row.AccountID = &accountID
 	}
@@ -382,10 +384,19 @@ func (s *Store) AddLink(ctx context.Context, accountID string, l account.Link, w
 }
 
 // ByAccountLink reads the active account of a live link. The purpose is part of the key (A3).
-func (s *Store) ByAccountLink(ctx context.Context, purpose string, hash []byte, now time.Time) (account.Record, error) {
-	return s.person(ctx, `JOIN account_link ON account_link.account_id = account.id
-		WHERE address.is_primary AND account_link.purpose = ? AND account_link.hash = ? AND account_link.used_at IS NULL
-		AND account_link.expires_at > ? AND account.state = 'active'`, purpose, hash, at(now))
+func (s *Store) ByAccountLink(ctx context.Context, purpose string, hash []byte, now time.Time) (account.Record, account.Link, error) {
+	var rows []accountLinkRow
+	err := s.read(ctx).Where("purpose = ? AND hash = ? AND used_at IS NULL AND expires_at > ? AND account_id IS NOT NULL", purpose, hash, at(now)).
+		Limit(1).Find(&rows).Error
+	if err != nil {
+		return account.Record{}, account.Link{}, err
+	}
+	if len(rows) == 0 {
+		return account.Record{}, account.Link{}, account.ErrNotFound
+	}
+	l := account.Link{Purpose: purpose, Hash: hash, Email: rows[0].Email, Canonical: rows[0].Canonical}
+	rec, err := s.person(ctx, `WHERE address.is_primary AND account.id = ? AND account.state = 'active'`, *rows[0].AccountID)
+	return rec, l, err
 }
 
 // SpendLink spends a link, once.
@@ -399,6 +410,26 @@ func (s *Store) SpendLink(ctx context.Context, purpose string, hash []byte, acco
 // DropLinks removes all of an account's links of a purpose.
 func (s *Store) DropLinks(ctx context.Context, accountID, purpose string) error {
 	return s.db(ctx).Where("account_id = ? AND purpose = ?", accountID, purpose).Delete(&accountLinkRow{}).Error
+}
+
+// SetAddress puts a proven address in the primary one's place.
+func (s *Store) SetAddress(ctx context.Context, accountID, email, canonical string, when time.Time) error {
+	return s.InTx(ctx, func(ctx context.Context) error {
+		changed := s.db(ctx).Model(&addressRow{}).Where("account_id = ? AND is_primary", accountID).
+			Updates(map[string]any{"email": email, "canonical": canonical, "proven_at": at(when)})
+		if errors.Is(changed.Error, gorm.ErrDuplicatedKey) {
+			return account.ErrTaken
+		}
+		if err := oneRow(changed, account.ErrNotFound); err != nil {
+			return err
+		}
+		// What is told to sites of the person has changed.
+		touched := s.db(ctx).Model(&accountRow{}).Where("id = ?", accountID).Update("updated_at", at(when))
+		if touched.Error != nil {
+			return touched.Error
+		}
+		return s.DropPending(ctx, canonical, accountID)
+	})
 }
 
 // SetProfile replaces name, language and claims.

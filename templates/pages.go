@@ -150,6 +150,22 @@ type Password struct {
 	Saved  bool
 }
 
+// Address asks for the address that mail is to go to.
+type Address struct {
+	Base
+	Person Person
+	Email  string // as typed
+	Sent   bool
+	Dev    bool // there is /dev/inbox
+}
+
+// NewAddress is where the mail to it leads.
+type NewAddress struct {
+	Base
+	Person Person
+	Email  string
+}
+
 // Security shows where the person is signed in.
 type Security struct {
 	Base
@@ -288,6 +304,8 @@ func (*Cancel) Name() string      { return "cancel" }
 func (*Recover) Name() string     { return "recover" }
 func (*NewPassword) Name() string { return "new_password" }
 func (*Alarm) Name() string       { return "alarm" }
+func (*Address) Name() string     { return "address" }
+func (*NewAddress) Name() string  { return "new_address" }
 func (*Security) Name() string    { return "security" }
 func (*Sites) Name() string       { return "sites" }
 func (*Activity) Name() string    { return "activity" }

@@ -74,6 +74,9 @@ func samples() map[string]Page {
 		"profile":        &Profile{Base: Base{SignedIn: true, Token: "token"}, Person: ada, Full: ada.Name, Language: "es", Saved: true},
 		"profile-wrong":  &Profile{Base: Base{SignedIn: true, Token: "token", Errors: map[string]string{"profile-name": "error.name.link"}}, Person: ada, Full: "https://evil.example", Language: "en"},
 		"login-again":    &Login{Base: Base{Next: "password", Token: "token"}, Email: ada.Email, Again: true},
+		"address":        &Address{Base: Base{SignedIn: true, Token: "token"}, Person: ada, Sent: true, Dev: true},
+		"address-wrong":  &Address{Base: Base{SignedIn: true, Token: "token", Errors: map[string]string{"new-email": "address.same"}}, Person: ada, Email: ada.Email},
+		"new-address":    &NewAddress{Base: Base{Link: "abc", Token: "token"}, Person: ada, Email: "new@example.test"},
 		"security": &Security{Base: Base{SignedIn: true, Token: "token"}, Person: ada, Done: true, Browsers: []Browser{
 			{ID: "1", Name: "Firefox", System: "Linux", Network: "203.0.113.0/24", This: true}, {ID: "2", Name: hostile, System: hostile}, {ID: "3"}}},
 		"sites": &Sites{Base: Base{SignedIn: true, Token: "token"}, Done: true, Sites: []SiteUse{

@@ -20,6 +20,7 @@ const (
 
 	purposeRecover = "recover"
 	purposeAlarm   = "alarm"
+	purposeAddress = "address"
 )
 
 // RecoveryRequest is somebody who says that an account with this address is theirs.
@@ -80,7 +81,7 @@ func (d *Directory) mailOnce(ctx context.Context, rec Record, msg mail.Message, 
 		return err
 	}
 	token, now := newToken(), d.now()
-	if err := d.store.ReplaceLink(ctx, rec.ID, Link{purposeRecover, hashToken(token)}, now, now.Add(RecoveryLifetime)); err != nil {
+	if err := d.store.ReplaceLink(ctx, rec.ID, Link{Purpose: purposeRecover, Hash: hashToken(token)}, now, now.Add(RecoveryLifetime)); err != nil {
 		return err
 	}
 	err := d.audit.Record(ctx, audit.Event{Event: audit.AccountRecoveryAsked, ActorKind: actor, Subject: rec.ID, At: now})
@@ -104,7 +105,7 @@ func (d *Directory) takeMail(ctx context.Context, canonical string) error {
 
 // ReadRecovery shows the link of a recovery; it changes nothing (A1). ErrLink.
 func (d *Directory) ReadRecovery(ctx context.Context, token string) (*LinkView, error) {
-	rec, err := d.byAccountLink(ctx, purposeRecover, token)
+	rec, _, err := d.byAccountLink(ctx, purposeRecover, token)
 	if err != nil {
 		return nil, err
 	}
@@ -113,32 +114,32 @@ func (d *Directory) ReadRecovery(ctx context.Context, token string) (*LinkView, 
 
 // ReadAlarm shows the link "this wasn't me"; it changes nothing. ErrLink.
 func (d *Directory) ReadAlarm(ctx context.Context, token string) (*LinkView, error) {
-	rec, err := d.byAccountLink(ctx, purposeAlarm, token)
+	rec, l, err := d.byAccountLink(ctx, purposeAlarm, token)
 	if err != nil {
 		return nil, err
 	}
-	return &LinkView{Email: rec.Email, Language: rec.Language}, nil
+	return &LinkView{Email: l.Email, Language: rec.Language}, nil
 }
 
-func (d *Directory) byAccountLink(ctx context.Context, purpose, token string) (Record, error) {
+func (d *Directory) byAccountLink(ctx context.Context, purpose, token string) (Record, Link, error) {
 	if !plausibleToken(token) {
-		return Record{}, ErrLink
+		return Record{}, Link{}, ErrLink
 	}
-	rec, err := d.store.ByAccountLink(ctx, purpose, hashToken(token), d.now())
+	rec, l, err := d.store.ByAccountLink(ctx, purpose, hashToken(token), d.now())
 	switch {
 	case errors.Is(err, ErrNotFound):
-		return Record{}, ErrLink
+		return Record{}, Link{}, ErrLink
 	case err != nil:
-		return Record{}, fmt.Errorf("read a link: %w", err)
+		return Record{}, Link{}, fmt.Errorf("read a link: %w", err)
 	}
-	return rec, nil
+	return rec, l, nil
 }
 
 // Recover sets a new password by the link of a recovery, and ends all that the old one gave: sessions, grants of sites,
 // other links (A17). The owner has a mail. Nobody is signed in by it.
 // Errors: ErrLink, *FieldError ("new-password"), ErrBusy.
 func (d *Directory) Recover(ctx context.Context, token, newPassword string) (accountID string, err error) {
-	rec, err := d.byAccountLink(ctx, purposeRecover, token)
+	rec, _, err := d.byAccountLink(ctx, purposeRecover, token)
 	if err != nil {
 		return "", err
 	}
@@ -172,8 +173,10 @@ func (d *Directory) newPassword(ctx context.Context, rec Record, hash, staying, 
 	if err := d.store.SetPassword(ctx, rec.ID, hash, now); err != nil {
 		return err
 	}
-	if err := d.store.DropLinks(ctx, rec.ID, purposeRecover); err != nil {
-		return err
+	for _, purpose := range []string{purposeRecover, purposeAddress} { // A13: a change that waits was perhaps not the owner's
+		if err := d.store.DropLinks(ctx, rec.ID, purpose); err != nil {
+			return err
+		}
 	}
 	if err := d.sessions.EndAll(ctx, rec.ID, staying); err != nil {
 		return err
@@ -192,30 +195,45 @@ func (d *Directory) newPassword(ctx context.Context, rec Record, hash, staying, 
 // mailNotice tells the owner what has happened. No budget holds it up: it is the owner's alarm.
 func (d *Directory) mailNotice(ctx context.Context, rec Record, template string) error {
 	token, now := newToken(), d.now()
-	if err := d.store.AddLink(ctx, rec.ID, Link{purposeAlarm, hashToken(token)}, now, now.Add(AlarmLifetime)); err != nil {
+	if err := d.store.AddLink(ctx, rec.ID, Link{Purpose: purposeAlarm, Hash: hashToken(token), Email: rec.Email, Canonical: rec.Canonical}, now, now.Add(AlarmLifetime)); err != nil {
 		return err
 	}
 	return d.mail.Send(ctx, mail.Message{To: rec.Email, Name: rec.Name, Language: rec.Language, Template: template,
 		Data: map[string]string{"alarm": token}})
 }
 
-// Alarm is the owner saying "this wasn't me": nobody can sign in with a password any more, all sessions and grants end,
-// and a mail leads to a new password. ErrLink.
+// Alarm is the owner saying "this wasn't me": the address that the mail went to is the account's again, nobody can sign
+// in with a password any more, all sessions and grants end, and a mail leads to a new password. ErrLink.
 func (d *Directory) Alarm(ctx context.Context, token string) error {
-	rec, err := d.byAccountLink(ctx, purposeAlarm, token)
+	rec, l, err := d.byAccountLink(ctx, purposeAlarm, token)
+	if err != nil {
+		return err
+	}
+	owner, err := d.owner(ctx, l.Canonical)
 	if err != nil {
 		return err
 	}
 	err = d.store.InTx(ctx, func(ctx context.Context) error {
 		now := d.now()
-		if err := d.store.LockAddress(ctx, rec.Canonical); err != nil {
+		if err := d.store.LockAddress(ctx, l.Canonical); err != nil {
 			return err
 		}
 		if err := d.store.SpendLink(ctx, purposeAlarm, hashToken(token), rec.ID, now); err != nil {
 			return err
 		}
+		if l.Canonical != rec.Canonical && owner.ID == "" { // else its owner has an account of their own by now
+			if err := d.store.SetAddress(ctx, rec.ID, l.Email, l.Canonical, now); err != nil {
+				return err
+			}
+			rec.Email, rec.Canonical = l.Email, l.Canonical
+		}
 		if err := d.store.DropPassword(ctx, rec.ID); err != nil {
 			return err
+		}
+		for _, purpose := range []string{purposeRecover, purposeAddress} {
+			if err := d.store.DropLinks(ctx, rec.ID, purpose); err != nil {
+				return err
+			}
 		}
 		if err := d.endAll(ctx, rec.ID); err != nil {
 			return err

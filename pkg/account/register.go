@@ -180,7 +180,7 @@ func (d *Directory) insertPending(ctx context.Context, rec, owner Record) error 
 // budget is taken inside: it counts mails that are really queued. ErrLimited leaves the links made.
 func (d *Directory) mailLinks(ctx context.Context, rec, owner Record) error {
 	confirm, cancel := newToken(), newToken()
-	links := []Link{{purposeConfirm, hashToken(confirm)}, {purposeCancel, hashToken(cancel)}}
+	links := []Link{{Purpose: purposeConfirm, Hash: hashToken(confirm)}, {Purpose: purposeCancel, Hash: hashToken(cancel)}}
 	if err := d.store.SetLinks(ctx, rec, links, d.now(), rec.ExpiresAt); err != nil {
 		return err
 	}

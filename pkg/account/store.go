@@ -56,6 +56,8 @@ type Record struct {
 type Link struct {
 	Purpose string
 	Hash    []byte // SHA-256 of the token
+	// Of a link that acts on an account which others can see: the address that it is about; empty: none.
+	Email, Canonical string
 }
 
 // Proof is what confirming an address writes.
@@ -112,7 +114,7 @@ type Store interface {
 	// AddLink adds one beside those that there are.
 	AddLink(ctx context.Context, accountID string, l Link, at, expires time.Time) error
 	// ByAccountLink reads the active account of a live link that ReplaceLink or AddLink made: ErrNotFound.
-	ByAccountLink(ctx context.Context, purpose string, hash []byte, now time.Time) (Record, error)
+	ByAccountLink(ctx context.Context, purpose string, hash []byte, now time.Time) (Record, Link, error)
 	// SpendLink spends it, once: ErrGone.
 	SpendLink(ctx context.Context, purpose string, hash []byte, accountID string, at time.Time) error
 	// DropLinks removes all of an account's of a purpose.
@@ -124,6 +126,9 @@ type Store interface {
 	SetPassword(ctx context.Context, accountID, hash string, at time.Time) error
 	// DropPassword removes it: nobody can sign in with one any more.
 	DropPassword(ctx context.Context, accountID string) error
+	// SetAddress puts a proven address in the primary one's place: ErrTaken, and the transaction is lost, when another
+	// account has proven it. Pending registrations that name it end.
+	SetAddress(ctx context.Context, accountID, email, canonical string, at time.Time) error
 	// SetProfile replaces name, language and claims.
 	SetProfile(ctx context.Context, r Record, at time.Time) error
 	// SetState moves an account to a state: ErrNotFound.

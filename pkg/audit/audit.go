@@ -29,6 +29,7 @@ const (
 	AccountEnabled         = "account.enabled"
 	AccountDeleted         = "account.deleted"
 	AccountPasswordChanged = "account.password_changed"
+	AccountAddressChanged  = "account.address_changed"
 	AccountRecoveryAsked   = "account.recovery_asked"
 	AccountLocked          = "account.locked" // by its owner: "this wasn't me"
 
@@ -57,7 +58,7 @@ const (
 
 var events = set(
 	AccountRegistered, AccountConfirmed, AccountCancelled, AccountCreated, AccountChanged, AccountDisabled,
-	AccountEnabled, AccountDeleted, AccountPasswordChanged, AccountRecoveryAsked, AccountLocked,
+	AccountEnabled, AccountDeleted, AccountPasswordChanged, AccountAddressChanged, AccountRecoveryAsked, AccountLocked,
 	LoginSucceeded, LoginFailed, LoginEnded,
 	ConsentGranted, ConsentDenied, ConsentRevoked,
 	CodeReplayed, RefreshReused,

@@ -178,3 +178,55 @@ func TestActivity(t *testing.T) {
 		}
 	})
 }
+
+// TestAddress: 4.15, another address.
+func TestAddress(t *testing.T) {
+	w := newWorld(t)
+	w.person("ada@example.test")
+	w.person("bob@example.test")
+	b := w.browser(t).loginWith(t, "ada@example.test", password)
+	b.get("/account/profile").want(200, "change-address")
+	b.get("/account/address").want(200, "address-submit").submit("address-submit", "new-email", "ada@").want(422, "new-email-error")
+	b.submit("address-submit", "new-email", "ada@example.test").want(422, "new-email-error")
+	b.submit("address-submit", "new-email", "countess@example.test").want(200, "address-submit")
+	if !strings.Contains(b.Body, "We have sent a message") {
+		t.Errorf("it says:\n%s", b.Body)
+	}
+	link := w.mailed(t)
+	// Whoever gets the mail, and is not signed in with this account, is offered nothing (A12: it may be somebody else's).
+	if s := w.browser(t).get(link).want(200, "go-on"); s.has("new-address-submit") || strings.Contains(s.Body, "ada@") {
+		t.Errorf("a stranger sees:\n%s", s.Body)
+	}
+	if bob := w.browser(t).loginWith(t, "bob@example.test", password).get(link); bob.Status != http.StatusNotFound {
+		t.Errorf("bob: %d", bob.Status)
+	}
+	b.get(link).want(200, "new-address-submit")
+	b.send(http.MethodHead, link, "", "")
+	if b.get("/account/profile"); !strings.Contains(b.Body, "ada@example.test") {
+		t.Error("reading the link has changed something")
+	}
+	b.get(link).submit("new-address-submit").want(200, "profile-submit")
+	if !strings.Contains(b.Body, "countess@example.test") {
+		t.Errorf("it says:\n%s", b.Body)
+	}
+	w.browser(t).loginWith(t, "countess@example.test", password)
+	t.Run("undone from the old address", func(t *testing.T) {
+		owner := w.browser(t)
+		owner.get(w.mailed(t)).want(200, "alarm-submit")
+		if !strings.Contains(owner.Body, "ada@example.test") {
+			t.Errorf("it says:\n%s", owner.Body)
+		}
+		owner.submit("alarm-submit").want(200, "go-on")
+		if b.get("/account/profile"); !b.has("login-submit") {
+			t.Errorf("still signed in at %s", b.URL)
+		}
+		owner.get(w.mailed(t)).submit("new-password-submit", "new-password", "her very own one").want(200, "go-on")
+		owner.loginWith(t, "ada@example.test", "her very own one")
+	})
+	t.Run("A20 a fresh sign-in", func(t *testing.T) {
+		b := w.browser(t).loginWith(t, "bob@example.test", password)
+		w.pass(6 * time.Minute)
+		b.get("/account/address").want(200, "login-submit").submit("login-submit", "username", "bob@example.test", "password", password)
+		b.want(200, "address-submit")
+	})
+}

@@ -52,6 +52,10 @@ func (m *Room) Routes() []web.Route {
 		{Name: "sites", Path: "/account/sites", Methods: get, Kind: web.Own, Handler: m.own("sites", m.getSites)},
 		{Name: "sites", Path: "/account/sites", Methods: post, Kind: web.Own, Handler: m.posted("sites", m.postSites)},
 		{Name: "activity", Path: "/account/activity", Methods: get, Kind: web.Own, Handler: m.own("activity", m.getActivity)},
+		{Name: "address", Path: "/account/address", Methods: get, Kind: web.Own, Handler: m.fresh("address", m.own("address", m.getAddress))},
+		{Name: "address", Path: "/account/address", Methods: post, Kind: web.Own, Handler: m.fresh("address", m.posted("address", m.postAddress))},
+		{Name: "new-address", Path: "/account/address/confirm", Methods: get, Kind: web.Link, Handler: m.getNewAddress},
+		{Name: "new-address", Path: "/account/address/confirm", Methods: post, Kind: web.Link, Handler: m.postNewAddress},
 		{Name: "password", Path: "/account/password", Methods: get, Kind: web.Own, Handler: m.fresh("password", m.own("password", m.getPassword))},
 		{Name: "password", Path: "/account/password", Methods: post, Kind: web.Own, Handler: m.fresh("password", m.posted("password", m.postPassword))},
 	}

@@ -1,0 +1,123 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/passport-network/passport/pkg/audit"
+	"github.com/passport-network/passport/pkg/limit"
+	"github.com/passport-network/passport/pkg/mail"
+)
+
+// AddressLifetime is how long the link that proves a new address holds.
+const AddressLifetime = 24 * time.Hour
+
+// AddressChange is a person who wants mail at another address.
+type AddressChange struct {
+	AccountID string
+	Email     string
+	IP        netip.Addr
+}
+
+// AskAddress mails a link to the new address. One that another account has proven is answered alike: its owner has the
+// mail of a registration instead (A9, A15). Nothing of the account changes before the link is followed.
+// Errors: *FieldError ("new-email"), ErrLimited (of the network), ErrNotFound.
+func (d *Directory) AskAddress(ctx context.Context, c AddressChange) error {
+	rec, err := d.active(ctx, c.AccountID)
+	if err != nil {
+		return err
+	}
+	send, canonical, err := parseAddress(c.Email)
+	var field *FieldError
+	switch {
+	case errors.As(err, &field):
+		return &FieldError{Field: "new-email", Key: field.Key}
+	case err != nil:
+		return err
+	case canonical == rec.Canonical:
+		return &FieldError{Field: "new-email", Key: "address.same"}
+	}
+	if err := d.limits.TakeNetwork(ctx, c.IP, limit.MailIP, limit.MailNet); err != nil {
+		return err
+	}
+	owner, err := d.owner(ctx, canonical)
+	if err != nil {
+		return err
+	}
+	token, now := newToken(), d.now()
+	err = d.store.InTx(ctx, func(ctx context.Context) error {
+		if err := d.store.LockAddress(ctx, rec.Canonical); err != nil {
+			return err
+		}
+		if err := d.takeMail(ctx, canonical); err != nil {
+			return err
+		}
+		l := Link{Purpose: purposeAddress, Hash: hashToken(token), Email: send, Canonical: canonical}
+		if err := d.store.ReplaceLink(ctx, rec.ID, l, now, now.Add(AddressLifetime)); err != nil {
+			return err
+		}
+		if owner.ID != "" {
+			return d.mail.Send(ctx, mail.Message{To: owner.Email, Name: owner.Name, Language: owner.Language, Template: "known"})
+		}
+		return d.mail.Send(ctx, mail.Message{To: send, Language: rec.Language, Template: "newaddress", Data: map[string]string{"address": token}})
+	})
+	if err != nil && !errors.Is(err, ErrLimited) { // A22: the answer stays as it is
+		return fmt.Errorf("ask for an address: %w", err)
+	}
+	return nil
+}
+
+// ReadAddress shows the link that proves a new address; it changes nothing. ErrLink, also for who is signed in with
+// another account: a stranger may have typed somebody's address, and waits for this very click.
+func (d *Directory) ReadAddress(ctx context.Context, token, accountID string) (*LinkView, error) {
+	rec, l, err := d.byAccountLink(ctx, purposeAddress, token)
+	if err != nil {
+		return nil, err
+	}
+	if rec.ID != accountID {
+		return nil, ErrLink
+	}
+	return &LinkView{Email: l.Email, Language: rec.Language}, nil
+}
+
+// ChangeAddress proves the new address and puts it in the old one's place. The old one has a mail by which, for seven
+// days, all of it is undone. Links of recoveries that went to the old address are dead. ErrLink.
+func (d *Directory) ChangeAddress(ctx context.Context, token, accountID string) error {
+	rec, l, err := d.byAccountLink(ctx, purposeAddress, token)
+	if err != nil {
+		return err
+	}
+	if rec.ID != accountID {
+		return ErrLink
+	}
+	err = d.store.InTx(ctx, func(ctx context.Context) error {
+		now := d.now()
+		if err := d.store.LockAddress(ctx, l.Canonical); err != nil {
+			return err
+		}
+		if err := d.store.SpendLink(ctx, purposeAddress, hashToken(token), rec.ID, now); err != nil {
+			return err
+		}
+		if err := d.store.SetAddress(ctx, rec.ID, l.Email, l.Canonical, now); err != nil {
+			return err
+		}
+		if err := d.store.DropLinks(ctx, rec.ID, purposeRecover); err != nil {
+			return err
+		}
+		err := d.audit.Record(ctx, audit.Event{Event: audit.AccountAddressChanged, ActorKind: audit.ActorAccount, ActorID: rec.ID, Subject: rec.ID, At: now})
+		if err != nil {
+			return err
+		}
+		return d.mailNotice(ctx, rec, "moved") // to the old one
+	})
+	switch {
+	case errors.Is(err, ErrGone), errors.Is(err, ErrTaken):
+		return ErrLink
+	case err != nil:
+		return fmt.Errorf("change an address: %w", err)
+	}
+	return nil
+}
