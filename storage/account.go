@@ -383,7 +383,7 @@ func (s *Store) AddLink(ctx context.Context, accountID string, l account.Link, w
 	return s.db(ctx).Create(&row).Error
 }
 
-// ByAccountLink reads the active account of a live link. The purpose is part of the key (A3).
+// ByAccountLink reads the account of a live link. The purpose is part of the key (A3).
 func (s *Store) ByAccountLink(ctx context.Context, purpose string, hash []byte, now time.Time) (account.Record, account.Link, error) {
 	var rows []accountLinkRow
 	err := s.read(ctx).Where("purpose = ? AND hash = ? AND used_at IS NULL AND expires_at > ? AND account_id IS NOT NULL", purpose, hash, at(now)).
@@ -395,7 +395,7 @@ func (s *Store) ByAccountLink(ctx context.Context, purpose string, hash []byte, 
 		return account.Record{}, account.Link{}, account.ErrNotFound
 	}
 	l := account.Link{Purpose: purpose, Hash: hash, Email: rows[0].Email, Canonical: rows[0].Canonical}
-	rec, err := s.person(ctx, `WHERE address.is_primary AND account.id = ? AND account.state = 'active'`, *rows[0].AccountID)
+	rec, err := s.person(ctx, `WHERE address.is_primary AND account.id = ? AND account.state IN ('active', 'closing')`, *rows[0].AccountID)
 	return rec, l, err
 }
 
@@ -442,10 +442,25 @@ func (s *Store) SetProfile(ctx context.Context, r account.Record, when time.Time
 // SetState moves an account to a state.
 func (s *Store) SetState(ctx context.Context, accountID, state string, when time.Time) error {
 	set := map[string]any{"state": state, "updated_at": at(when), "disabled_at": nil}
-	if state == account.Disabled {
+	switch state {
+	case account.Disabled:
 		set["disabled_at"] = at(when)
+	case account.Active:
+		set["expires_at"] = nil
 	}
 	return oneRow(s.db(ctx).Model(&accountRow{}).Where("id = ?", accountID).Updates(set), account.ErrNotFound)
+}
+
+// CloseAccount has an active account go at a time. It waits for sign-ins as DropPassword does.
+func (s *Store) CloseAccount(ctx context.Context, accountID string, when, until time.Time) error {
+	return oneRow(s.db(ctx).Model(&accountRow{}).Where("id = ? AND state = ?", accountID, account.Active).
+		Updates(map[string]any{"state": account.Closing, "updated_at": at(when), "expires_at": at(until)}), account.ErrGone)
+}
+
+// ReopenAccount has a closing account stay.
+func (s *Store) ReopenAccount(ctx context.Context, accountID string, when time.Time) error {
+	return oneRow(s.db(ctx).Model(&accountRow{}).Where("id = ? AND state = ? AND expires_at > ?", accountID, account.Closing, at(when)).
+		Updates(map[string]any{"state": account.Active, "updated_at": at(when), "expires_at": nil}), account.ErrGone)
 }
 
 // Delete removes the account; everything that hangs on it goes by the foreign keys.

@@ -48,7 +48,7 @@ var purges = []struct{ table, key, over string }{
 	{"key_set", "uri", "tried_at <= CAST(@now AS bigint) - 604800000000"}, // its client has not come for a week
 	{"consent", "login_id", "login_id <> '' AND NOT EXISTS (SELECT 1 FROM login WHERE login.id = consent.login_id AND ended_at IS NULL)"},
 	{"browser", "id", "expires_at <= @now"},
-	{"account", "id", "state = 'pending' AND expires_at <= @now"},
+	{"account", "id", "state IN ('pending', 'closing') AND expires_at <= @now"},
 	{"outbox", "id", "expires_at <= CAST(@now AS bigint) - 604800000000"}, // given up a week ago: seen, or never
 	{"rate", "key", "tat <= CAST(@now AS bigint) - 86400000000"},
 }

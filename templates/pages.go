@@ -166,6 +166,18 @@ type NewAddress struct {
 	Email  string
 }
 
+// Close asks whether the account is to go.
+type Close struct {
+	Base
+	Person Person
+}
+
+// Reopen is where the mail of a closed account leads.
+type Reopen struct {
+	Base
+	Email string
+}
+
 // Security shows where the person is signed in.
 type Security struct {
 	Base
@@ -306,6 +318,8 @@ func (*NewPassword) Name() string { return "new_password" }
 func (*Alarm) Name() string       { return "alarm" }
 func (*Address) Name() string     { return "address" }
 func (*NewAddress) Name() string  { return "new_address" }
+func (*Close) Name() string       { return "close" }
+func (*Reopen) Name() string      { return "reopen" }
 func (*Security) Name() string    { return "security" }
 func (*Sites) Name() string       { return "sites" }
 func (*Activity) Name() string    { return "activity" }

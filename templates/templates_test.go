@@ -77,6 +77,11 @@ func samples() map[string]Page {
 		"address":        &Address{Base: Base{SignedIn: true, Token: "token"}, Person: ada, Sent: true, Dev: true},
 		"address-wrong":  &Address{Base: Base{SignedIn: true, Token: "token", Errors: map[string]string{"new-email": "address.same"}}, Person: ada, Email: ada.Email},
 		"new-address":    &NewAddress{Base: Base{Link: "abc", Token: "token"}, Person: ada, Email: "new@example.test"},
+		"close":          &Close{Base: Base{SignedIn: true, Token: "token"}, Person: ada},
+		"close-wrong":    &Close{Base: Base{SignedIn: true, Token: "token", Errors: map[string]string{"close-email": "close.mismatch"}}, Person: ada},
+		"closed":         &Notice{Title: "closed.title", Body: "closed.body", Action: "cancelled.home", To: "/"},
+		"reopen":         &Reopen{Base: Base{Link: "abc", Token: "token"}, Email: ada.Email},
+		"reopened":       &Notice{Title: "reopened.title", Body: "reopened.body", Action: "recovered.signin", To: "/login"},
 		"security": &Security{Base: Base{SignedIn: true, Token: "token"}, Person: ada, Done: true, Browsers: []Browser{
 			{ID: "1", Name: "Firefox", System: "Linux", Network: "203.0.113.0/24", This: true}, {ID: "2", Name: hostile, System: hostile}, {ID: "3"}}},
 		"sites": &Sites{Base: Base{SignedIn: true, Token: "token"}, Done: true, Sites: []SiteUse{

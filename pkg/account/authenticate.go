@@ -31,6 +31,8 @@ type Authenticated struct {
 	Credential string
 	// Pending: the address is not confirmed: show the waiting page, sign nobody in.
 	Pending bool
+	// Reopen: the account is closed: sign nobody in, and lead to where this token opens it again.
+	Reopen string
 	// Waiting: Pending, and this browser did not register: what PendingAt and ResendAt take. The
 	// registration is not bound to this browser: a forged sign-in would else turn the owner's browser into
 	// the one that registered, and the owner's click on "confirm" would prove the stranger's password.
@@ -73,8 +75,11 @@ func (d *Directory) Authenticate(ctx context.Context, a Attempt) (*Authenticated
 	if err := d.refund(ctx, g); err != nil {
 		return nil, err
 	}
-	if rec.State == Pending {
+	switch rec.State {
+	case Pending:
 		return d.waiting(ctx, *rec, a)
+	case Closing:
+		return d.reopening(ctx, *rec)
 	}
 	if err := d.used(ctx, *rec, a.Password); err != nil {
 		return nil, err

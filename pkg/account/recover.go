@@ -21,6 +21,7 @@ const (
 	purposeRecover = "recover"
 	purposeAlarm   = "alarm"
 	purposeAddress = "address"
+	purposeReopen  = "reopen"
 )
 
 // RecoveryRequest is somebody who says that an account with this address is theirs.
@@ -127,7 +128,7 @@ func (d *Directory) byAccountLink(ctx context.Context, purpose, token string) (R
 	}
 	rec, l, err := d.store.ByAccountLink(ctx, purpose, hashToken(token), d.now())
 	switch {
-	case errors.Is(err, ErrNotFound):
+	case errors.Is(err, ErrNotFound), err == nil && (rec.State == Closing) != (purpose == purposeReopen):
 		return Record{}, Link{}, ErrLink
 	case err != nil:
 		return Record{}, Link{}, fmt.Errorf("read a link: %w", err)

@@ -12,6 +12,7 @@ const (
 	Pending  = "pending"  // registered; no address proven
 	Active   = "active"   // may use the network
 	Disabled = "disabled" // by the operator
+	Closing  = "closing"  // by its owner: removed when its time is over
 )
 
 // Purposes of the links in mails.
@@ -38,7 +39,7 @@ type Record struct {
 	UpdatedAt   time.Time
 	DisabledAt  time.Time
 	TermsAt     time.Time
-	ExpiresAt   time.Time // pending: purged then
+	ExpiresAt   time.Time // pending, closing: purged then
 	FormID      string    // of the registration form; empty: made by the operator
 	BrowserHash []byte    // SHA-256 of the flow cookie of the browser that registered
 	Interaction []byte    // hash of the interaction in which it was registered
@@ -113,7 +114,7 @@ type Store interface {
 	ReplaceLink(ctx context.Context, accountID string, l Link, at, expires time.Time) error
 	// AddLink adds one beside those that there are.
 	AddLink(ctx context.Context, accountID string, l Link, at, expires time.Time) error
-	// ByAccountLink reads the active account of a live link that ReplaceLink or AddLink made: ErrNotFound.
+	// ByAccountLink reads the account of a live link that ReplaceLink or AddLink made, active or closing: ErrNotFound.
 	ByAccountLink(ctx context.Context, purpose string, hash []byte, now time.Time) (Record, Link, error)
 	// SpendLink spends it, once: ErrGone.
 	SpendLink(ctx context.Context, purpose string, hash []byte, accountID string, at time.Time) error
@@ -133,6 +134,9 @@ type Store interface {
 	SetProfile(ctx context.Context, r Record, at time.Time) error
 	// SetState moves an account to a state: ErrNotFound.
 	SetState(ctx context.Context, accountID, state string, at time.Time) error
+	// CloseAccount has an active account go at a time, ReopenAccount has it stay: ErrGone when it is not active, or not closing.
+	CloseAccount(ctx context.Context, accountID string, at, until time.Time) error
+	ReopenAccount(ctx context.Context, accountID string, at time.Time) error
 	// DropPending deletes every pending account that names the address but one ("": all).
 	DropPending(ctx context.Context, canonical, except string) error
 	// Delete removes the account and everything that hangs on it: ErrNotFound.

@@ -30,6 +30,8 @@ const (
 	AccountDeleted         = "account.deleted"
 	AccountPasswordChanged = "account.password_changed"
 	AccountAddressChanged  = "account.address_changed"
+	AccountClosing         = "account.closing"
+	AccountReopened        = "account.reopened"
 	AccountRecoveryAsked   = "account.recovery_asked"
 	AccountLocked          = "account.locked" // by its owner: "this wasn't me"
 
@@ -58,7 +60,7 @@ const (
 
 var events = set(
 	AccountRegistered, AccountConfirmed, AccountCancelled, AccountCreated, AccountChanged, AccountDisabled,
-	AccountEnabled, AccountDeleted, AccountPasswordChanged, AccountAddressChanged, AccountRecoveryAsked, AccountLocked,
+	AccountEnabled, AccountDeleted, AccountPasswordChanged, AccountAddressChanged, AccountClosing, AccountReopened, AccountRecoveryAsked, AccountLocked,
 	LoginSucceeded, LoginFailed, LoginEnded,
 	ConsentGranted, ConsentDenied, ConsentRevoked,
 	CodeReplayed, RefreshReused,

@@ -30,8 +30,8 @@ type fields struct {
 	Host  string // the issuer's, so that people know where the links lead
 	Name  string
 
-	SignIn, Register                         string // addresses of pages
-	Confirm, Cancel, Recover, Alarm, Address string // links that bear a token
+	SignIn, Register                                 string // addresses of pages
+	Confirm, Cancel, Recover, Alarm, Address, Reopen string // links that bear a token
 }
 
 func loadTexts() (texts, error) {
@@ -81,6 +81,7 @@ func (m *Mailer) compose(b job) (*letter, error) {
 	}{
 		"confirm": {&f.Confirm, "/confirm"}, "cancel": {&f.Cancel, "/cancel"},
 		"recover": {&f.Recover, "/recover/password"}, "alarm": {&f.Alarm, "/alarm"}, "address": {&f.Address, "/account/address/confirm"},
+		"reopen": {&f.Reopen, "/reopen"},
 	} {
 		if token := b.Data[purpose]; token != "" {
 			*at.link = m.link(at.path, token)

@@ -66,6 +66,8 @@ var table = func() map[string]expected {
 		"cancel": ownPage(baseCSP+formAction, baseCSP+noScript+formAction), "cancelled": ownPage(baseCSP + formAction),
 		"recover": flow, "recover-sent": flow, "new-password": ownPage(baseCSP+formAction, baseCSP+noScript+formAction),
 		"recovered": ownPage(baseCSP + formAction), "alarm": ownPage(baseCSP+formAction, baseCSP+noScript+formAction), "alarmed": ownPage(baseCSP + formAction),
+		"close": ownPage(baseCSP+formAction+nonceCSP, baseCSP+noScript+formAction), "closed": ownPage(baseCSP + formAction + nonceCSP),
+		"reopen": ownPage(baseCSP+formAction, baseCSP+noScript+formAction), "reopened": ownPage(baseCSP + formAction),
 		"address": ownPage(baseCSP+formAction+nonceCSP, baseCSP+noScript+formAction), "new-address": ownPage(baseCSP+formAction, baseCSP+noScript+formAction),
 		"security": ownPage(baseCSP+formAction+nonceCSP, baseCSP+noScript+formAction), "sites": ownPage(baseCSP+formAction+nonceCSP, baseCSP+noScript+formAction),
 		"activity": ownPage(baseCSP + formAction + nonceCSP),

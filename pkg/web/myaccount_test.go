@@ -230,3 +230,35 @@ func TestAddress(t *testing.T) {
 		b.want(200, "address-submit")
 	})
 }
+
+// TestClose: 4.18.
+func TestClose(t *testing.T) {
+	w := newWorld(t)
+	w.client("app")
+	w.person("ada@example.test")
+	b := w.browser(t).loginWith(t, "ada@example.test", password)
+	b.get("/account/security").want(200, "close-account")
+	b.get("/account/close").want(200, "close-submit").submit("close-submit", "close-email", "bob@example.test").want(422, "close-email-error")
+	b.submit("close-submit", "close-email", "ada@example.test").want(200, "go-on")
+	if b.get("/account/profile"); !b.has("login-submit") {
+		t.Errorf("still signed in at %s", b.URL)
+	}
+	// Signing in, from a site too, leads to where it can be had back.
+	b.get(authorizeURL("app")).want(200, "login-submit").submit("login-submit", "username", "ada@example.test", "password", password)
+	b.want(200, "reopen-submit")
+	if b.get("/account/profile"); !b.has("login-submit") {
+		t.Errorf("signed in at %s", b.URL)
+	}
+	link := w.mailed(t)
+	b.get(link).want(200, "reopen-submit").submit("reopen-submit").want(200, "go-on")
+	if b.get(link); b.Status != http.StatusNotFound {
+		t.Errorf("the used link: %d", b.Status)
+	}
+	w.browser(t).loginWith(t, "ada@example.test", password)
+	t.Run("A20 a fresh sign-in", func(t *testing.T) {
+		b := w.browser(t).loginWith(t, "ada@example.test", password)
+		b.get("/account/close").want(200, "close-submit")
+		w.pass(6 * time.Minute)
+		b.submit("close-submit", "close-email", "ada@example.test").want(200, "login-submit")
+	})
+}

@@ -3,6 +3,7 @@ package signin
 import (
 	"errors"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/passport-network/passport/oidc"
@@ -70,10 +71,10 @@ func (s *Room) loginPage(w http.ResponseWriter, r *http.Request, f flow, next st
 
 // destinations are where a sign-in outside a flow may lead: words, never URLs (R14).
 var destinations = map[string]string{"": "/", "profile": "/account/profile", "password": "/account/password",
-	"address": "/account/address", "security": "/account/security", "sites": "/account/sites", "activity": "/account/activity"}
+	"address": "/account/address", "close": "/account/close", "security": "/account/security", "sites": "/account/sites", "activity": "/account/activity"}
 
 // dangerous are those that want a sign-in of just now (myaccount).
-var dangerous = map[string]bool{"password": true, "address": true}
+var dangerous = map[string]bool{"password": true, "address": true, "close": true}
 
 func known(next string) string {
 	if _, ok := startPath(next); ok {
@@ -126,6 +127,9 @@ func (s *Room) postLogin(w http.ResponseWriter, r *http.Request) error {
 		return s.Pages.Render(w, r, http.StatusUnprocessableEntity, f.locales(), page)
 	case err != nil:
 		return err
+	case who.Reopen != "":
+		web.See(w, r, "/reopen", url.Values{"t": {who.Reopen}})
+		return nil
 	case who.Pending:
 		if who.Waiting != "" {
 			s.Pages.Remember(w, "waiting", who.Waiting)

@@ -133,6 +133,37 @@ func (s *Room) getAlarmed(w http.ResponseWriter, r *http.Request) error {
 	return s.Pages.Render(w, r, http.StatusOK, "", &templates.Notice{Title: "alarmed.title", Body: "alarmed.body", Action: "alarmed.recover", To: "/recover"})
 }
 
+// getReopen is where the mail of a closed account leads, and its password.
+func (s *Room) getReopen(w http.ResponseWriter, r *http.Request) error {
+	t, err := web.Query(r, "t")
+	if err != nil {
+		return err
+	}
+	link, err := s.Accounts.ReadReopen(r.Context(), t)
+	if err != nil {
+		return err
+	}
+	page := &templates.Reopen{Email: link.Email}
+	page.Link, page.Token = t, s.Pages.FormToken(w, r, "reopen", t)
+	return s.Pages.Render(w, r, http.StatusOK, link.Language, page)
+}
+
+func (s *Room) postReopen(w http.ResponseWriter, r *http.Request) error {
+	_, t, err := s.postLink(r, "reopen")
+	if err != nil {
+		return err
+	}
+	if err := s.Accounts.Reopen(r.Context(), t); err != nil {
+		return err
+	}
+	web.See(w, r, "/reopen/done", nil)
+	return nil
+}
+
+func (s *Room) getReopened(w http.ResponseWriter, r *http.Request) error {
+	return s.Pages.Render(w, r, http.StatusOK, "", &templates.Notice{Title: "reopened.title", Body: "reopened.body", Action: "recovered.signin", To: "/login?next=profile"})
+}
+
 // address is a page of ours with its query.
 func address(path string, query url.Values) string {
 	if q := query.Encode(); q != "" {

@@ -4,7 +4,7 @@
 -- The secrets of links that act on an account which others can see. account_id is NULL where the mail went to an address
 -- that no account has proven: whoever asks must not tell the two apart by the work that they make.
 CREATE TABLE account_link (
-    purpose    text   NOT NULL,            -- recover (sets a new password), alarm ("this wasn't me"), address (a new one)
+    purpose    text   NOT NULL,            -- recover (sets a new password), alarm ("this wasn't me"), address (a new one), reopen
     hash       bytea  NOT NULL,            -- SHA-256 of the token
     account_id text   REFERENCES account (id) ON DELETE CASCADE,
     email      text   NOT NULL DEFAULT '', -- address: the new one; alarm: the one that the mail went to
@@ -14,7 +14,7 @@ CREATE TABLE account_link (
     used_at    bigint,
     PRIMARY KEY (purpose, hash)
 );
-CREATE UNIQUE INDEX account_link_live ON account_link (account_id, purpose) WHERE used_at IS NULL AND purpose <> 'alarm';
+CREATE UNIQUE INDEX account_link_live ON account_link (account_id, purpose) WHERE used_at IS NULL AND purpose IN ('recover', 'address');
 CREATE INDEX account_link_account ON account_link (account_id);
 CREATE INDEX account_link_expires ON account_link (expires_at);
 
