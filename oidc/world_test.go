@@ -151,7 +151,7 @@ func (w *world) handler() http.Handler {
 	}
 	p := w.provider
 	page("/test/signin", func(rw http.ResponseWriter, r *http.Request, i string) error {
-		in := session.SignIn{AccountID: r.PostFormValue("account"), AMR: []string{"pwd"}, ACR: "1"}
+		in := session.SignIn{AccountID: r.PostFormValue("account"), AMR: []string{"pwd"}, ACR: "1", Keep: true}
 		if i != "" {
 			in.Event = oidc.InteractionHash(i)
 		}

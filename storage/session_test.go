@@ -95,7 +95,7 @@ func (b *browser) signIn(account string, event ...byte) (login session.Login) {
 	b.d.t.Helper()
 	b.do(func(w http.ResponseWriter, r *http.Request) {
 		var err error
-		login, err = b.d.SignIn(b.d.t.Context(), w, r, session.SignIn{AccountID: account, AMR: []string{"pwd"}, ACR: "1",
+		login, err = b.d.SignIn(b.d.t.Context(), w, r, session.SignIn{AccountID: account, AMR: []string{"pwd"}, ACR: "1", Keep: true,
 			Event: event, Device: "Firefox"})
 		if err != nil {
 			b.d.t.Fatal(err)
@@ -229,7 +229,7 @@ func TestSignInTogether(t *testing.T) {
 		ok, errs := together(func(int) error {
 			r := httptest.NewRequest("POST", "https://passport.test/", nil)
 			r.AddCookie(&http.Cookie{Name: old.Name, Value: old.Value})
-			l, err := d.SignIn(t.Context(), httptest.NewRecorder(), r, session.SignIn{AccountID: "alice"})
+			l, err := d.SignIn(t.Context(), httptest.NewRecorder(), r, session.SignIn{AccountID: "alice", Keep: true})
 			mu.Lock()
 			defer mu.Unlock()
 			if err == nil && l.BrowserID == before.BrowserID {

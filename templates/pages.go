@@ -39,6 +39,7 @@ type Login struct {
 	NameOnly bool // the first of two pages: no password yet
 	Named    bool // the second of two pages: the address stands
 	Again    bool // the person is signed in, and does something dangerous
+	Keep     bool // "keep me signed in" is ticked
 }
 
 // Accounts lets the person choose an account of this browser.

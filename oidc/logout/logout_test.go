@@ -125,7 +125,7 @@ func newWorld(t *testing.T, dsn string) *world {
 	handle("GET /logout", l.Ask)
 	handle("POST /logout", func(rw http.ResponseWriter, r *http.Request) error { return l.Confirm(rw, r, r.PostFormValue("i")) })
 	handle("POST /signin", func(rw http.ResponseWriter, r *http.Request) error {
-		_, err := w.sessions.SignIn(r.Context(), rw, r, session.SignIn{AccountID: r.PostFormValue("account"), AMR: []string{"pwd"}, ACR: "1"})
+		_, err := w.sessions.SignIn(r.Context(), rw, r, session.SignIn{AccountID: r.PostFormValue("account"), AMR: []string{"pwd"}, ACR: "1", Keep: true})
 		return err
 	})
 	w.server = httptest.NewServer(mux)

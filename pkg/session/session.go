@@ -16,6 +16,10 @@ import (
 // DefaultLifetime is how long a login lasts when the configuration does not say.
 const DefaultLifetime = 30 * 24 * time.Hour
 
+// unkept is how long a browser knows who is signed in there when it was not asked to keep it: its cookie goes with the
+// program, and this is for programs that never end.
+const unkept = 12 * time.Hour
+
 // maxLifetime: browsers drop any cookie after 400 days (RFC 6265bis §5.5).
 const maxLifetime = 400 * 24 * time.Hour
 
@@ -55,6 +59,7 @@ type SignIn struct {
 	Event      []byte // SHA-256 of the id of the interaction that it serves; nil: none
 	Device     string // the User-Agent; cut to 256 bytes
 	Network    string // that it came from, as people read it
+	Keep       bool   // the browser is the person's own: the login lasts as long as it may, and outlives the program
 }
 
 // Info is a login as its owner sees it in a list.
@@ -189,11 +194,15 @@ func (m *Manager) SignIn(ctx context.Context, w http.ResponseWriter, r *http.Req
 	secret, hash := newSecret()
 	now := m.now()
 	s.Device = device(s.Device)
+	lifetime, sid := m.lifetime, m.sid
+	if !s.Keep {
+		lifetime, sid.maxAge = min(unkept, m.lifetime), 0
+	}
 	var login Login
 	err := m.store.InTx(ctx, func(ctx context.Context) (err error) {
 		login, err = m.store.SaveSignIn(ctx, Entry{
 			SignIn: s, Old: m.Hash(r), New: hash,
-			AuthTime: now.Truncate(time.Second), At: now, ExpiresAt: now.Add(m.lifetime), Stale: now.Add(-m.lifetime),
+			AuthTime: now.Truncate(time.Second), At: now, ExpiresAt: now.Add(lifetime), Stale: now.Add(-m.lifetime),
 		})
 		if err != nil || m.audit == nil {
 			return err
@@ -206,7 +215,7 @@ func (m *Manager) SignIn(ctx context.Context, w http.ResponseWriter, r *http.Req
 	if err != nil {
 		return Login{}, fmt.Errorf("sign in: %w", err)
 	}
-	m.sid.set(w, r, secret)
+	sid.set(w, r, secret)
 	m.changeState(w, r)
 	return login, nil
 }

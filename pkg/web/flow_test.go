@@ -107,6 +107,52 @@ func TestWaitingGoesOn(t *testing.T) {
 	}
 }
 
+// TestKeep: 4.9, "keep me signed in".
+func TestKeep(t *testing.T) {
+	w := newWorld(t)
+	w.person("ada@example.test")
+	for _, c := range []struct {
+		keep string
+		age  int // of the cookie in seconds; 0: it goes with the browser
+		last time.Duration
+	}{{"", 0, 12 * time.Hour}, {"1", 30 * 24 * 60 * 60, 30 * 24 * time.Hour}} {
+		b := w.browser(t).get("/login").want(200, "keep")
+		b.submit("login-submit", "username", "ada@example.test", "password", "not this one", "keep", c.keep).want(422, "login-submit")
+		if ticked := strings.Contains(b.Body, `autocomplete="off" checked`); ticked != (c.keep != "") {
+			t.Errorf("keep=%q: after a wrong password it is ticked: %v", c.keep, ticked)
+		}
+		_, fields := b.form("login-submit")
+		fields.Set("username", "ada@example.test")
+		fields.Set("password", password)
+		if c.keep == "" {
+			fields.Del("keep")
+		}
+		b.send("POST", "/login", "application/x-www-form-urlencoded", fields.Encode())
+		found := false
+		for _, cookie := range (&http.Response{Header: b.Header}).Cookies() {
+			if cookie.Name == "__Host-sid" {
+				found = cookie.MaxAge == c.age && cookie.Expires.IsZero()
+			}
+		}
+		if !found {
+			t.Errorf("keep=%q: %v", c.keep, b.Header["Set-Cookie"])
+		}
+		w.pass(c.last - time.Minute)
+		if b.get("/account/profile"); !b.has("profile-submit") {
+			t.Errorf("keep=%q: signed out before %s", c.keep, c.last)
+		}
+		w.pass(2 * time.Minute)
+		if b.get("/account/profile"); !b.has("login-submit") {
+			t.Errorf("keep=%q: signed in after %s", c.keep, c.last)
+		}
+	}
+	b := w.browser(t).get("/login")
+	b.submit("login-submit", "username", "ada@example.test", "password", password, "keep", "yes")
+	if b.Status != http.StatusBadRequest {
+		t.Errorf("keep=yes: %d", b.Status)
+	}
+}
+
 // TestTwoPages: the address first, then the password; the second page is the same for everybody.
 func TestTwoPages(t *testing.T) {
 	w := newWorld(t)

@@ -262,6 +262,9 @@ func (b *browser) form(id string) (action string, fields url.Values) {
 				a[attr.Key] = attr.Val
 			}
 			found = found || a["id"] == id
+			if _, ticked := a["checked"]; a["type"] == "checkbox" && !ticked {
+				continue // not sent
+			}
 			if in.Data == "input" && a["name"] != "" || in.Data == "button" && a["id"] == id && a["name"] != "" {
 				fields.Set(a["name"], a["value"])
 			}

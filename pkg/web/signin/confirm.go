@@ -99,7 +99,7 @@ func (s *Room) confirmed(w http.ResponseWriter, r *http.Request, done *account.C
 			i = "" // over by now
 		}
 	}
-	login, err := s.signIn(w, r, done.AccountID, "", i)
+	login, err := s.signIn(w, r, done.AccountID, "", i, false)
 	if errors.Is(err, session.ErrRefused) { // disabled this moment
 		web.See(w, r, "/login", nil)
 		return nil

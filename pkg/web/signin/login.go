@@ -100,7 +100,11 @@ func (s *Room) postLogin(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	page := s.loginPage(w, r, f, form["next"])
-	page.Email = form["username"]
+	keep := form["keep"] == "1"
+	if !keep && form["keep"] != "" {
+		return &web.Error{Status: http.StatusBadRequest, Key: "request_malformed"}
+	}
+	page.Email, page.Keep = form["username"], keep
 	_, second := form["password"]
 	if s.TwoPages && form["username"] != "" {
 		page.NameOnly, page.Named = false, true
@@ -137,7 +141,7 @@ func (s *Room) postLogin(w http.ResponseWriter, r *http.Request) error {
 		web.See(w, r, "/register/waiting", f.query())
 		return nil
 	}
-	login, err := s.signIn(w, r, who.AccountID, who.Credential, f.id)
+	login, err := s.signIn(w, r, who.AccountID, who.Credential, f.id, keep)
 	if errors.Is(err, session.ErrRefused) { // disabled, or the password changed, this moment
 		page.Problem = "login.wrong"
 		return s.Pages.Render(w, r, http.StatusUnprocessableEntity, f.locales(), page)
@@ -154,9 +158,9 @@ func (s *Room) postLogin(w http.ResponseWriter, r *http.Request) error {
 
 // signIn begins a login by password; the event names the interaction that it served, which is what meets
 // prompt=login.
-func (s *Room) signIn(w http.ResponseWriter, r *http.Request, accountID, credential, interaction string) (session.Login, error) {
+func (s *Room) signIn(w http.ResponseWriter, r *http.Request, accountID, credential, interaction string, keep bool) (session.Login, error) {
 	in := session.SignIn{AccountID: accountID, Credential: credential, AMR: []string{"pwd"}, ACR: ACRPassword,
-		Device: r.UserAgent(), Network: web.Network(r)}
+		Device: r.UserAgent(), Network: web.Network(r), Keep: keep}
 	if interaction != "" {
 		in.Event = oidc.InteractionHash(interaction)
 	}
