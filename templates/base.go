@@ -19,7 +19,7 @@ type Base struct {
 	RequestID   string
 	SignedIn    bool // the header offers General information
 
-	Brand string
+	Config
 	Lang  string
 	Dir   string
 	page  string

@@ -16,6 +16,8 @@ var sources embed.FS
 // Config is what all pages share.
 type Config struct {
 	Brand string // the operator's name for the service
+	// In every page's foot; empty: no such link.
+	Help, Privacy, Terms string
 }
 
 // Set renders pages. It is safe for concurrent use.
@@ -63,7 +65,7 @@ func (s *Set) Render(w io.Writer, lang string, p Page) error {
 		lang = Languages[0].Code
 	}
 	b := p.base()
-	b.Brand, b.Lang, b.page, b.words = s.config.Brand, lang, p.Name(), s.words
+	b.Config, b.Lang, b.page, b.words = s.config, lang, p.Name(), s.words
 	for _, l := range Languages {
 		if l.Code == lang {
 			b.Dir = l.Dir

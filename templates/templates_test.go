@@ -530,3 +530,27 @@ func TestMatch(t *testing.T) {
 		}
 	}
 }
+
+// TestFoot: what the operator says in every page's foot, and the way back in for who cannot sign in.
+func TestFoot(t *testing.T) {
+	for name, c := range map[string]Config{"all": {Brand: "P", Help: "https://help.example/?a=b&c", Privacy: "https://p.example/", Terms: "https://t.example/"}, "none": {Brand: "P"}} {
+		s, err := New(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, in := range []bool{false, true} {
+			var page strings.Builder
+			if err := s.Render(&page, "en", &Home{Base: Base{SignedIn: in}, Person: &Person{Name: "Ada"}}); err != nil {
+				t.Fatal(err)
+			}
+			for _, link := range []string{`href="https://help.example/?a=b&amp;c"`, `href="https://p.example/"`, `href="https://t.example/"`} {
+				if strings.Contains(page.String(), link) != (name == "all") {
+					t.Errorf("%s: %s", name, link)
+				}
+			}
+			if strings.Contains(page.String(), `id="cannot-sign-in"`) == in {
+				t.Errorf("signed in %v: the way back in", in)
+			}
+		}
+	}
+}

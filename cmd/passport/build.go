@@ -132,7 +132,7 @@ func (a *app) engine() (*engine.Engine, error) {
 func (a *app) handler() (http.Handler, error) {
 	now, cfg := a.clock.Now, a.cfg
 	pages, err := web.NewPages(web.PagesConfig{
-		Issuer: cfg.Issuer, Brand: cfg.Brand, FormKey: a.ring.Secret(keys.SecretForm), Sessions: a.sessions, Logger: a.logger,
+		Issuer: cfg.Issuer, Brand: cfg.Brand, Help: cfg.HelpURL, Privacy: cfg.PrivacyURL, Terms: cfg.TermsURL, FormKey: a.ring.Secret(keys.SecretForm), Sessions: a.sessions, Logger: a.logger,
 	})
 	if err != nil {
 		return nil, err

@@ -160,6 +160,11 @@ func (c *Config) complete() (faults []string) {
 	if c.RegistrationTrust != "unverified" && c.RegistrationTrust != "verified" {
 		add("registration_trust: must be unverified or verified")
 	}
+	for _, link := range []struct{ key, address string }{{"help_url", c.HelpURL}, {"privacy_url", c.PrivacyURL}, {"terms_url", c.TermsURL}} {
+		if u, err := url.Parse(link.address); link.address != "" && (err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil) {
+			add("%s: must be an https URL", link.key)
+		}
+	}
 	if why := checkContact(c.SecurityContact); why != "" {
 		add("security_contact: %s", why)
 	}

@@ -25,6 +25,10 @@ type Config struct {
 	MailFrom string `key:"mail_from" doc:"The sender of our mail. Default: no-reply at the issuer's host."`
 	Brand    string `key:"brand" default:"Passport" doc:"The name that pages and mails bear."`
 
+	HelpURL    string `key:"help_url" doc:"Your help centre, https: a link in the foot of every page."`
+	PrivacyURL string `key:"privacy_url" doc:"Your privacy policy, https: a link in the foot of every page."`
+	TermsURL   string `key:"terms_url" doc:"Your terms of use, https: a link in the foot of every page."`
+
 	SignInPages string `key:"signin_pages" default:"one" doc:"\"one\": the sign-in page asks for address and password together. \"two\": it asks for the address, and then for the password on a page of its own."`
 
 	TLSCertFile    string         `key:"tls_cert_file" doc:"Certificate chain (PEM): the server then speaks TLS itself. SIGHUP reads it again."`
@@ -39,7 +43,7 @@ type Config struct {
 	Registration      string `key:"registration" default:"token" doc:"Who may register a site at /connect/register: \"off\": nobody. \"token\": whoever has a token of \"passport client registration-token create\". \"open\": anybody; a site that you do not vouch for, and that nobody has signed in at within 30 days, is removed again."`
 	RegistrationTrust string `key:"registration_trust" default:"unverified" doc:"What people are told of sites that registered without a token. \"unverified\": each sign-in asks for consent and says that nobody knows who they are. \"verified\": nothing."`
 
-	SessionLifetime time.Duration `key:"session_lifetime" default:"720h" doc:"How long a sign-in lasts in a browser, from the moment of the password on."`
+	SessionLifetime time.Duration `key:"session_lifetime" default:"720h" doc:"How long a sign-in lasts in a browser that is asked to keep it, from the moment of the password on. In others it ends with the browser, and after twelve hours."`
 	KeySetMaxAge    time.Duration `key:"keyset_max_age" default:"5m" doc:"How long others may cache the key set; a new key is published that long before it signs."`
 	RefreshGrace    time.Duration `key:"refresh_grace" default:"10s" doc:"How long a refresh token that was just exchanged is answered with the same successor again. 0s: not at all."`
 	ShutdownDelay   time.Duration `key:"shutdown_delay" default:"5s" doc:"From SIGTERM on, how long requests are still taken while /readyz says no: twice the load balancer's interval and one second. With --dev: 0s."`

@@ -27,11 +27,13 @@ import (
 
 // PagesConfig is what showing pages needs.
 type PagesConfig struct {
-	Issuer   string
-	Brand    string // default "Passport"
-	FormKey  []byte // keys.SecretForm: at least 32 bytes
-	Sessions *session.Manager
-	Logger   *slog.Logger
+	Issuer string
+	Brand  string // default "Passport"
+	// Addresses in the foot of every page; empty: no such link.
+	Help, Privacy, Terms string
+	FormKey              []byte // keys.SecretForm: at least 32 bytes
+	Sessions             *session.Manager
+	Logger               *slog.Logger
 }
 
 // Pages renders pages and makes and checks the tokens of their forms. It exists before the protocol's rooms,
@@ -55,7 +57,7 @@ func NewPages(c PagesConfig) (*Pages, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	set, err := templates.New(templates.Config{Brand: c.Brand})
+	set, err := templates.New(templates.Config{Brand: c.Brand, Help: c.Help, Privacy: c.Privacy, Terms: c.Terms})
 	if err != nil {
 		return nil, fmt.Errorf("web: %w", err)
 	}
