@@ -34,7 +34,7 @@ func (p *Provider) Uses(ctx context.Context, accountID string) ([]Use, error) {
 }
 
 // EndUse takes back what an account has given a site: it is asked for anew at the next sign-in there, and the tokens
-// that the site holds open nothing.
+// that the site holds open nothing. grant.ErrGone: there was nothing.
 func (p *Provider) EndUse(ctx context.Context, accountID, clientID string) error {
 	now := p.cfg.Now()
 	return p.cfg.Store.InTx(ctx, func(ctx context.Context) error {

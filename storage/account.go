@@ -338,16 +338,28 @@ func (s *Store) SetPassword(ctx context.Context, accountID, hash string, when ti
 	})
 }
 
-// DropPassword removes the password. It waits for sign-ins that have locked the account (mayStillSignIn): the login that
-// one writes with the old password is then there to be ended.
+// DropPassword removes the password.
 func (s *Store) DropPassword(ctx context.Context, accountID string) error {
 	return s.InTx(ctx, func(ctx context.Context) error {
-		var ids []string
-		if err := s.db(ctx).Raw(`SELECT id FROM account WHERE id = ?`+s.forUpdate(), accountID).Scan(&ids).Error; err != nil {
+		if _, err := s.LockAccount(ctx, accountID); err != nil && !errors.Is(err, account.ErrNotFound) {
 			return err
 		}
 		return s.db(ctx).Where("account_id = ? AND kind = 'password'", accountID).Delete(&credentialRow{}).Error
 	})
+}
+
+// LockAccount waits for sign-ins that have locked the account (mayStillSignIn): the login that one writes with the old
+// password is then there to be ended. Rows that only name the account do not wait for it.
+func (s *Store) LockAccount(ctx context.Context, accountID string) (account.Record, error) {
+	q := `SELECT id FROM account WHERE id = ?`
+	if s.postgres() {
+		q += ` FOR NO KEY UPDATE`
+	}
+	var ids []string
+	if err := s.db(ctx).Raw(q, accountID).Scan(&ids).Error; err != nil {
+		return account.Record{}, err
+	}
+	return s.person(ctx, `WHERE address.is_primary AND account.id = ?`, accountID)
 }
 
 type accountLinkRow struct {
@@ -394,7 +406,7 @@ func (s *Store) ByAccountLink(ctx context.Context, purpose string, hash []byte, 
 	if len(rows) == 0 {
 		return account.Record{}, account.Link{}, account.ErrNotFound
 	}
-	l := account.Link{Purpose: purpose, Hash: hash, Email: rows[0].Email, Canonical: rows[0].Canonical}
+	l := account.Link{Purpose: purpose, Hash: hash, Email: rows[0].Email, Canonical: rows[0].Canonical, CreatedAt: rows[0].CreatedAt.Time}
 	rec, err := s.person(ctx, `WHERE address.is_primary AND account.id = ? AND account.state IN ('active', 'closing')`, *rows[0].AccountID)
 	return rec, l, err
 }
@@ -407,9 +419,16 @@ func (s *Store) SpendLink(ctx context.Context, purpose string, hash []byte, acco
 	return oneRow(spent, account.ErrGone)
 }
 
-// DropLinks removes all of an account's links of a purpose.
-func (s *Store) DropLinks(ctx context.Context, accountID, purpose string) error {
-	return s.db(ctx).Where("account_id = ? AND purpose = ?", accountID, purpose).Delete(&accountLinkRow{}).Error
+// DropLinks removes links of an account.
+func (s *Store) DropLinks(ctx context.Context, accountID string, from time.Time, purposes ...string) error {
+	q := s.db(ctx).Where("account_id = ?", accountID)
+	if len(purposes) > 0 {
+		q = q.Where("purpose IN ?", purposes)
+	}
+	if !from.IsZero() {
+		q = q.Where("created_at >= ?", at(from))
+	}
+	return q.Delete(&accountLinkRow{}).Error
 }
 
 // SetAddress puts a proven address in the primary one's place.

@@ -144,11 +144,19 @@ func union(a, b []string) []string {
 // EndUse implements grant.Store.
 func (s *Store) EndUse(ctx context.Context, accountID, clientID string, when time.Time) error {
 	return s.InTx(ctx, func(ctx context.Context) error {
-		if err := s.db(ctx).Exec(`DELETE FROM consent WHERE account_id = ? AND client_id = ?`, accountID, clientID).Error; err != nil {
-			return err
+		yes := s.db(ctx).Exec(`DELETE FROM consent WHERE account_id = ? AND client_id = ?`, accountID, clientID)
+		if yes.Error != nil {
+			return yes.Error
 		}
-		return s.db(ctx).Exec(`UPDATE authorization_grant SET revoked_at = ? WHERE account_id = ? AND client_id = ? AND revoked_at IS NULL`,
-			at(when), accountID, clientID).Error
+		given := s.db(ctx).Exec(`UPDATE authorization_grant SET revoked_at = ? WHERE account_id = ? AND client_id = ? AND revoked_at IS NULL`,
+			at(when), accountID, clientID)
+		if given.Error != nil {
+			return given.Error
+		}
+		if yes.RowsAffected+given.RowsAffected == 0 {
+			return grant.ErrGone
+		}
+		return nil
 	})
 }
 

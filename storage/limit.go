@@ -72,3 +72,8 @@ func (s *Store) Take(ctx context.Context, key string, r limit.Rule) (bool, time.
 func (s *Store) Refund(ctx context.Context, key string, r limit.Rule) error {
 	return s.db(ctx).Exec(`UPDATE rate SET tat = tat - ? WHERE key = ?`, r.Every.Microseconds(), key).Error
 }
+
+// Clear implements limit.Store.
+func (s *Store) Clear(ctx context.Context, key string) error {
+	return s.db(ctx).Where("key = ?", key).Delete(&rateRow{}).Error
+}

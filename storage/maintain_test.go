@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/passport-network/passport/oidc/client"
+	"github.com/passport-network/passport/pkg/audit"
 	"github.com/passport-network/passport/storage"
 	"github.com/passport-network/passport/storage/storagetest"
 )
@@ -231,6 +232,56 @@ func TestPurgeClients(t *testing.T) {
 		}
 		if after, err := s.ClientsRevision(ctx); err != nil || after != before+1 {
 			t.Errorf("the revision went from %d to %d: %v", before, after, err)
+		}
+	})
+}
+
+// TestPurgeClosed: of an account that its owner has closed nothing stays, when its time is over, that says who it was.
+func TestPurgeClosed(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, s *storage.Store) {
+		ctx, over := t.Context(), time.Unix(2e9, 0).UTC()
+		writer, reader := s.Pools()
+		count := func(q string) (n int) {
+			t.Helper()
+			if err := reader.QueryRowContext(ctx, "SELECT count(*) FROM "+q).Scan(&n); err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+		for id, state := range map[string]string{"closing": "closing", "later": "closing", "active": "active"} {
+			until := over.UnixMicro()
+			if id == "later" {
+				until++
+			}
+			for _, q := range []string{
+				fmt.Sprintf("INSERT INTO account (id, sub, state, created_at, updated_at, expires_at) VALUES ('%s', 'sub-%s', '%s', 1, 1, %d)", id, id, state, until),
+				fmt.Sprintf("INSERT INTO browser (id, device, network, created_at, seen_at, expires_at) VALUES ('b-%s', 'Firefox', '203.0.113.0/24', 1, 1, 9000000000000000)", id),
+				fmt.Sprintf("INSERT INTO login (id, browser_id, account_id, auth_time, amr, acr, created_at, ended_at) VALUES ('l-%s', 'b-%s', '%s', 1, 'pwd', '1', 1, 1)", id, id, id),
+			} {
+				if _, err := writer.ExecContext(ctx, q); err != nil {
+					t.Fatal(err)
+				}
+			}
+			err := s.Record(ctx, audit.Event{Event: audit.LoginSucceeded, ActorKind: audit.ActorAccount, Subject: id, ClientID: "shop", Session: "l-" + id,
+				Detail: map[string]any{"device": "Firefox"}, At: time.Unix(1, 0)})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, want := range []int64{1, 0} {
+			if n, err := s.Purge(ctx, over, 100); err != nil || n != want {
+				t.Errorf("%d went: %v", n, err)
+			}
+		}
+		for q, want := range map[string]int{
+			"account": 2, "account WHERE id = 'closing'": 0, "browser": 2, "browser WHERE id = 'b-closing'": 0,
+			"audit WHERE subject = 'closing' AND (detail <> '' OR client_id <> '' OR session <> '')":  0,
+			"audit WHERE subject = 'closing' AND event = 'account.deleted' AND actor_kind = 'system'": 1,
+			"audit WHERE subject <> 'closing' AND detail <> '' AND client_id = 'shop'":                2,
+		} {
+			if n := count(q); n != want {
+				t.Errorf("%s: %d, not %d", q, n, want)
+			}
 		}
 	})
 }

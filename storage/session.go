@@ -23,6 +23,7 @@ type browserRow struct {
 	ID        string `gorm:"primaryKey"`
 	Device    string
 	Network   string
+	Kept      bool
 	CreatedAt stamp
 	SeenAt    stamp
 	ExpiresAt stamp
@@ -87,13 +88,18 @@ func (s *Store) SaveSignIn(ctx context.Context, e session.Entry) (login session.
 		if err := s.mayStillSignIn(ctx, e.SignIn); err != nil {
 			return err
 		}
-		browser, err := s.takeBrowser(ctx, e)
+		browser, kept, err := s.takeBrowser(ctx, e)
 		if err != nil {
 			return err
 		}
-		// A login whose time is over must not come back to life with the browser.
+		// A login whose time is over must not come back to life with the browser; nor may one that was not to be kept be
+		// kept because somebody else's is, who also uses this browser.
 		err = s.endLogins(ctx, e.At, nil, func(db *gorm.DB) *gorm.DB {
-			return db.Where("browser_id = ? AND account_id <> ? AND auth_time <= ?", browser, e.AccountID, at(e.Stale))
+			db = db.Where("browser_id = ? AND account_id <> ?", browser, e.AccountID)
+			if e.Keep && !kept {
+				return db
+			}
+			return db.Where("auth_time <= ?", at(e.Stale))
 		})
 		if err != nil {
 			return err
@@ -137,32 +143,36 @@ func (s *Store) mayStillSignIn(ctx context.Context, in session.SignIn) error {
 	return nil
 }
 
-// takeBrowser drops the secrets of the browser that e.Old names and returns its id, else that of a new one.
-// Dropping the presented secret decides between sign-ins at the same moment: one of them has the browser.
-func (s *Store) takeBrowser(ctx context.Context, e session.Entry) (string, error) {
+// takeBrowser drops the secrets of the browser that e.Old names and returns its id, else that of a new one, and whether it
+// was kept. Dropping the presented secret decides between sign-ins at the same moment: one of them has the browser.
+func (s *Store) takeBrowser(ctx context.Context, e session.Entry) (id string, kept bool, err error) {
 	db := s.db(ctx)
 	if e.Old != nil {
 		if err := s.lockLogins(ctx, e.Old); err != nil {
-			return "", err
+			return "", false, err
 		}
 		var old []sessionSecretRow
 		err := db.Clauses(clause.Returning{}).Where("hash = ? AND kind = ?", e.Old, kindSID).Delete(&old).Error
 		if err != nil {
-			return "", err
+			return "", false, err
 		}
 		if len(old) == 1 {
-			res := db.Model(&browserRow{}).Where("id = ? AND expires_at > ?", old[0].BrowserID, at(e.At)).
-				Updates(map[string]any{"device": e.Device, "network": e.Network, "seen_at": at(e.At), "expires_at": at(e.ExpiresAt)})
-			if res.Error != nil {
-				return "", res.Error
+			var was []browserRow
+			if err := db.Where("id = ? AND expires_at > ?", old[0].BrowserID, at(e.At)).Find(&was).Error; err != nil {
+				return "", false, err
 			}
-			if res.RowsAffected == 1 {
-				return old[0].BrowserID, db.Where("browser_id = ?", old[0].BrowserID).Delete(&sessionSecretRow{}).Error
+			if len(was) == 1 {
+				err := db.Model(&browserRow{}).Where("id = ?", was[0].ID).Updates(map[string]any{"device": e.Device,
+					"network": e.Network, "kept": e.Keep, "seen_at": at(e.At), "expires_at": at(e.ExpiresAt)}).Error
+				if err != nil {
+					return "", false, err
+				}
+				return was[0].ID, was[0].Kept, db.Where("browser_id = ?", was[0].ID).Delete(&sessionSecretRow{}).Error
 			}
 		}
 	}
-	b := browserRow{ID: newID(), Device: e.Device, Network: e.Network, CreatedAt: at(e.At), SeenAt: at(e.At), ExpiresAt: at(e.ExpiresAt)}
-	return b.ID, db.Create(&b).Error
+	b := browserRow{ID: newID(), Device: e.Device, Network: e.Network, Kept: e.Keep, CreatedAt: at(e.At), SeenAt: at(e.At), ExpiresAt: at(e.ExpiresAt)}
+	return b.ID, true, db.Create(&b).Error
 }
 
 // lockLogins locks the live logins of the browser that has this secret, in the order of endLogins and, as

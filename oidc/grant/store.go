@@ -119,7 +119,8 @@ type Store interface {
 	ReadDevice(ctx context.Context, userCode []byte) (Device, error)
 	// ListUses lists the sites to which an account has said yes, or that hold a live grant of it, by their ids.
 	ListUses(ctx context.Context, accountID string, now time.Time) ([]Use, error)
-	// EndUse forgets the yes to a site, and revokes all its grants of the account. Two statements.
+	// EndUse forgets the yes to a site, and revokes all its grants of the account: ErrGone when there was nothing. Two
+	// statements.
 	EndUse(ctx context.Context, accountID, clientID string, at time.Time) error
 
 	// PollDevice reads a device that its client asks about, and notes that it asked: early when that was sooner than its

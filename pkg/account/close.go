@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/passport-network/passport/pkg/audit"
-	"github.com/passport-network/passport/pkg/mail"
+	"github.com/passport-network/passport/pkg/limit"
 )
 
 // ClosingTime is how long a closed account can be opened again.
@@ -15,7 +15,7 @@ const ClosingTime = 30 * 24 * time.Hour
 
 // Close has the account go in 30 days, at its owner's wish; email is its address, typed once more. Until then it does
 // nothing: all sessions and grants end, nobody signs in. The owner has a mail by which it stays. When the time is over
-// everything is removed, and its sub is never used again. Errors: *FieldError ("close-email"), ErrNotFound.
+// everything is removed, and its sub is never used again. Errors: *FieldError ("close-email"), ErrLimited, ErrNotFound.
 func (d *Directory) Close(ctx context.Context, accountID, email string) error {
 	rec, err := d.active(ctx, accountID)
 	if err != nil {
@@ -24,40 +24,30 @@ func (d *Directory) Close(ctx context.Context, accountID, email string) error {
 	if canonical, err := Canonical(email); err != nil || canonical != rec.Canonical {
 		return &FieldError{Field: "close-email", Key: "close.mismatch"}
 	}
-	now := d.now()
-	token, until := newToken(), now.Add(ClosingTime)
-	err = d.store.InTx(ctx, func(ctx context.Context) error {
-		if err := d.store.LockAddress(ctx, rec.Canonical); err != nil {
-			return err
-		}
+	err = d.change(ctx, rec, func(ctx context.Context, rec Record, now time.Time) error {
+		token, until := newToken(), now.Add(ClosingTime)
 		if err := d.store.CloseAccount(ctx, rec.ID, now, until); err != nil {
 			return err
 		}
-		for _, purpose := range []string{purposeRecover, purposeAddress} {
-			if err := d.store.DropLinks(ctx, rec.ID, purpose); err != nil {
-				return err
-			}
+		if err := d.store.DropLinks(ctx, rec.ID, time.Time{}, purposeRecover, purposeAddress); err != nil {
+			return err
 		}
 		if err := d.endAll(ctx, rec.ID); err != nil {
 			return err
 		}
-		if err := d.store.ReplaceLink(ctx, rec.ID, Link{Purpose: purposeReopen, Hash: hashToken(token)}, now, until); err != nil {
+		if err := d.store.AddLink(ctx, rec.ID, Link{Purpose: purposeReopen, Hash: hashToken(token)}, now, until); err != nil {
 			return err
 		}
 		err := d.audit.Record(ctx, audit.Event{Event: audit.AccountClosing, ActorKind: audit.ActorAccount, ActorID: rec.ID, Subject: rec.ID, At: now})
 		if err != nil {
 			return err
 		}
-		return d.mail.Send(ctx, mail.Message{To: rec.Email, Name: rec.Name, Language: rec.Language, Template: "closing",
-			Data: map[string]string{"reopen": token}})
+		return d.mailNotice(ctx, rec, "closing", map[string]string{"reopen": token})
 	})
-	switch {
-	case errors.Is(err, ErrGone):
+	if errors.Is(err, ErrGone) {
 		return ErrNotFound
-	case err != nil:
-		return fmt.Errorf("close an account: %w", err)
 	}
-	return nil
+	return err
 }
 
 // ReadReopen shows the link by which a closed account stays; it changes nothing. ErrLink.
@@ -69,29 +59,30 @@ func (d *Directory) ReadReopen(ctx context.Context, token string) (*LinkView, er
 	return &LinkView{Email: rec.Email, Language: rec.Language}, nil
 }
 
-// Reopen has a closed account stay; what was ended stays ended. ErrLink.
+// Reopen has a closed account stay; what was ended stays ended. Its owner has a mail: somebody who only has the password
+// may have done it. Errors: ErrLink, ErrLimited.
 func (d *Directory) Reopen(ctx context.Context, token string) error {
 	rec, _, err := d.byAccountLink(ctx, purposeReopen, token)
 	if err != nil {
 		return err
 	}
-	err = d.store.InTx(ctx, func(ctx context.Context) error {
-		now := d.now()
-		if err := d.store.SpendLink(ctx, purposeReopen, hashToken(token), rec.ID, now); err != nil {
-			return err
-		}
+	if err := d.limits.Take(ctx, limit.AccountChange, rec.ID); err != nil {
+		return err
+	}
+	_, err = d.spend(ctx, purposeReopen, token, func(ctx context.Context, rec Record, _ Link, now time.Time) error {
 		if err := d.store.ReopenAccount(ctx, rec.ID, now); err != nil {
 			return err
 		}
-		return d.audit.Record(ctx, audit.Event{Event: audit.AccountReopened, ActorKind: audit.ActorAccount, ActorID: rec.ID, Subject: rec.ID, At: now})
+		if err := d.store.DropLinks(ctx, rec.ID, time.Time{}, purposeReopen); err != nil {
+			return err
+		}
+		err := d.audit.Record(ctx, audit.Event{Event: audit.AccountReopened, ActorKind: audit.ActorAccount, ActorID: rec.ID, Subject: rec.ID, At: now})
+		if err != nil {
+			return err
+		}
+		return d.mailNotice(ctx, rec, "reopened", nil)
 	})
-	switch {
-	case errors.Is(err, ErrGone):
-		return ErrLink
-	case err != nil:
-		return fmt.Errorf("reopen an account: %w", err)
-	}
-	return nil
+	return err
 }
 
 // reopening answers the right password of an account that is closing: a link to where it can be kept.

@@ -107,7 +107,7 @@ func (d *Directory) Confirm(ctx context.Context, in ConfirmInput) (*Confirmed, e
 		// Where a stranger was on the way to is no place to send the owner.
 		out.Interaction, out.Language = nil, p.Language
 	case in.Password != "":
-		if err := d.checkOwn(ctx, rec, in.Password, in.IP, "confirm"); err != nil {
+		if err := d.checkOwn(ctx, rec, guess{ip: in.IP, account: rec.Canonical}, in.Password, "confirm"); err != nil {
 			return nil, err
 		}
 	default:
@@ -141,11 +141,7 @@ func (d *Directory) freshProof(ctx context.Context, p *Proof, in ConfirmInput) e
 
 // checkOwn checks a password that is known to be of this account, as at sign-in: the same limits, one argon2 run. where
 // is for the log. ErrPassword.
-func (d *Directory) checkOwn(ctx context.Context, rec Record, raw string, ip netip.Addr, where string) error {
-	g := guess{ip: ip, account: rec.ID}
-	if rec.ProvenAt.IsZero() {
-		g.account = rec.Canonical
-	}
+func (d *Directory) checkOwn(ctx context.Context, rec Record, g guess, raw, where string) error {
 	if err := d.reserve(ctx, g); err != nil {
 		return err
 	}

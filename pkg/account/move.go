@@ -49,11 +49,14 @@ func (d *Directory) AskAddress(ctx context.Context, c AddressChange) error {
 	}
 	token, now := newToken(), d.now()
 	err = d.store.InTx(ctx, func(ctx context.Context) error {
-		if err := d.store.LockAddress(ctx, rec.Canonical); err != nil {
+		if err := d.takeMail(ctx, limit.MailAddressHour, limit.MailAddressDay, canonical); err != nil {
 			return err
 		}
-		if err := d.takeMail(ctx, canonical); err != nil {
+		if rec, err = d.store.LockAccount(ctx, rec.ID); err != nil {
 			return err
+		}
+		if rec.State != Active {
+			return ErrNotFound
 		}
 		l := Link{Purpose: purposeAddress, Hash: hashToken(token), Email: send, Canonical: canonical}
 		if err := d.store.ReplaceLink(ctx, rec.ID, l, now, now.Add(AddressLifetime)); err != nil {
@@ -84,40 +87,35 @@ func (d *Directory) ReadAddress(ctx context.Context, token, accountID string) (*
 }
 
 // ChangeAddress proves the new address and puts it in the old one's place. The old one has a mail by which, for seven
-// days, all of it is undone. Links of recoveries that went to the old address are dead. ErrLink.
+// days, all of it is undone. Links of recoveries that went to the old address are dead. Errors: ErrLink, ErrLimited.
 func (d *Directory) ChangeAddress(ctx context.Context, token, accountID string) error {
-	rec, l, err := d.byAccountLink(ctx, purposeAddress, token)
-	if err != nil {
+	if _, err := d.ReadAddress(ctx, token, accountID); err != nil {
 		return err
 	}
-	if rec.ID != accountID {
-		return ErrLink
+	if err := d.limits.Take(ctx, limit.AccountChange, accountID); err != nil {
+		return err
 	}
-	err = d.store.InTx(ctx, func(ctx context.Context) error {
-		now := d.now()
-		if err := d.store.LockAddress(ctx, l.Canonical); err != nil {
-			return err
+	_, err := d.spend(ctx, purposeAddress, token, func(ctx context.Context, rec Record, l Link, now time.Time) error {
+		if rec.ID != accountID {
+			return ErrGone
 		}
-		if err := d.store.SpendLink(ctx, purposeAddress, hashToken(token), rec.ID, now); err != nil {
+		if err := d.store.LockAddress(ctx, l.Canonical); err != nil {
 			return err
 		}
 		if err := d.store.SetAddress(ctx, rec.ID, l.Email, l.Canonical, now); err != nil {
 			return err
 		}
-		if err := d.store.DropLinks(ctx, rec.ID, purposeRecover); err != nil {
+		if err := d.store.DropLinks(ctx, rec.ID, time.Time{}, purposeRecover); err != nil {
 			return err
 		}
 		err := d.audit.Record(ctx, audit.Event{Event: audit.AccountAddressChanged, ActorKind: audit.ActorAccount, ActorID: rec.ID, Subject: rec.ID, At: now})
 		if err != nil {
 			return err
 		}
-		return d.mailNotice(ctx, rec, "moved") // to the old one
+		return d.mailNotice(ctx, rec, "moved", nil) // to the old one
 	})
-	switch {
-	case errors.Is(err, ErrGone), errors.Is(err, ErrTaken):
+	if errors.Is(err, ErrTaken) {
 		return ErrLink
-	case err != nil:
-		return fmt.Errorf("change an address: %w", err)
 	}
-	return nil
+	return err
 }

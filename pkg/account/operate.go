@@ -229,6 +229,9 @@ func (d *Directory) Set(ctx context.Context, ref string, c Change) (*Account, er
 		if err := d.store.SetPassword(ctx, rec.ID, hash, d.now()); err != nil {
 			return err
 		}
+		if err := d.store.DropLinks(ctx, rec.ID, time.Time{}); err != nil {
+			return err
+		}
 		if err := d.endAll(ctx, rec.ID); err != nil {
 			return err
 		}
@@ -264,6 +267,9 @@ func applyChange(rec Record, c Change) (Record, error) {
 func (d *Directory) Disable(ctx context.Context, ref string) (*Account, error) {
 	return d.operate(ctx, ref, func(ctx context.Context, rec Record) error {
 		if err := d.store.SetState(ctx, rec.ID, Disabled, d.now()); err != nil {
+			return err
+		}
+		if err := d.store.DropLinks(ctx, rec.ID, time.Time{}); err != nil { // the operator's word is the last
 			return err
 		}
 		if err := d.endAll(ctx, rec.ID); err != nil {

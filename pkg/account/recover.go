@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/passport-network/passport/pkg/audit"
@@ -13,8 +14,9 @@ import (
 )
 
 const (
-	// RecoveryLifetime is how long the link to a new password holds.
-	RecoveryLifetime = time.Hour
+	// RecoveryLifetime is how long the link to a new password holds: as long as it takes until a mail can be had again,
+	// where somebody else has used up the budget of the address.
+	RecoveryLifetime = 4 * time.Hour
 	// AlarmLifetime is how long "this wasn't me" in a mail of ours holds.
 	AlarmLifetime = 7 * 24 * time.Hour
 
@@ -52,17 +54,22 @@ func (d *Directory) AskRecovery(ctx context.Context, r RecoveryRequest) error {
 		return err
 	}
 	err = d.store.InTx(ctx, func(ctx context.Context) error {
-		if err := d.store.LockAddress(ctx, canonical); err != nil {
+		if err := d.takeMail(ctx, limit.RecoverAddressHour, limit.RecoverAddressDay, canonical); err != nil {
 			return err
 		}
-		if owner.State == Active {
-			return d.mailRecovery(ctx, owner, audit.ActorAnonymous)
+		// Read once more, for good: the address may be another's by now, and a link to the old one must not be made.
+		rec, err := d.store.LockAccount(ctx, owner.ID)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		if err == nil && rec.State == Active && rec.Canonical == canonical {
+			return d.mailRecovery(ctx, rec, audit.ActorAnonymous)
 		}
 		msg := mail.Message{To: send, Language: languageOf(r.Language), Template: "norecover"}
-		if owner.ID != "" { // disabled: to the stored address, which must not learn it from a page
+		if owner.ID != "" { // disabled, closed: to the stored address, which must not learn it from a page
 			msg = mail.Message{To: owner.Email, Language: owner.Language, Template: "norecover"}
 		}
-		return d.mailOnce(ctx, Record{Canonical: canonical}, msg, audit.ActorAnonymous)
+		return d.mailLink(ctx, Record{}, msg, audit.ActorAnonymous)
 	})
 	if err != nil && !errors.Is(err, ErrLimited) {
 		return fmt.Errorf("ask for a recovery: %w", err)
@@ -70,19 +77,17 @@ func (d *Directory) AskRecovery(ctx context.Context, r RecoveryRequest) error {
 	return nil
 }
 
-// mailRecovery makes the link anew, and mails it, in the transaction of ctx.
+// mailRecovery makes the link anew, and mails it, in the transaction of ctx, which has locked the account.
 func (d *Directory) mailRecovery(ctx context.Context, rec Record, actor string) error {
-	return d.mailOnce(ctx, rec, mail.Message{To: rec.Email, Name: rec.Name, Language: rec.Language, Template: "recover"}, actor)
+	return d.mailLink(ctx, rec, mail.Message{To: rec.Email, Name: rec.Name, Language: rec.Language, Template: "recover"}, actor)
 }
 
-// mailOnce makes a link of the account (of nobody's, where rec has no id) and queues a mail with it. The address's budget
-// is taken first: where it is used up, the older link, which its owner may have in hand, lives on.
-func (d *Directory) mailOnce(ctx context.Context, rec Record, msg mail.Message, actor string) error {
-	if err := d.takeMail(ctx, rec.Canonical); err != nil {
-		return err
-	}
+// mailLink makes a link of the account (of nobody's, where rec has no id), good for the address that it has now, and queues
+// a mail with it.
+func (d *Directory) mailLink(ctx context.Context, rec Record, msg mail.Message, actor string) error {
 	token, now := newToken(), d.now()
-	if err := d.store.ReplaceLink(ctx, rec.ID, Link{Purpose: purposeRecover, Hash: hashToken(token)}, now, now.Add(RecoveryLifetime)); err != nil {
+	l := Link{Purpose: purposeRecover, Hash: hashToken(token), Email: rec.Email, Canonical: rec.Canonical}
+	if err := d.store.ReplaceLink(ctx, rec.ID, l, now, now.Add(RecoveryLifetime)); err != nil {
 		return err
 	}
 	err := d.audit.Record(ctx, audit.Event{Event: audit.AccountRecoveryAsked, ActorKind: actor, Subject: rec.ID, At: now})
@@ -93,13 +98,17 @@ func (d *Directory) mailOnce(ctx context.Context, rec Record, msg mail.Message, 
 	return d.mail.Send(ctx, msg)
 }
 
-// takeMail takes a mail out of the address's budget: ErrLimited.
-func (d *Directory) takeMail(ctx context.Context, canonical string) error {
-	if err := d.limits.Take(ctx, limit.MailAddressHour, canonical); err != nil {
+// takeMail takes a mail out of an address's budget: ErrLimited. What stands behind a plus, and dots, make no other address
+// of a mail box.
+func (d *Directory) takeMail(ctx context.Context, hour, day limit.Rule, canonical string) error {
+	local, domain, _ := strings.Cut(canonical, "@")
+	local, _, _ = strings.Cut(local, "+")
+	box := strings.ReplaceAll(local, ".", "") + "@" + domain
+	if err := d.limits.Take(ctx, hour, box); err != nil {
 		return err
 	}
-	if err := d.limits.Take(ctx, limit.MailAddressDay, canonical); err != nil {
-		return errors.Join(err, d.limits.Refund(ctx, limit.MailAddressHour, canonical))
+	if err := d.limits.Take(ctx, day, box); err != nil {
+		return errors.Join(err, d.limits.Refund(ctx, hour, box))
 	}
 	return nil
 }
@@ -128,7 +137,7 @@ func (d *Directory) byAccountLink(ctx context.Context, purpose, token string) (R
 	}
 	rec, l, err := d.store.ByAccountLink(ctx, purpose, hashToken(token), d.now())
 	switch {
-	case errors.Is(err, ErrNotFound), err == nil && (rec.State == Closing) != (purpose == purposeReopen):
+	case errors.Is(err, ErrNotFound), err == nil && !fitting(purpose, rec, l):
 		return Record{}, Link{}, ErrLink
 	case err != nil:
 		return Record{}, Link{}, fmt.Errorf("read a link: %w", err)
@@ -136,8 +145,50 @@ func (d *Directory) byAccountLink(ctx context.Context, purpose, token string) (R
 	return rec, l, nil
 }
 
+// fitting tells whether a link still is of use to the account as it is now.
+func fitting(purpose string, rec Record, l Link) bool {
+	switch purpose {
+	case purposeReopen:
+		return rec.State == Closing
+	case purposeAlarm:
+		return rec.State == Active || rec.State == Closing
+	case purposeRecover: // nobody recovers an account by a mail to an address that it has left
+		return rec.State == Active && l.Canonical == rec.Canonical
+	}
+	return rec.State == Active
+}
+
+// spend does what a link is for, in one transaction: with the account locked, and read once more, and the link spent.
+// ErrLink when the link, or the account, is not what it was.
+func (d *Directory) spend(ctx context.Context, purpose, token string, act func(ctx context.Context, rec Record, l Link, now time.Time) error) (Record, error) {
+	rec, l, err := d.byAccountLink(ctx, purpose, token)
+	if err != nil {
+		return Record{}, err
+	}
+	err = d.store.InTx(ctx, func(ctx context.Context) error {
+		now := d.now()
+		if rec, err = d.store.LockAccount(ctx, rec.ID); err != nil {
+			return err
+		}
+		if !fitting(purpose, rec, l) {
+			return ErrGone
+		}
+		if err := d.store.SpendLink(ctx, purpose, l.Hash, rec.ID, now); err != nil {
+			return err
+		}
+		return act(ctx, rec, l, now)
+	})
+	switch {
+	case errors.Is(err, ErrGone), errors.Is(err, ErrNotFound):
+		return Record{}, ErrLink
+	case err != nil:
+		return Record{}, fmt.Errorf("follow a link (%s): %w", purpose, err)
+	}
+	return rec, nil
+}
+
 // Recover sets a new password by the link of a recovery, and ends all that the old one gave: sessions, grants of sites,
-// other links (A17). The owner has a mail. Nobody is signed in by it.
+// other links (A17), and what others have tried. The owner has a mail. Nobody is signed in by it.
 // Errors: ErrLink, *FieldError ("new-password"), ErrBusy.
 func (d *Directory) Recover(ctx context.Context, token, newPassword string) (accountID string, err error) {
 	rec, _, err := d.byAccountLink(ctx, purposeRecover, token)
@@ -152,32 +203,25 @@ func (d *Directory) Recover(ctx context.Context, token, newPassword string) (acc
 	if err != nil {
 		return "", err
 	}
-	err = d.store.InTx(ctx, func(ctx context.Context) error {
-		if err := d.store.SpendLink(ctx, purposeRecover, hashToken(token), rec.ID, d.now()); err != nil {
+	rec, err = d.spend(ctx, purposeRecover, token, func(ctx context.Context, rec Record, _ Link, now time.Time) error {
+		// Whoever has guessed at the old password must not keep the owner from using the new one.
+		if err := d.limits.Clear(ctx, limit.LoginAccount, rec.ID); err != nil {
 			return err
 		}
-		return d.newPassword(ctx, rec, hash, "", "recovery")
+		return d.newPassword(ctx, rec, hash, "", "recovery", now)
 	})
-	switch {
-	case errors.Is(err, ErrGone):
-		return "", ErrLink
-	case err != nil:
-		return "", fmt.Errorf("recover: %w", err)
-	}
-	return rec.ID, nil
+	return rec.ID, err
 }
 
 // newPassword puts a password in the old one's place, in the transaction of ctx: whoever had the old one keeps nothing
 // (A17) but the session that stays. The owner is told by mail, by which it can be undone.
-func (d *Directory) newPassword(ctx context.Context, rec Record, hash, staying, how string) error {
-	now := d.now()
+func (d *Directory) newPassword(ctx context.Context, rec Record, hash, staying, how string, now time.Time) error {
 	if err := d.store.SetPassword(ctx, rec.ID, hash, now); err != nil {
 		return err
 	}
-	for _, purpose := range []string{purposeRecover, purposeAddress} { // A13: a change that waits was perhaps not the owner's
-		if err := d.store.DropLinks(ctx, rec.ID, purpose); err != nil {
-			return err
-		}
+	// A13: a change of address that waits was perhaps not the owner's.
+	if err := d.store.DropLinks(ctx, rec.ID, time.Time{}, purposeRecover, purposeAddress); err != nil {
+		return err
 	}
 	if err := d.sessions.EndAll(ctx, rec.ID, staying); err != nil {
 		return err
@@ -190,72 +234,83 @@ func (d *Directory) newPassword(ctx context.Context, rec Record, hash, staying, 
 	if err != nil {
 		return err
 	}
-	return d.mailNotice(ctx, rec, "changed")
+	return d.mailNotice(ctx, rec, "changed", nil)
 }
 
-// mailNotice tells the owner what has happened. No budget holds it up: it is the owner's alarm.
-func (d *Directory) mailNotice(ctx context.Context, rec Record, template string) error {
+// mailNotice tells the owner what has happened, with a link by which it can be undone. The address's budget does not hold
+// it up: it is the owner's alarm.
+func (d *Directory) mailNotice(ctx context.Context, rec Record, template string, data map[string]string) error {
 	token, now := newToken(), d.now()
-	if err := d.store.AddLink(ctx, rec.ID, Link{Purpose: purposeAlarm, Hash: hashToken(token), Email: rec.Email, Canonical: rec.Canonical}, now, now.Add(AlarmLifetime)); err != nil {
+	l := Link{Purpose: purposeAlarm, Hash: hashToken(token), Email: rec.Email, Canonical: rec.Canonical}
+	if err := d.store.AddLink(ctx, rec.ID, l, now, now.Add(AlarmLifetime)); err != nil {
 		return err
 	}
-	return d.mail.Send(ctx, mail.Message{To: rec.Email, Name: rec.Name, Language: rec.Language, Template: template,
-		Data: map[string]string{"alarm": token}})
+	msg := mail.Message{To: rec.Email, Name: rec.Name, Language: rec.Language, Template: template, Data: map[string]string{"alarm": token}}
+	for k, v := range data {
+		msg.Data[k] = v
+	}
+	return d.mail.Send(ctx, msg)
 }
 
-// Alarm is the owner saying "this wasn't me": the address that the mail went to is the account's again, nobody can sign
-// in with a password any more, all sessions and grants end, and a mail leads to a new password. ErrLink.
+// Alarm is the owner saying "this wasn't me": the account is open, the address that the mail went to is its address again,
+// nobody can sign in with a password any more, all sessions and grants end, and a mail leads to a new password. All links
+// that were made since end too, later alarms among them: of an owner and a thief, the older mail is the owner's. ErrLink.
 func (d *Directory) Alarm(ctx context.Context, token string) error {
-	rec, l, err := d.byAccountLink(ctx, purposeAlarm, token)
-	if err != nil {
+	_, err := d.spend(ctx, purposeAlarm, token, func(ctx context.Context, rec Record, l Link, now time.Time) error {
+		if rec.State == Closing {
+			if err := d.store.ReopenAccount(ctx, rec.ID, now); err != nil {
+				return err
+			}
+		}
+		err := d.store.DropLinks(ctx, rec.ID, time.Time{}, purposeRecover, purposeAddress, purposeReopen)
+		if err == nil {
+			err = d.store.DropLinks(ctx, rec.ID, l.CreatedAt, purposeAlarm)
+		}
+		if err == nil {
+			err = d.store.DropPassword(ctx, rec.ID)
+		}
+		if err == nil {
+			err = d.endAll(ctx, rec.ID)
+		}
+		if err == nil {
+			err = d.audit.Record(ctx, audit.Event{Event: audit.AccountLocked, ActorKind: audit.ActorAccount, ActorID: rec.ID, Subject: rec.ID, At: now})
+		}
+		if err != nil {
+			return err
+		}
+		if l.Canonical != rec.Canonical {
+			displaced := rec
+			if err := d.restore(ctx, &rec, l, now); err != nil || rec.State == Disabled {
+				return err
+			}
+			// Told, and given no link: between two that want the account the older mail decides.
+			err := d.mail.Send(ctx, mail.Message{To: displaced.Email, Language: rec.Language, Template: "displaced"})
+			if err != nil {
+				return err
+			}
+		}
+		// No budget: the alarm was spent by it.
+		return d.mailRecovery(ctx, rec, audit.ActorAccount)
+	})
+	return err
+}
+
+// restore gives the account the address back that an alarm went to. Where that has an account of its own by now, the
+// account that was taken is nobody's to use: the operator must look at it.
+func (d *Directory) restore(ctx context.Context, rec *Record, l Link, now time.Time) error {
+	if err := d.store.LockAddress(ctx, l.Canonical); err != nil {
 		return err
 	}
 	owner, err := d.owner(ctx, l.Canonical)
 	if err != nil {
 		return err
 	}
-	err = d.store.InTx(ctx, func(ctx context.Context) error {
-		now := d.now()
-		if err := d.store.LockAddress(ctx, l.Canonical); err != nil {
-			return err
-		}
-		if err := d.store.SpendLink(ctx, purposeAlarm, hashToken(token), rec.ID, now); err != nil {
-			return err
-		}
-		if l.Canonical != rec.Canonical && owner.ID == "" { // else its owner has an account of their own by now
-			if err := d.store.SetAddress(ctx, rec.ID, l.Email, l.Canonical, now); err != nil {
-				return err
-			}
-			rec.Email, rec.Canonical = l.Email, l.Canonical
-		}
-		if err := d.store.DropPassword(ctx, rec.ID); err != nil {
-			return err
-		}
-		for _, purpose := range []string{purposeRecover, purposeAddress} {
-			if err := d.store.DropLinks(ctx, rec.ID, purpose); err != nil {
-				return err
-			}
-		}
-		if err := d.endAll(ctx, rec.ID); err != nil {
-			return err
-		}
-		err := d.audit.Record(ctx, audit.Event{Event: audit.AccountLocked, ActorKind: audit.ActorAccount, ActorID: rec.ID, Subject: rec.ID, At: now})
-		if err != nil {
-			return err
-		}
-		err = d.mailRecovery(ctx, rec, audit.ActorAccount)
-		if errors.Is(err, ErrLimited) {
-			return nil // what is asked for by the page serves as well
-		}
-		return err
-	})
-	switch {
-	case errors.Is(err, ErrGone):
-		return ErrLink
-	case err != nil:
-		return fmt.Errorf("lock: %w", err)
+	if owner.ID != "" {
+		rec.State = Disabled
+		return d.store.SetState(ctx, rec.ID, Disabled, now)
 	}
-	return nil
+	rec.Email, rec.Canonical = l.Email, l.Canonical
+	return d.store.SetAddress(ctx, rec.ID, l.Email, l.Canonical, now)
 }
 
 // PasswordChange is a person who knows the password and wants another.
@@ -268,7 +323,8 @@ type PasswordChange struct {
 }
 
 // ChangePassword changes it: all other sessions and all grants of sites end, and the owner has a mail. The current one is
-// checked as at sign-in: whoever finds a browser open must not guess without end.
+// checked as at sign-in, but counted for this session: whoever finds a browser open must not guess without end, and whoever
+// guesses elsewhere must not keep the owner from changing it.
 // Errors: ErrPassword, *FieldError ("new-password"), ErrLimited, ErrBusy, ErrNotFound.
 func (d *Directory) ChangePassword(ctx context.Context, c PasswordChange) error {
 	rec, err := d.active(ctx, c.AccountID)
@@ -279,25 +335,41 @@ func (d *Directory) ChangePassword(ctx context.Context, c PasswordChange) error 
 	if err != nil {
 		return err
 	}
-	if err := d.checkOwn(ctx, rec, c.Current, c.IP, "password"); err != nil {
+	if err := d.checkOwn(ctx, rec, guess{ip: c.IP, account: "login " + c.AccountID + " " + c.LoginID}, c.Current, "password"); err != nil {
 		return err
 	}
 	hash, err := d.hasher.hash(ctx, password, nil)
 	if err != nil {
 		return err
 	}
-	err = d.store.InTx(ctx, func(ctx context.Context) error {
-		// The password that was checked must still be the account's: of two who change it, the second is told.
-		if err := d.store.SignedIn(ctx, rec.ID, rec.Password, "", d.now()); err != nil {
+	err = d.change(ctx, rec, func(ctx context.Context, rec Record, now time.Time) error {
+		return d.newPassword(ctx, rec, hash, c.LoginID, "own", now)
+	})
+	if errors.Is(err, ErrGone) {
+		return ErrPassword // of two who change it, the second is told
+	}
+	return err
+}
+
+// change does something of which the owner has a mail, in one transaction: with the account locked, and read once more.
+// ErrGone when it is not active any more, or its password or address is not what was judged; ErrLimited when so much was
+// changed of late.
+func (d *Directory) change(ctx context.Context, was Record, act func(ctx context.Context, rec Record, now time.Time) error) error {
+	if err := d.limits.Take(ctx, limit.AccountChange, was.ID); err != nil {
+		return err
+	}
+	err := d.store.InTx(ctx, func(ctx context.Context) error {
+		rec, err := d.store.LockAccount(ctx, was.ID)
+		if err != nil {
 			return err
 		}
-		return d.newPassword(ctx, rec, hash, c.LoginID, "own")
+		if rec.State != Active || rec.PasswordID != was.PasswordID || rec.Canonical != was.Canonical {
+			return ErrGone
+		}
+		return act(ctx, rec, d.now())
 	})
-	switch {
-	case errors.Is(err, ErrGone):
-		return ErrPassword
-	case err != nil:
-		return fmt.Errorf("change a password: %w", err)
+	if err != nil && !errors.Is(err, ErrGone) && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrLimited) {
+		return fmt.Errorf("change an account: %w", err)
 	}
-	return nil
+	return err
 }

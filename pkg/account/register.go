@@ -184,7 +184,7 @@ func (d *Directory) mailLinks(ctx context.Context, rec, owner Record) error {
 	if err := d.store.SetLinks(ctx, rec, links, d.now(), rec.ExpiresAt); err != nil {
 		return err
 	}
-	if err := d.takeMail(ctx, rec.Canonical); err != nil {
+	if err := d.takeMail(ctx, limit.MailAddressHour, limit.MailAddressDay, rec.Canonical); err != nil {
 		return err
 	}
 	msg := mail.Message{

@@ -59,6 +59,7 @@ type Link struct {
 	Hash    []byte // SHA-256 of the token
 	// Of a link that acts on an account which others can see: the address that it is about; empty: none.
 	Email, Canonical string
+	CreatedAt        time.Time // as it was read
 }
 
 // Proof is what confirming an address writes.
@@ -109,6 +110,9 @@ type Store interface {
 	// Cancel deletes a pending account by its live cancel link: ErrGone.
 	Cancel(ctx context.Context, accountID string, hash []byte, now time.Time) error
 
+	// LockAccount reads an account by id, and keeps it and its sign-ins from changing until the transaction ends:
+	// ErrNotFound. Whatever acts on an account which others can see takes this lock first.
+	LockAccount(ctx context.Context, accountID string) (Record, error)
 	// ReplaceLink puts a link in place of the account's unused ones of its purpose; with an empty accountID it is
 	// nobody's, after the same work.
 	ReplaceLink(ctx context.Context, accountID string, l Link, at, expires time.Time) error
@@ -118,8 +122,9 @@ type Store interface {
 	ByAccountLink(ctx context.Context, purpose string, hash []byte, now time.Time) (Record, Link, error)
 	// SpendLink spends it, once: ErrGone.
 	SpendLink(ctx context.Context, purpose string, hash []byte, accountID string, at time.Time) error
-	// DropLinks removes all of an account's of a purpose.
-	DropLinks(ctx context.Context, accountID, purpose string) error
+	// DropLinks removes an account's links of some purposes (none named: of all) that were made at a time or later (the
+	// zero time: all).
+	DropLinks(ctx context.Context, accountID string, from time.Time, purposes ...string) error
 
 	// SignedIn records the use of a password; a non-empty hash replaces the one that was read (old).
 	SignedIn(ctx context.Context, accountID, old, hash string, at time.Time) error

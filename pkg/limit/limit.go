@@ -40,6 +40,8 @@ type Store interface {
 	Take(ctx context.Context, key string, r Rule) (ok bool, retry time.Duration, err error)
 	// Refund gives one unit back that a Take has spent.
 	Refund(ctx context.Context, key string, r Rule) error
+	// Clear makes key's budget whole.
+	Clear(ctx context.Context, key string) error
 }
 
 // Config is what a Limiter needs.
@@ -90,6 +92,17 @@ func (l *Limiter) Refund(ctx context.Context, r Rule, parts ...string) error {
 	}
 	if err := l.store.Refund(ctx, l.hashed(r, parts), r); err != nil {
 		return fmt.Errorf("refund the limit %s: %w", r.Name, err)
+	}
+	return nil
+}
+
+// Clear makes a budget whole.
+func (l *Limiter) Clear(ctx context.Context, r Rule, parts ...string) error {
+	if err := l.usable(r); err != nil {
+		return err
+	}
+	if err := l.store.Clear(ctx, l.hashed(r, parts)); err != nil {
+		return fmt.Errorf("clear the limit %s: %w", r.Name, err)
 	}
 	return nil
 }

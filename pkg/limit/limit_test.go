@@ -31,6 +31,11 @@ func (m *memory) Refund(_ context.Context, key string, _ Rule) error {
 	return nil
 }
 
+func (m *memory) Clear(_ context.Context, key string) error {
+	delete(m.spent, key)
+	return nil
+}
+
 func limiter(m *memory, exempt ...netip.Prefix) *Limiter {
 	m.spent = map[string]int{}
 	return New(Config{Store: m, HashKey: []byte(strings.Repeat("k", 32)), Exempt: exempt})

@@ -20,8 +20,15 @@ var (
 	// 5 at one in 4 hours): a burst of 10 with 10 a day would allow 19 in the first.
 	MailAddressHour = Rule{"mail-address-hour", 3, time.Hour}
 	MailAddressDay  = Rule{"mail-address-day", 5, 4 * time.Hour}
-	MailIP          = Rule{"mail-ip", 5, 10 * time.Minute}
-	MailNet         = Rule{"mail-net", 50, time.Minute}
+	// RecoverAddress*: the same for recoveries alone: nobody must use up by registrations what the owner needs.
+	RecoverAddressHour = Rule{"recover-address-hour", 3, time.Hour}
+	RecoverAddressDay  = Rule{"recover-address-day", 5, 4 * time.Hour}
+	MailIP             = Rule{"mail-ip", 5, 10 * time.Minute}
+	MailNet            = Rule{"mail-net", 50, time.Minute}
+
+	// AccountChange: what an owner can change with a mail about it, each counted by account: nobody buries the mail that
+	// matters under others.
+	AccountChange = Rule{"account-change", 10, 144 * time.Minute}
 
 	// Client authentication, counted when it fails.
 	ClientAuthIP  = Rule{"client-auth-ip", 30, 10 * time.Second}

@@ -39,7 +39,7 @@ type Message struct {
 	To       string            // one address, as it was proven or typed
 	Name     string            // of the person, where it is known to be theirs
 	Language string            // BCP 47; English when no template is in it
-	Template string            // of templates/mail: "confirm", "known", "recover", "norecover", "changed", "newaddress", "moved", "closing"
+	Template string            // of templates/mail: "confirm", "known", "recover", "norecover", "changed", "newaddress", "moved", "displaced", "closing", "reopened"
 	Data     map[string]string // tokens of the links, by purpose: "confirm", "cancel", "recover", "alarm", "address", "reopen"
 }
 

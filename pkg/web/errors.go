@@ -54,6 +54,8 @@ func explain(ctx context.Context, err error) *Error {
 		return ours
 	case errors.Is(err, oidc.ErrNoInteraction):
 		return &Error{Status: http.StatusBadRequest, Key: "interaction_gone", Cause: err}
+	case errors.Is(err, account.ErrNotFound): // gone, or stopped, this moment
+		return &Error{Status: http.StatusNotFound, Key: "notfound", Cause: err}
 	case errors.Is(err, account.ErrLink):
 		return &Error{Status: http.StatusNotFound, Key: "link", Cause: err}
 	case errors.As(err, &limited):

@@ -146,6 +146,19 @@ func TestKeep(t *testing.T) {
 			t.Errorf("keep=%q: signed in after %s", c.keep, c.last)
 		}
 	}
+	t.Run("of two who use a browser, nobody is kept by the other's wish", func(t *testing.T) {
+		w.person("bob@example.test")
+		b := w.browser(t).loginWith(t, "ada@example.test", password)
+		b.get("/login").submit("login-submit", "username", "bob@example.test", "password", password, "keep", "1")
+		b.get("/account/profile").want(200, "profile-submit")
+		if b.get("/login?next=profile"); strings.Contains(b.Body, "ada@example.test") {
+			t.Error("ada is there still")
+		}
+		w.client("app")
+		if b.get(authorizeURL("app", "prompt", "select_account")); strings.Contains(b.Body, "ada@example.test") {
+			t.Errorf("ada is there still:\n%s", b.Body)
+		}
+	})
 	b := w.browser(t).get("/login")
 	b.submit("login-submit", "username", "ada@example.test", "password", password, "keep", "yes")
 	if b.Status != http.StatusBadRequest {

@@ -59,6 +59,24 @@ func TestSecurity(t *testing.T) {
 			t.Error("it is listed still")
 		}
 	})
+	t.Run("a User-Agent is anybody's text", func(t *testing.T) {
+		for _, agent := range []string{"Your account is at risk: call +1-800-555-0199 now", "Firefox\u202e on Evil", "Mozilla/5.0 (Call 0800) EvilBrowser/1.0", "<b>x</b>"} {
+			stranger := w.browser(t)
+			stranger.header.Set("User-Agent", agent)
+			stranger.get("/login").submit("login-submit", "username", "ada@example.test", "password", "not this one")
+			other := w.browser(t)
+			other.header.Set("User-Agent", agent)
+			other.loginWith(t, "ada@example.test", password)
+		}
+		for _, page := range []string{"/account/security", "/account/activity"} {
+			here.get(page).want(200, "main")
+			for _, text := range []string{"0800", "800-555", "Evil", "\u202e", "<b>x"} {
+				if strings.Contains(here.Body, text) {
+					t.Errorf("%s says %q", page, text)
+				}
+			}
+		}
+	})
 	t.Run("all others are ended", func(t *testing.T) {
 		others := []*browser{w.browser(t).loginWith(t, "ada@example.test", password), w.browser(t).loginWith(t, "ada@example.test", password)}
 		here.get("/account/security").want(200, "end-all").submit("end-all", "all", "1").want(200, "change-password")
@@ -128,6 +146,13 @@ func TestSites(t *testing.T) {
 		t.Errorf("it is there still:\n%s", b.Body)
 	}
 	b.get(authorizeURL("app")).want(200, "consent-allow")
+	b.submit("consent-allow")
+	b.get("/account/sites")
+	for _, site := range []string{"", "nobody", strings.Repeat("x", 10_000)} {
+		if b.post("/account/sites", url.Values{"token": {hidden(b.get("/account/sites").Body, "token")}, "site": {site}}); b.Status != http.StatusNotFound {
+			t.Errorf("%.20q: %d", site, b.Status)
+		}
+	}
 }
 
 // TestActivity: 4.17.
@@ -246,6 +271,9 @@ func TestClose(t *testing.T) {
 	// Signing in, from a site too, leads to where it can be had back.
 	b.get(authorizeURL("app")).want(200, "login-submit").submit("login-submit", "username", "ada@example.test", "password", password)
 	b.want(200, "reopen-submit")
+	if b.URL != "/reopen" {
+		t.Errorf("the address says %s", b.URL)
+	}
 	if b.get("/account/profile"); !b.has("login-submit") {
 		t.Errorf("signed in at %s", b.URL)
 	}

@@ -6,8 +6,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/mileusna/useragent"
-
 	"github.com/passport-network/passport/oidc/client"
 	"github.com/passport-network/passport/pkg/web"
 	"github.com/passport-network/passport/templates"
@@ -43,10 +41,8 @@ func (m *Room) getActivity(w http.ResponseWriter, r *http.Request, v *visitor) e
 			continue // nothing that its owner could do something about
 		}
 		entry := templates.Entry{Key: key, At: e.At}
-		if device, _ := e.Detail["device"].(string); device != "" {
-			ua := useragent.Parse(device)
-			entry.Name, entry.System = ua.Name, ua.OS
-		}
+		agent, _ := e.Detail["device"].(string)
+		entry.Name, entry.System = device(agent)
 		entry.Network, _ = e.Detail["network"].(string)
 		if e.ClientID != "" {
 			c, err := m.Clients.Get(r.Context(), e.ClientID)

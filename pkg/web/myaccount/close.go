@@ -27,7 +27,7 @@ func (m *Room) postClose(w http.ResponseWriter, r *http.Request, v *visitor, for
 		page.Errors = map[string]string{fault.Field: fault.Key}
 		return m.Pages.Render(w, r, http.StatusUnprocessableEntity, "", page)
 	}
-	if err != nil {
+	if err != nil { // too often of late, too: the page of that error says when
 		return err
 	}
 	web.See(w, r, "/account/closed", nil)

@@ -46,21 +46,21 @@ func (m *Room) Routes() []web.Route {
 	return []web.Route{
 		{Name: "home", Path: "/", Methods: get, Kind: web.Landing, Handler: m.getHome},
 		{Name: "profile", Path: "/account/profile", Methods: get, Kind: web.Own, Handler: m.own("profile", m.getProfile)},
-		{Name: "profile", Path: "/account/profile", Methods: post, Kind: web.Own, Handler: m.posted("profile", m.postProfile)},
+		{Name: "profile", Path: "/account/profile", Methods: post, Kind: web.Own, Handler: m.posted("profile", m.own, m.postProfile)},
 		{Name: "security", Path: "/account/security", Methods: get, Kind: web.Own, Handler: m.own("security", m.getSecurity)},
-		{Name: "security", Path: "/account/security", Methods: post, Kind: web.Own, Handler: m.posted("security", m.postSecurity)},
+		{Name: "security", Path: "/account/security", Methods: post, Kind: web.Own, Handler: m.posted("security", m.own, m.postSecurity)},
 		{Name: "sites", Path: "/account/sites", Methods: get, Kind: web.Own, Handler: m.own("sites", m.getSites)},
-		{Name: "sites", Path: "/account/sites", Methods: post, Kind: web.Own, Handler: m.posted("sites", m.postSites)},
+		{Name: "sites", Path: "/account/sites", Methods: post, Kind: web.Own, Handler: m.posted("sites", m.own, m.postSites)},
 		{Name: "activity", Path: "/account/activity", Methods: get, Kind: web.Own, Handler: m.own("activity", m.getActivity)},
-		{Name: "close", Path: "/account/close", Methods: get, Kind: web.Own, Handler: m.fresh("close", m.own("close", m.getClose))},
-		{Name: "close", Path: "/account/close", Methods: post, Kind: web.Own, Handler: m.fresh("close", m.posted("close", m.postClose))},
+		{Name: "close", Path: "/account/close", Methods: get, Kind: web.Own, Handler: m.fresh("close", m.getClose)},
+		{Name: "close", Path: "/account/close", Methods: post, Kind: web.Own, Handler: m.posted("close", m.fresh, m.postClose)},
 		{Name: "closed", Path: "/account/closed", Methods: get, Kind: web.Own, Handler: m.getClosed},
-		{Name: "address", Path: "/account/address", Methods: get, Kind: web.Own, Handler: m.fresh("address", m.own("address", m.getAddress))},
-		{Name: "address", Path: "/account/address", Methods: post, Kind: web.Own, Handler: m.fresh("address", m.posted("address", m.postAddress))},
+		{Name: "address", Path: "/account/address", Methods: get, Kind: web.Own, Handler: m.fresh("address", m.getAddress)},
+		{Name: "address", Path: "/account/address", Methods: post, Kind: web.Own, Handler: m.posted("address", m.fresh, m.postAddress)},
 		{Name: "new-address", Path: "/account/address/confirm", Methods: get, Kind: web.Link, Handler: m.getNewAddress},
 		{Name: "new-address", Path: "/account/address/confirm", Methods: post, Kind: web.Link, Handler: m.postNewAddress},
-		{Name: "password", Path: "/account/password", Methods: get, Kind: web.Own, Handler: m.fresh("password", m.own("password", m.getPassword))},
-		{Name: "password", Path: "/account/password", Methods: post, Kind: web.Own, Handler: m.fresh("password", m.posted("password", m.postPassword))},
+		{Name: "password", Path: "/account/password", Methods: get, Kind: web.Own, Handler: m.fresh("password", m.getPassword)},
+		{Name: "password", Path: "/account/password", Methods: post, Kind: web.Own, Handler: m.posted("password", m.fresh, m.postPassword)},
 	}
 }
 
@@ -89,53 +89,46 @@ func (m *Room) who(r *http.Request) (*visitor, error) {
 	return &visitor{p, login.AccountID, login}, err
 }
 
+// page is a handler for whoever is signed in.
+type page func(w http.ResponseWriter, r *http.Request, v *visitor) error
+
 // own is a page for whoever is signed in; who is not signs in first, and comes back to it.
-func (m *Room) own(next string, page func(w http.ResponseWriter, r *http.Request, v *visitor) error) web.Handler {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		v, err := m.who(r)
-		if err != nil {
-			return err
-		}
-		if v == nil {
-			web.See(w, r, "/login", url.Values{"next": {next}})
-			return nil
-		}
-		return page(w, r, v)
-	}
-}
+func (m *Room) own(next string, show page) web.Handler { return m.since(next, 0, show) }
 
 // freshness is how old a sign-in may be for what is dangerous (A20; ASVS 7.5.1).
 const freshness = 5 * time.Minute
 
-// fresh is a page of own that is dangerous in a browser that was left open: a sign-in that is older is asked for once
-// more.
-func (m *Room) fresh(next string, page web.Handler) web.Handler {
+// fresh is own for what is dangerous in a browser that was left open: a sign-in that is older is asked for once more.
+func (m *Room) fresh(next string, show page) web.Handler { return m.since(next, freshness, show) }
+
+// since reads who is signed in, once: what is judged and what is done are about the same login.
+func (m *Room) since(next string, age time.Duration, show page) web.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		v, err := m.who(r)
 		if err != nil {
 			return err
 		}
-		if v != nil && m.Now().Sub(v.login.AuthTime) > freshness {
+		if v == nil || age > 0 && m.Now().Sub(v.login.AuthTime) > age {
 			web.See(w, r, "/login", url.Values{"next": {next}})
 			return nil
 		}
-		return page(w, r)
+		return show(w, r, v)
 	}
 }
 
-// posted is own for a form. Its token names the account: a form that was open while another person signed in changes
-// nothing.
-func (m *Room) posted(name string, page func(w http.ResponseWriter, r *http.Request, v *visitor, form web.Form) error) web.Handler {
+// posted is a form for own or fresh. Its token names the account: a form that was open while another person signed in
+// changes nothing.
+func (m *Room) posted(name string, who func(next string, show page) web.Handler, act func(w http.ResponseWriter, r *http.Request, v *visitor, form web.Form) error) web.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		form, err := web.ParseForm(r)
 		if err != nil {
 			return err
 		}
-		return m.own(name, func(w http.ResponseWriter, r *http.Request, v *visitor) error {
+		return who(name, func(w http.ResponseWriter, r *http.Request, v *visitor) error {
 			if err := m.Pages.CheckForm(r, form, name, v.id); err != nil {
 				return err
 			}
-			return page(w, r, v, form)
+			return act(w, r, v, form)
 		})(w, r)
 	}
 }

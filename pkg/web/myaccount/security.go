@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"net/url"
 
-	"github.com/mileusna/useragent"
-
 	"github.com/passport-network/passport/pkg/session"
 	"github.com/passport-network/passport/pkg/web"
 	"github.com/passport-network/passport/templates"
@@ -29,8 +27,8 @@ func (m *Room) getSecurity(w http.ResponseWriter, r *http.Request, v *visitor) e
 		if !m.Sessions.Live(l.AuthTime, now) {
 			continue // over, and not yet swept away
 		}
-		ua := useragent.Parse(l.Device)
-		page.Browsers = append(page.Browsers, templates.Browser{ID: l.ID, Name: ua.Name, System: ua.OS, Network: l.Network,
+		name, system := device(l.Device)
+		page.Browsers = append(page.Browsers, templates.Browser{ID: l.ID, Name: name, System: system, Network: l.Network,
 			Since: l.CreatedAt, Last: l.SeenAt, This: l.ID == v.login.ID})
 	}
 	return m.Pages.Render(w, r, http.StatusOK, "", page)

@@ -1,6 +1,7 @@
 package myaccount
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -47,10 +48,11 @@ func given(u oidc.Use) []string {
 }
 
 func (m *Room) postSites(w http.ResponseWriter, r *http.Request, v *visitor, form web.Form) error {
-	if form["site"] == "" {
-		return &web.Error{Status: http.StatusBadRequest, Key: "request_malformed"}
+	err := m.OIDC.EndUse(r.Context(), v.id, form["site"])
+	if errors.Is(err, grant.ErrGone) {
+		return web.ErrNotFound
 	}
-	if err := m.OIDC.EndUse(r.Context(), v.id, form["site"]); err != nil {
+	if err != nil {
 		return err
 	}
 	web.See(w, r, "/account/sites", url.Values{"done": {"1"}})

@@ -3,7 +3,6 @@ package signin
 import (
 	"errors"
 	"net/http"
-	"net/url"
 	"strings"
 
 	"github.com/passport-network/passport/oidc"
@@ -132,7 +131,8 @@ func (s *Room) postLogin(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return err
 	case who.Reopen != "":
-		web.See(w, r, "/reopen", url.Values{"t": {who.Reopen}})
+		s.Pages.Remember(w, "reopen", who.Reopen) // not in the address: the browser may be anybody's
+		web.See(w, r, "/reopen", nil)
 		return nil
 	case who.Pending:
 		if who.Waiting != "" {

@@ -139,6 +139,9 @@ func (s *Room) getReopen(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if t == "" {
+		t = s.Pages.Recall(r, "reopen")
+	}
 	link, err := s.Accounts.ReadReopen(r.Context(), t)
 	if err != nil {
 		return err
@@ -156,6 +159,7 @@ func (s *Room) postReopen(w http.ResponseWriter, r *http.Request) error {
 	if err := s.Accounts.Reopen(r.Context(), t); err != nil {
 		return err
 	}
+	s.Pages.Forget(w, "reopen")
 	web.See(w, r, "/reopen/done", nil)
 	return nil
 }

@@ -20,3 +20,6 @@ CREATE INDEX account_link_expires ON account_link (expires_at);
 
 -- Where a browser last signed in from: its network as people read it, never the whole address.
 ALTER TABLE browser ADD COLUMN network text NOT NULL DEFAULT '';
+
+-- "Keep me signed in" was ticked at the last sign-in there.
+ALTER TABLE browser ADD COLUMN kept boolean NOT NULL DEFAULT true;
