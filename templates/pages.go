@@ -12,6 +12,9 @@ type Person struct {
 	Email   string
 }
 
+// Nth counts the accounts of a page from one.
+func (*Accounts) Nth(i int) int { return i + 1 }
+
 // Initial is what stands in the person's roundel.
 func (p Person) Initial() string {
 	for _, r := range p.Name + p.Email {

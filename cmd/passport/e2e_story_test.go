@@ -34,6 +34,11 @@ func story(t *testing.T, w *world, language string) {
 	password := "Blue-" + rand.Text()
 	w.seen.add("password", password)
 	w.seen.add("smtp password", sinkPassword)
+	// The mail server works: the operator has tried it.
+	w.command("mail", "test", "ops@example.test", "--language", language, "--json")
+	if m := w.smtp.next(); len(m.to) != 1 || m.to[0] != "ops@example.test" {
+		t.Errorf("the test mail went to %v", m.to)
+	}
 	b := w.browser(language)
 	if !w.withTLS {
 		b.narrow()

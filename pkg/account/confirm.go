@@ -8,6 +8,7 @@ import (
 	"net/netip"
 
 	"github.com/passport-network/passport/pkg/audit"
+	"github.com/passport-network/passport/pkg/mail"
 )
 
 // LinkView is what the page behind a link shows.
@@ -94,7 +95,7 @@ func (d *Directory) Confirm(ctx context.Context, in ConfirmInput) (*Confirmed, e
 		return nil, err
 	}
 	p := Proof{
-		Hash: hashToken(in.Token), AccountID: rec.ID, AddressID: rec.AddressID, Canonical: rec.Canonical,
+		Hash: hashToken(in.Token), AccountID: rec.ID, AddressID: rec.AddressID, Email: rec.Email, Canonical: rec.Canonical,
 		Language: rec.Language, At: d.now(),
 	}
 	out := &Confirmed{AccountID: rec.ID, Here: rec.madeIn(in.FlowHash), Interaction: rec.Interaction, Language: rec.Language}
@@ -169,6 +170,11 @@ func (d *Directory) prove(ctx context.Context, p Proof) error {
 		if err := d.endAll(ctx, p.AccountID); err != nil {
 			return err
 		}
+	}
+	// Not out of the address's budget: it comes once, and what a stranger may cause must not differ for who has just
+	// confirmed.
+	if err := d.mail.Send(ctx, mail.Message{To: p.Email, Language: p.Language, Template: "welcome"}); err != nil {
+		return err
 	}
 	return d.audit.Record(ctx, audit.Event{
 		Event: audit.AccountConfirmed, ActorKind: audit.ActorAccount, ActorID: p.AccountID, Subject: p.AccountID,

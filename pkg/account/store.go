@@ -67,6 +67,7 @@ type Proof struct {
 	Hash      []byte // of the confirm link: must be live
 	AccountID string // must be pending
 	AddressID string
+	Email     string
 	Canonical string
 	At        time.Time
 	// Fresh: the person set a new password: this one replaces what was set before, and all else that the

@@ -30,7 +30,7 @@ type fields struct {
 	Host  string // the issuer's, so that people know where the links lead
 	Name  string
 
-	SignIn, Register                                 string // addresses of pages
+	SignIn, Register, Profile                        string // addresses of pages
 	Confirm, Cancel, Recover, Alarm, Address, Reopen string // links that bear a token
 }
 
@@ -74,7 +74,7 @@ func (m *Mailer) compose(b job) (*letter, error) {
 	if t == nil {
 		return nil, errors.New("no such mail template")
 	}
-	f := fields{Brand: m.brand, Host: m.issuer.Host, Name: b.Name, SignIn: m.link("/login", ""), Register: m.link("/register", "")}
+	f := fields{Brand: m.brand, Host: m.issuer.Host, Name: b.Name, SignIn: m.link("/login", ""), Register: m.link("/register", ""), Profile: m.link("/account/profile", "")}
 	for purpose, at := range map[string]struct {
 		link *string
 		path string

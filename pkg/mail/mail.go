@@ -2,6 +2,7 @@ package mail
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,7 +40,7 @@ type Message struct {
 	To       string            // one address, as it was proven or typed
 	Name     string            // of the person, where it is known to be theirs
 	Language string            // BCP 47; English when no template is in it
-	Template string            // of templates/mail: "confirm", "known", "recover", "norecover", "changed", "newaddress", "moved", "displaced", "closing", "reopened"
+	Template string            // of templates/mail: "confirm", "known", "recover", "norecover", "changed", "newaddress", "moved", "displaced", "closing", "reopened", "welcome", "test"
 	Data     map[string]string // tokens of the links, by purpose: "confirm", "cancel", "recover", "alarm", "address", "reopen"
 }
 
@@ -106,7 +107,7 @@ func (m *Mailer) Send(ctx context.Context, msg Message) error {
 	}
 	// CWE-93: the last look before the address becomes an SMTP command and a header line.
 	if !plainAddress(msg.To) {
-		return errors.New("mail: the recipient is no plain address")
+		return ErrRecipient
 	}
 	body, err := json.Marshal(job{To: msg.To, Name: msg.Name, Language: lang, Template: msg.Template, Data: msg.Data})
 	if err != nil {
@@ -116,6 +117,34 @@ func (m *Mailer) Send(ctx context.Context, msg Message) error {
 		return fmt.Errorf("queue a mail: %w", err)
 	}
 	return nil
+}
+
+// ErrRecipient: there is no such address.
+var ErrRecipient = errors.New("mail: the recipient is no plain address")
+
+// Try sends a mail at once, past the outbox: for an operator who wants to see whether it works. ErrRecipient, or what the
+// server said, without the address.
+func (m *Mailer) Try(ctx context.Context, msg Message) error {
+	if !plainAddress(msg.To) {
+		return ErrRecipient
+	}
+	l, err := m.compose(job{To: msg.To, Language: msg.Language, Template: msg.Template})
+	if err != nil {
+		return err
+	}
+	l.id = rand.Text() + "@" + m.issuer.Hostname()
+	if m.server == nil {
+		return errors.New("there is no mail server (smtp_url): mails go to /dev/inbox of the running server")
+	}
+	return m.server.send(ctx, l)
+}
+
+// Server is the mail server's host and port; empty: there is none.
+func (m *Mailer) Server() string {
+	if m.server == nil {
+		return ""
+	}
+	return m.server.String()
 }
 
 // deliver is the outbox's handler. It may run twice for one job: the Message-ID is then the same.

@@ -308,6 +308,28 @@ func TestSMTP(t *testing.T) {
 			t.Errorf("%+v\n%s", s.got, o.log)
 		}
 	})
+	t.Run("tried by the operator: at once, and what the server says", func(t *testing.T) {
+		s := newSink(t, false)
+		s.answers = []*smtp.SMTPError{{Code: 550, Message: "a@example.test: no"}}
+		o := newOffice(t, storagetest.Open(t, storagetest.SQLite(t)), passportmail.Config{SMTP: "smtp://" + s.addr, CAFile: s.caFile})
+		err := o.Try(t.Context(), passportmail.Message{To: "a@example.test", Language: "en", Template: "test"})
+		if err == nil || strings.Contains(err.Error(), "a@example.test") {
+			t.Errorf("%v", err)
+		}
+		if err := o.Try(t.Context(), passportmail.Message{To: "a@example.test", Language: "es", Template: "test"}); err != nil {
+			t.Fatal(err)
+		}
+		if len(s.got) != 2 || o.Server() != s.addr || !strings.Contains(header(t, s.got[1].raw).Get("Subject"), "prueba") {
+			t.Errorf("%d deliveries by %s", len(s.got), o.Server())
+		}
+		if err := o.Try(t.Context(), passportmail.Message{To: "a@b\r\nDATA", Template: "test"}); !errors.Is(err, passportmail.ErrRecipient) {
+			t.Error(err)
+		}
+		inbox := newOffice(t, storagetest.Open(t, storagetest.SQLite(t)), passportmail.Config{})
+		if err := inbox.Try(t.Context(), passportmail.Message{To: "a@example.test", Template: "test"}); err == nil || inbox.Server() != "" {
+			t.Errorf("without a server: %v", err)
+		}
+	})
 	t.Run("451, then taken: the same Message-ID", func(t *testing.T) {
 		s := newSink(t, false)
 		s.answers = []*smtp.SMTPError{{Code: 451, Message: "a@example.test: later"}}

@@ -33,6 +33,9 @@ type server struct {
 	tls      *tls.Config
 }
 
+// String names it: host and port, never who we are there.
+func (s *server) String() string { return net.JoinHostPort(s.host, strconv.Itoa(s.port)) }
+
 // parseServer reads an SMTP URL. Its errors never hold the URL: it has the password.
 func parseServer(raw, caFile, hello string) (*server, error) {
 	u, err := url.Parse(raw)

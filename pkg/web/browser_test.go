@@ -256,9 +256,12 @@ func testHiddenFields(t *testing.T) {
 	}
 	// The chooser takes no login of another browser: nobody is chosen, and the question stays.
 	w.person("bob@example.test")
-	bob := w.browser(t).login("bob@example.test").get(authorizeURL("app", "prompt", "select_account")).want(200, "other-account")
+	bob := w.browser(t).login("bob@example.test").get(authorizeURL("app", "prompt", "select_account")).want(200, "account-other")
 	theirs := regexp.MustCompile(`name="login" value="([^"]+)"`).FindStringSubmatch(bob.Body)[1]
-	b.get(authorizeURL("app", "prompt", "select_account")).want(200, "other-account")
+	b.get(authorizeURL("app", "prompt", "select_account")).want(200, "account-other")
+	if !b.has("account-choose-1") || b.has("account-choose-2") {
+		t.Errorf("the accounts have other ids:\n%s", b.Body)
+	}
 	_, chooser := b.form("chooser")
 	chooser.Set("login", theirs)
 	if b.post("/accounts", chooser); b.Status == 303 || strings.Contains(b.Body, "bob@example.test") {

@@ -157,7 +157,7 @@ func (c *camera) tour() {
 	c.shoot("consent-more")
 	c.w.person("grace@example.com")
 	c.press("#other-account", "#chooser")
-	c.press("#other-account", "#login-submit")
+	c.press("#account-other", "#login-submit")
 	c.press("#login-submit", "#consent-allow", "#username", "grace@example.com", "#password", password)
 	c.open(authorizeURL("app", "prompt", "select_account"))
 	c.shoot("accounts")
