@@ -43,6 +43,7 @@ type Login struct {
 	Named    bool // the second of two pages: the address stands
 	Again    bool // the person is signed in, and does something dangerous
 	Keep     bool // "keep me signed in" is ticked
+	Open     bool // people can register
 }
 
 // Accounts lets the person choose an account of this browser.
@@ -275,6 +276,7 @@ type Param struct{ Name, Value string }
 type Home struct {
 	Base
 	Person *Person // nil: nobody is signed in
+	Open   bool    // people can register
 	Dev    bool
 }
 

@@ -69,7 +69,7 @@ func samples() map[string]Page {
 		"start":          &Start{Base: flow, Site: known, ID: "fabrikam", To: "https://fabrikam.example/x?a=b"},
 		"start-evil":     &Start{Base: flow, Site: &Site{Name: hostile, Host: "xn--exmple-cua.test"}, ID: "evil"},
 		"error":          &Error{Base: Base{RequestID: "0123456789abcdef"}, Status: 404, Key: "notfound"},
-		"home":           &Home{Dev: true},
+		"home":           &Home{Dev: true, Open: true},
 		"home-in":        &Home{Base: Base{SignedIn: true}, Person: &ada},
 		"profile":        &Profile{Base: Base{SignedIn: true, Token: "token"}, Person: ada, Full: ada.Name, Language: "es", Saved: true},
 		"profile-wrong":  &Profile{Base: Base{SignedIn: true, Token: "token", Errors: map[string]string{"profile-name": "error.name.link"}}, Person: ada, Full: "https://evil.example", Language: "en"},
@@ -90,6 +90,8 @@ func samples() map[string]Page {
 		"activity": &Activity{Base: Base{SignedIn: true}, Older: "/account/activity?before=1", Entries: []Entry{
 			{Key: "activity.login.succeeded", Name: "Firefox", System: "Linux", Network: "203.0.113.0/24"}, {Key: "activity.consent.granted", Site: hostile}}},
 		"activity-none":  &Activity{Base: Base{SignedIn: true}},
+		"closed-door":    &Notice{Title: "register.closed.title", Body: "register.closed.body", Action: "recover.back", To: "/login"},
+		"login-open":     &Login{Base: flow, Site: site, Open: true},
 		"recover":        &Recover{Base: flow, Site: site, Email: ada.Email},
 		"recover-wrong":  &Recover{Base: faulty("recover-email", "error.email.invalid"), Email: "ada@"},
 		"recover-sent":   &Notice{Title: "recover.sent.title", Body: "recover.sent.body", Action: "recover.back", To: "/login"},

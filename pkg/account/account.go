@@ -76,6 +76,7 @@ type Config struct {
 	Audit    audit.Log
 	Now      func() time.Time
 	Hasher   HasherConfig
+	Door     Door // zero: open to all
 }
 
 // Directory is all people.
@@ -88,6 +89,7 @@ type Directory struct {
 	audit    audit.Log
 	now      func() time.Time
 	hasher   *hasher
+	door     Door
 }
 
 // New makes a directory; it refuses a configuration with something missing.
@@ -101,9 +103,12 @@ func New(c Config) (*Directory, error) {
 	}
 	return &Directory{
 		store: c.Store, mail: c.Mail, limits: c.Limits, sessions: c.Sessions, grants: c.Grants,
-		audit: c.Audit, now: c.Now, hasher: h,
+		audit: c.Audit, now: c.Now, hasher: h, door: c.Door,
 	}, nil
 }
+
+// Open tells whether people can register.
+func (d *Directory) Open() bool { return !d.door.Closed }
 
 // Hashes counts the argon2 runs so far: sign-in and registration make exactly one each.
 func (d *Directory) Hashes() uint64 { return d.hasher.runs.Load() }

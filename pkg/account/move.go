@@ -39,6 +39,8 @@ func (d *Directory) AskAddress(ctx context.Context, c AddressChange) error {
 		return err
 	case canonical == rec.Canonical:
 		return &FieldError{Field: "new-email", Key: "address.same"}
+	case !d.door.lets(canonical):
+		return &FieldError{Field: "new-email", Key: "error.email.domain"}
 	}
 	if err := d.limits.TakeNetwork(ctx, c.IP, limit.MailIP, limit.MailNet); err != nil {
 		return err

@@ -43,9 +43,9 @@ type PendingView struct {
 }
 
 // Check says whether the form's first page can be taken: address, password and name, no more.
-// It does no work that differs between addresses. The error is a *FieldError.
+// It does no work that differs between addresses. The error is a *FieldError, or ErrClosed.
 func (d *Directory) Check(r Registration) error {
-	_, err := checkRegistration(r)
+	_, err := d.checkRegistration(r)
 	return err
 }
 
@@ -55,11 +55,17 @@ type form struct {
 	password, name  string
 }
 
-func checkRegistration(r Registration) (form, error) {
+func (d *Directory) checkRegistration(r Registration) (form, error) {
 	var f form
 	var err error
+	if d.door.Closed {
+		return form{}, ErrClosed
+	}
 	if f.send, f.canonical, err = parseAddress(r.Email); err != nil {
 		return form{}, err
+	}
+	if !d.door.lets(f.canonical) {
+		return form{}, &FieldError{Field: "register-email", Key: "error.email.domain"}
 	}
 	if f.name, err = checkName("register-name", r.Name); err != nil {
 		return form{}, err
@@ -74,9 +80,9 @@ func checkRegistration(r Registration) (form, error) {
 // Register writes a pending registration and queues its mail, in one transaction. A known address is
 // answered alike after the same work: its registration is written too, but the mail goes to the owner, says
 // "you already have an account" and has no link, so that nobody can confirm it.
-// Errors: *FieldError, ErrLimited, ErrBusy.
+// Errors: *FieldError, ErrClosed, ErrLimited, ErrBusy.
 func (d *Directory) Register(ctx context.Context, r Registration) (id string, err error) {
-	f, err := checkRegistration(r)
+	f, err := d.checkRegistration(r)
 	if err != nil {
 		return "", err
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -157,6 +158,19 @@ func (c *Config) complete() (faults []string) {
 	if !slices.Contains([]string{"off", "token", "open"}, c.Registration) {
 		add("registration: must be off, token or open")
 	}
+	for _, list := range []struct {
+		key     string
+		domains []string
+	}{{"signup_allow_domains", c.SignUpAllowDomains}, {"signup_deny_domains", c.SignUpDenyDomains}} {
+		for _, domain := range list.domains {
+			if !mailDomain.MatchString(domain) {
+				add("%s: not a mail domain in lower case: %s", list.key, domain)
+			}
+		}
+	}
+	if c.SignUp != "open" && c.SignUp != "closed" {
+		add("signup: must be open or closed")
+	}
 	if c.RegistrationTrust != "unverified" && c.RegistrationTrust != "verified" {
 		add("registration_trust: must be unverified or verified")
 	}
@@ -173,6 +187,9 @@ func (c *Config) complete() (faults []string) {
 	}
 	return faults
 }
+
+// mailDomain is a host name of at least two labels, an international one as xn--…: what account.Door compares with.
+var mailDomain = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 // checkContact: RFC 9116 §2.5.3 wants a URI.
 func checkContact(s string) string {

@@ -29,6 +29,10 @@ type Config struct {
 	PrivacyURL string `key:"privacy_url" doc:"Your privacy policy, https: a link in the foot of every page."`
 	TermsURL   string `key:"terms_url" doc:"Your terms of use, https: a link in the foot of every page."`
 
+	SignUp             string   `key:"signup" default:"open" doc:"Who may create an account: \"open\": anybody. \"closed\": nobody; you make them by \"passport account create\"."`
+	SignUpAllowDomains []string `key:"signup_allow_domains" doc:"Mail domains, with all below them, that addresses of accounts must be of. Default: any."`
+	SignUpDenyDomains  []string `key:"signup_deny_domains" doc:"Mail domains, with all below them, that addresses of accounts may not be of."`
+
 	SignInPages string `key:"signin_pages" default:"one" doc:"\"one\": the sign-in page asks for address and password together. \"two\": it asks for the address, and then for the password on a page of its own."`
 
 	TLSCertFile    string         `key:"tls_cert_file" doc:"Certificate chain (PEM): the server then speaks TLS itself. SIGHUP reads it again."`

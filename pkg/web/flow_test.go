@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/passport-network/passport/pkg/account"
 )
 
 // TestFirstVisit: from the site through registration and the mail back to the site; then once more without a
@@ -104,6 +106,30 @@ func TestWaitingGoesOn(t *testing.T) {
 	b.submit("consent-allow")
 	if b.get(waiting); b.URL != "/account/profile" {
 		t.Errorf("with nothing left to do the page leads to %s", b.URL)
+	}
+}
+
+// TestClosedDoor: 4.3, nobody registers.
+func TestClosedDoor(t *testing.T) {
+	w := newWorldAt(t, account.Door{Closed: true})
+	w.client("app")
+	b := w.browser(t)
+	for _, page := range []string{"/", "/login"} {
+		if b.get(page); b.has("register-link") {
+			t.Errorf("%s offers it", page)
+		}
+	}
+	if b.get("/register").want(200, "go-on"); b.has("register-submit") {
+		t.Errorf("the form is there:\n%s", b.Body)
+	}
+	b.get(authorizeURL("app", "prompt", "create")).want(200, "go-on")
+	// A form that was open before the door was closed.
+	b.get("/login")
+	_, fields := b.form("login-submit")
+	for _, path := range []string{"/register", "/register/terms"} {
+		if b.post(path, url.Values{"token": fields["token"], "email": {"ada@example.test"}, "password": {password}, "name": {"Ada"}}); b.Status != http.StatusForbidden {
+			t.Errorf("%s: %d", path, b.Status)
+		}
 	}
 }
 

@@ -138,7 +138,7 @@ func (m *Room) getHome(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	page := &templates.Home{Dev: m.Dev}
+	page := &templates.Home{Dev: m.Dev, Open: m.Accounts.Open()}
 	if v != nil {
 		person := v.person()
 		page.Person = &person

@@ -64,7 +64,7 @@ func (s *Room) loginPage(w http.ResponseWriter, r *http.Request, f flow, next st
 	page := &templates.Login{Base: s.base(w, r, "login", f), Site: f.site()}
 	page.Next = known(next)
 	page.Accounts = f.view != nil && len(f.view.Logins) > 0
-	page.NameOnly = s.TwoPages
+	page.NameOnly, page.Open = s.TwoPages, s.Accounts.Open()
 	return page
 }
 

@@ -39,6 +39,9 @@ func (s *Room) getRegister(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if !s.Accounts.Open() {
+		return s.closed(w, r, http.StatusOK, f)
+	}
 	page := &templates.Register{Base: s.base(w, r, "register", f), Site: f.site()}
 	if back, err := web.Query(r, "back"); err != nil {
 		return err
@@ -62,6 +65,9 @@ func (s *Room) postRegister(w http.ResponseWriter, r *http.Request) error {
 		page.Errors = errs
 		return s.Pages.Render(w, r, http.StatusUnprocessableEntity, f.locales(), page)
 	}
+	if errors.Is(err, account.ErrClosed) {
+		return s.closed(w, r, http.StatusForbidden, f)
+	}
 	if err != nil {
 		return err
 	}
@@ -73,6 +79,12 @@ func (s *Room) postRegister(w http.ResponseWriter, r *http.Request) error {
 	s.Pages.Remember(w, draftCookie, sealed)
 	web.See(w, r, "/register/terms", f.query())
 	return nil
+}
+
+// closed says that nobody registers here.
+func (s *Room) closed(w http.ResponseWriter, r *http.Request, status int, f flow) error {
+	return s.Pages.Render(w, r, status, f.locales(), &templates.Notice{Title: "register.closed.title", Body: "register.closed.body",
+		Action: "recover.back", To: address("/login", f.query())})
 }
 
 // getTerms is the second page. It can be reloaded, and read in another language, as long as the draft holds.
@@ -110,6 +122,9 @@ func (s *Room) postTerms(w http.ResponseWriter, r *http.Request) error {
 		in.Interaction = oidc.InteractionHash(f.id)
 	}
 	_, err = s.Accounts.Register(r.Context(), in)
+	if errors.Is(err, account.ErrClosed) {
+		return s.closed(w, r, http.StatusForbidden, f)
+	}
 	if errs, ok := field(err); ok && errs["terms-email"] == "" { // the page before has to be filled in again
 		page := &templates.Register{Base: s.base(w, r, "register", f), Site: f.site(), Email: d.Email, Full: d.Name}
 		page.Errors = errs
