@@ -73,6 +73,18 @@ func (s *Store) Refund(ctx context.Context, key string, r limit.Rule) error {
 	return s.db(ctx).Exec(`UPDATE rate SET tat = tat - ? WHERE key = ?`, r.Every.Microseconds(), key).Error
 }
 
+// Owed implements limit.Store.
+func (s *Store) Owed(ctx context.Context, key string) (time.Duration, error) {
+	var owed []int64
+	if err := s.read(ctx).Raw(`SELECT tat - `+s.nowSQL()+` FROM rate WHERE key = ?`, key).Scan(&owed).Error; err != nil {
+		return 0, fmt.Errorf("read a limit: %w", err)
+	}
+	if len(owed) == 0 {
+		return 0, nil
+	}
+	return max(0, time.Duration(owed[0])*time.Microsecond), nil
+}
+
 // Clear implements limit.Store.
 func (s *Store) Clear(ctx context.Context, key string) error {
 	return s.db(ctx).Where("key = ?", key).Delete(&rateRow{}).Error

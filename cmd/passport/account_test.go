@@ -31,8 +31,12 @@ func (s *accountShell) open(cmd *cobra.Command) (*app, error) {
 
 func (s *accountShell) run(stdin string, args ...string) (string, error) {
 	s.t.Helper()
+	return s.runCommand(accountCommand(s.open), stdin, args...)
+}
+
+func (s *accountShell) runCommand(cmd *cobra.Command, stdin string, args ...string) (string, error) {
+	s.t.Helper()
 	var out bytes.Buffer
-	cmd := accountCommand(s.open)
 	cmd.SetArgs(args)
 	cmd.SetIn(strings.NewReader(stdin))
 	cmd.SetOut(&out)
@@ -83,6 +87,7 @@ func TestAccountCommand(t *testing.T) {
 				KeySetMaxAge: 5 * time.Minute, SessionLifetime: time.Hour,
 			}}
 			accountLife(t, s)
+			limitLife(t, s)
 		})
 	}
 }
@@ -148,6 +153,68 @@ func accountLife(t *testing.T, s *accountShell) {
 	}
 	if _, err := s.run("", "show", a.ID); err == nil {
 		t.Error("still there after delete")
+	}
+}
+
+// limitLife: 4.10, what is left is shown, and given back.
+func limitLife(t *testing.T, s *accountShell) {
+	limits := func(args ...string) map[string][2]int {
+		t.Helper()
+		out, err := s.runCommand(limitCommand(s.open), "", append(args, "--json")...)
+		var uses []struct {
+			Limit   string
+			Left    int
+			WholeIn int `json:"whole_in"`
+			Burst   int
+			Of      string `json:"of"`
+		}
+		if err != nil || json.Unmarshal([]byte(out), &uses) != nil || len(uses) == 0 {
+			t.Fatalf("%v: %v %s", args, err, out)
+		}
+		found := map[string][2]int{}
+		for _, u := range uses {
+			found[u.Limit] = [2]int{u.Left, u.Burst}
+			if (u.WholeIn > 0) != (u.Left < u.Burst) || u.Of == "" {
+				t.Errorf("%v: %+v", args, u)
+			}
+		}
+		return found
+	}
+	const known, unknown, network = "carol@example.test", "nobody@limits.test", "192.0.2.1"
+	carol := s.json("", "create", "--email", known, "--confirmed")
+	before := limits("clear", network)["login-ip"][0]
+	for range 3 {
+		for _, who := range []string{known, unknown} {
+			if s.signsIn(who, "a wrong password") {
+				t.Fatal("signed in")
+			}
+		}
+	}
+	for _, who := range []string{known, carol.ID, unknown} {
+		if got := limits("show", who); got["login-account"] != [2]int{7, 10} || got["mail-address-hour"] != [2]int{3, 3} {
+			t.Errorf("%s: %v", who, got)
+		}
+	}
+	if got := limits("show", network)["login-ip"][0]; got >= before {
+		t.Errorf("the network's tries did not count: %d are left", got)
+	}
+	if out, err := s.runCommand(limitCommand(s.open), "", "show", known); err != nil || !strings.Contains(out, "7 of 10") {
+		t.Errorf("for people: %v\n%s", err, out)
+	}
+	for _, who := range []string{carol.ID, network} {
+		for name, left := range limits("clear", who) {
+			if left[0] != left[1] {
+				t.Errorf("%s of %s: %v after clear", name, who, left)
+			}
+		}
+	}
+	if got := limits("show", unknown)["login-account"]; got != [2]int{7, 10} {
+		t.Errorf("another's limit went too: %v", got)
+	}
+	for _, who := range []string{"nobody", "", "300.1.1.1"} {
+		if out, err := s.runCommand(limitCommand(s.open), "", "show", who); err == nil {
+			t.Errorf("%q: %s", who, out)
+		}
 	}
 }
 

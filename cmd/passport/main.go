@@ -63,7 +63,7 @@ credential with an e-mail address and signs in with it at every site of the netw
 	root.AddCommand(
 		serveCommand(open), configCommand(), migrateCommand(),
 		clientCommand(open), accountCommand(open), keysCommand(open),
-		mailCommand(open), tokenCommand(open), performCommand(),
+		mailCommand(open), limitCommand(open), tokenCommand(open), performCommand(),
 	)
 	strict(root)
 	return root

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/passport-network/passport/pkg/audit"
+	"github.com/passport-network/passport/pkg/limit"
 )
 
 // NewAccount is an account that the operator makes.
@@ -168,6 +169,33 @@ func (d *Directory) find(ctx context.Context, ref string) (Record, error) {
 		return Record{}, ErrNotFound
 	}
 	return found[0], nil
+}
+
+// Budgets gives what counts against an account, or against an address that nobody has: the limits of sign-in, of mails, and
+// of changes. id is the account's; empty: there is none. ErrNotFound: neither an account nor an address.
+func (d *Directory) Budgets(ctx context.Context, ref string) (id string, budgets []limit.Budget, err error) {
+	rec, err := d.find(ctx, ref)
+	canonical := rec.Canonical
+	if errors.Is(err, ErrNotFound) {
+		canonical, err = Canonical(ref)
+		if err != nil {
+			return "", nil, ErrNotFound
+		}
+	}
+	if err != nil {
+		return "", nil, err
+	}
+	who := canonical
+	if rec.ID != "" {
+		who = rec.ID
+		budgets = append(budgets, limit.Budget{Rule: limit.AccountChange, Of: rec.ID, Key: []string{rec.ID}})
+	}
+	budgets = append(budgets, limit.Budget{Rule: limit.LoginAccount, Of: who, Key: []string{who}})
+	box := mailBox(canonical)
+	for _, rule := range []limit.Rule{limit.MailAddressHour, limit.MailAddressDay, limit.RecoverAddressHour, limit.RecoverAddressDay} {
+		budgets = append(budgets, limit.Budget{Rule: rule, Of: box, Key: []string{box}})
+	}
+	return rec.ID, budgets, nil
 }
 
 // operate finds an account and acts on it in one transaction; it returns it as it is afterwards.

@@ -98,12 +98,9 @@ func (d *Directory) mailLink(ctx context.Context, rec Record, msg mail.Message, 
 	return d.mail.Send(ctx, msg)
 }
 
-// takeMail takes a mail out of an address's budget: ErrLimited. What stands behind a plus, and dots, make no other address
-// of a mail box.
+// takeMail takes a mail out of an address's budget: ErrLimited.
 func (d *Directory) takeMail(ctx context.Context, hour, day limit.Rule, canonical string) error {
-	local, domain, _ := strings.Cut(canonical, "@")
-	local, _, _ = strings.Cut(local, "+")
-	box := strings.ReplaceAll(local, ".", "") + "@" + domain
+	box := mailBox(canonical)
 	if err := d.limits.Take(ctx, hour, box); err != nil {
 		return err
 	}
@@ -111,6 +108,13 @@ func (d *Directory) takeMail(ctx context.Context, hour, day limit.Rule, canonica
 		return errors.Join(err, d.limits.Refund(ctx, hour, box))
 	}
 	return nil
+}
+
+// mailBox is what mails to an address are counted by: what stands behind a plus, and dots, make no other box.
+func mailBox(canonical string) string {
+	local, domain, _ := strings.Cut(canonical, "@")
+	local, _, _ = strings.Cut(local, "+")
+	return strings.ReplaceAll(local, ".", "") + "@" + domain
 }
 
 // ReadRecovery shows the link of a recovery; it changes nothing (A1). ErrLink.

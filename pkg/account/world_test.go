@@ -269,6 +269,10 @@ func (r *recorder) Refund(ctx context.Context, key string, rule limit.Rule) erro
 	return r.Store.Refund(ctx, fmt.Sprint(key, r.limits.Load()), rule)
 }
 
+func (r *recorder) Owed(ctx context.Context, key string) (time.Duration, error) {
+	return r.Store.Owed(ctx, fmt.Sprint(key, r.limits.Load()))
+}
+
 func (r *recorder) Clear(ctx context.Context, key string) error {
 	r.note("Clear")
 	return r.Store.Clear(ctx, fmt.Sprint(key, r.limits.Load()))

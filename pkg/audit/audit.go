@@ -56,6 +56,8 @@ const (
 
 	RegistrationTokenCreated = "registration_token.created"
 	RegistrationTokenRevoked = "registration_token.revoked"
+
+	LimitCleared = "limit.cleared" // of the subject, else of the network in the detail
 )
 
 var events = set(
@@ -67,6 +69,7 @@ var events = set(
 	ClientCreated, ClientChanged, ClientDisabled, ClientEnabled, ClientDeleted, ClientVerified,
 	ClientSecretRotated,
 	RegistrationTokenCreated, RegistrationTokenRevoked,
+	LimitCleared,
 )
 
 var actors = set(ActorAccount, ActorClient, ActorOperator, ActorSystem, ActorAnonymous)

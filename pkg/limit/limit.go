@@ -33,13 +33,15 @@ func (l *Limited) Error() string { return fmt.Sprintf("%s (%s)", ErrLimited, l.R
 // Unwrap makes errors.Is(err, ErrLimited) hold.
 func (l *Limited) Unwrap() error { return ErrLimited }
 
-// Store counts. Both calls are one atomic statement, and the database's clock is the only clock: replicas
-// whose clocks differ share one budget. Neither may be called within a transaction that can still roll back.
+// Store counts. Each call is one atomic statement, and the database's clock is the only clock: replicas
+// whose clocks differ share one budget. None may be called within a transaction that can still roll back.
 type Store interface {
 	// Take spends one unit of key's budget. Not ok: nothing was spent, and retry says when it would be.
 	Take(ctx context.Context, key string, r Rule) (ok bool, retry time.Duration, err error)
 	// Refund gives one unit back that a Take has spent.
 	Refund(ctx context.Context, key string, r Rule) error
+	// Owed tells how long key's budget takes to be whole again; 0 when it is.
+	Owed(ctx context.Context, key string) (time.Duration, error)
 	// Clear makes key's budget whole.
 	Clear(ctx context.Context, key string) error
 }

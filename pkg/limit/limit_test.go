@@ -31,6 +31,11 @@ func (m *memory) Refund(_ context.Context, key string, _ Rule) error {
 	return nil
 }
 
+// Owed answers a minute for each Take.
+func (m *memory) Owed(_ context.Context, key string) (time.Duration, error) {
+	return time.Duration(m.spent[key]) * time.Minute, nil
+}
+
 func (m *memory) Clear(_ context.Context, key string) error {
 	delete(m.spent, key)
 	return nil
@@ -229,6 +234,46 @@ func TestMailRulesHoldInEveryWindow(t *testing.T) {
 			if n > c.most {
 				t.Errorf("%s: %d mails within %s", c.rules[0].Name, n, c.window)
 			}
+		}
+	}
+}
+
+func TestShow(t *testing.T) {
+	m := &memory{}
+	l := limiter(m)
+	rule := Rule{"rule", 3, time.Minute}
+	b := Budget{Rule: rule, Of: "somebody", Key: []string{"a", "b"}}
+	for _, want := range []Use{
+		{"rule", "somebody", 3, 3, 0},
+		{"rule", "somebody", 2, 3, time.Minute},
+		{"rule", "somebody", 1, 3, 2 * time.Minute},
+		{"rule", "somebody", 0, 3, 3 * time.Minute},
+		{"rule", "somebody", 0, 3, 4 * time.Minute},
+	} {
+		if got, err := l.Show(t.Context(), b); err != nil || len(got) != 1 || got[0] != want {
+			t.Errorf("%v, %v; want %v", got, err, want)
+		}
+		if err := l.Take(t.Context(), rule, "a", "b"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := l.Show(t.Context(), Budget{}); err == nil {
+		t.Error("a budget without a rule was read")
+	}
+	// What TakeNetwork takes is among what Networks shows.
+	ip := netip.MustParseAddr("192.0.2.7")
+	for _, pair := range networkRules {
+		if err := l.TakeNetwork(t.Context(), ip, pair[0], pair[1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	uses, err := l.Show(t.Context(), l.Networks(ip)...)
+	if err != nil || len(uses) != 2*len(networkRules) {
+		t.Fatal(uses, err)
+	}
+	for _, u := range uses {
+		if u.Whole != time.Minute {
+			t.Errorf("%v was not counted", u)
 		}
 	}
 }
