@@ -18,7 +18,8 @@ func limitCommand(open openFunc) *cobra.Command {
 		Short: "How many tries an account or a network has left",
 		Long: `How many tries an account or a network has left.
 
-WHO is an account (e-mail address, id or sub), an address that nobody has, or an IP address.`,
+WHO is an account (e-mail address, id or sub), an address that nobody has, or an IP address.
+Not shown: the limit that an account has in each browser that it was signed in to from.`,
 		Args: cobra.NoArgs,
 	}
 	cmd.AddCommand(limitShowCommand(open), limitClearCommand(open))

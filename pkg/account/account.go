@@ -77,19 +77,22 @@ type Config struct {
 	Now      func() time.Time
 	Hasher   HasherConfig
 	Door     Door // zero: open to all
+	// DeviceKey makes device cookies: at least 32 bytes, the same on every replica.
+	DeviceKey []byte
 }
 
 // Directory is all people.
 type Directory struct {
-	store    Store
-	mail     *mail.Mailer
-	limits   *limit.Limiter
-	sessions Sessions
-	grants   Grants
-	audit    audit.Log
-	now      func() time.Time
-	hasher   *hasher
-	door     Door
+	store     Store
+	mail      *mail.Mailer
+	limits    *limit.Limiter
+	sessions  Sessions
+	grants    Grants
+	audit     audit.Log
+	now       func() time.Time
+	hasher    *hasher
+	door      Door
+	deviceKey []byte
 }
 
 // New makes a directory; it refuses a configuration with something missing.
@@ -97,13 +100,16 @@ func New(c Config) (*Directory, error) {
 	if c.Store == nil || c.Mail == nil || c.Limits == nil || c.Sessions == nil || c.Grants == nil || c.Audit == nil || c.Now == nil {
 		return nil, errors.New("account: Store, Mail, Limits, Sessions, Grants, Audit and Now are required")
 	}
+	if len(c.DeviceKey) < 32 {
+		return nil, errors.New("account: a DeviceKey of at least 32 bytes is required")
+	}
 	h, err := newHasher(c.Hasher)
 	if err != nil {
 		return nil, fmt.Errorf("account: %w", err)
 	}
 	return &Directory{
 		store: c.Store, mail: c.Mail, limits: c.Limits, sessions: c.Sessions, grants: c.Grants,
-		audit: c.Audit, now: c.Now, hasher: h, door: c.Door,
+		audit: c.Audit, now: c.Now, hasher: h, door: c.Door, deviceKey: c.DeviceKey,
 	}, nil
 }
 

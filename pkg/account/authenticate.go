@@ -22,6 +22,7 @@ type Attempt struct {
 	FlowHash []byte // SHA-256 of the flow cookie; nil: none
 	IP       netip.Addr
 	Device   string // the User-Agent: for the event log
+	Known    string // the device cookie, as KnowDevice made it; empty: none
 }
 
 // Authenticated is who gave the right password.
@@ -56,6 +57,7 @@ func (d *Directory) Authenticate(ctx context.Context, a Attempt) (*Authenticated
 	g := guess{ip: a.IP, account: canonical}
 	if len(found) > 0 && !found[0].ProvenAt.IsZero() {
 		g.account = found[0].ID
+		g.device = d.device(a.Known, found[0].PasswordID)
 	}
 	if err := d.reserve(ctx, g); err != nil {
 		return nil, err
@@ -157,6 +159,15 @@ func (d *Directory) used(ctx context.Context, rec Record, raw string) error {
 type guess struct {
 	ip      netip.Addr
 	account string // its id, else the canonical address; empty: no address was typed
+	device  string // the id of the browser, where the account knows it
+}
+
+// budget is the one of the account in this browser, or in all that it does not know.
+func (g guess) budget() (limit.Rule, []string) {
+	if g.device != "" {
+		return limit.LoginDevice, []string{g.account, g.device}
+	}
+	return limit.LoginAccount, []string{g.account}
 }
 
 // reserve takes the guess out of the budgets before the password is looked at: parallel guesses would else
@@ -168,7 +179,8 @@ func (d *Directory) reserve(ctx context.Context, g guess) error {
 	if g.account == "" {
 		return nil
 	}
-	if err := d.limits.Take(ctx, limit.LoginAccount, g.account); err != nil {
+	rule, parts := g.budget()
+	if err := d.limits.Take(ctx, rule, parts...); err != nil {
 		// The network's budget is gone: whoever hammers at a full account pays for it.
 		return err
 	}
@@ -181,7 +193,8 @@ func (d *Directory) refund(ctx context.Context, g guess) error {
 	ctx = context.WithoutCancel(ctx)
 	err := d.limits.RefundNetwork(ctx, g.ip, limit.LoginIP, limit.LoginNet)
 	if g.account != "" {
-		err = errors.Join(err, d.limits.Refund(ctx, limit.LoginAccount, g.account))
+		rule, parts := g.budget()
+		err = errors.Join(err, d.limits.Refund(ctx, rule, parts...))
 	}
 	return err
 }

@@ -11,6 +11,9 @@ var (
 	// LoginAccount: the resolved account (unknown: its canonical address) from browsers it does not know.
 	LoginAccount = Rule{"login-account", 10, 6 * time.Minute}
 
+	// LoginDevice: the account and a browser that it was signed in to from (account.KnowDevice).
+	LoginDevice = Rule{"login-device", 10, time.Minute}
+
 	// Registration, each counted.
 	RegisterIP  = Rule{"register-ip", 5, 10 * time.Minute}
 	RegisterNet = Rule{"register-net", 50, time.Minute}

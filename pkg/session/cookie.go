@@ -14,6 +14,9 @@ import (
 // confirms a registration lives. An interaction's own row ends much earlier.
 const flowLifetime = 3 * 24 * time.Hour
 
+// knownLifetime is how long an account knows a browser that it was signed in to from.
+const knownLifetime = 180 * 24 * time.Hour
+
 // deviceBytes is how much of a User-Agent is kept.
 const deviceBytes = 256
 
@@ -28,11 +31,20 @@ type cookie struct {
 // value is the cookie's secret; empty when it is absent, malformed or there twice: of two, one was planted
 // and nobody can tell which.
 func (c cookie) value(r *http.Request) string {
-	found := r.CookiesNamed(c.name)
-	if len(found) != 1 || len(found[0].Value) != secretLen || found[0].Quoted {
+	v := c.raw(r)
+	if len(v) != secretLen {
 		return ""
 	}
-	if raw, err := base64.RawURLEncoding.Strict().DecodeString(found[0].Value); err != nil || len(raw) != 32 {
+	if raw, err := base64.RawURLEncoding.Strict().DecodeString(v); err != nil || len(raw) != 32 {
+		return ""
+	}
+	return v
+}
+
+// raw is what the browser sent, whatever it looks like.
+func (c cookie) raw(r *http.Request) string {
+	found := r.CookiesNamed(c.name)
+	if len(found) != 1 || found[0].Quoted {
 		return ""
 	}
 	return found[0].Value

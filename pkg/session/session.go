@@ -94,6 +94,7 @@ type Manager struct {
 	sid      cookie
 	flow     cookie
 	state    cookie
+	known    cookie
 }
 
 // New refuses a configuration with which cookies would not be safe.
@@ -119,6 +120,7 @@ func New(cfg Config) (*Manager, error) {
 	// another path (RFC 6265bis §4.1.3.2): nobody else can plant one.
 	m.sid = cookie{name: "__Host-sid", secure: true, maxAge: cfg.Lifetime}
 	m.flow = cookie{name: "__Host-flow", secure: true, maxAge: flowLifetime}
+	m.known = cookie{name: "__Host-dev", secure: true, maxAge: knownLifetime}
 	// Read by the script of the session iframe, in the frame of any site: it has no authority at all. Browsers take a
 	// Secure cookie from http://localhost too.
 	m.state = cookie{name: "op_bs", secure: true, script: true, maxAge: cfg.Lifetime}
@@ -126,8 +128,18 @@ func New(cfg Config) (*Manager, error) {
 		// Cookies know no ports: the names must not be those of some other program on this machine.
 		m.sid.name, m.sid.secure = "passport_sid", false
 		m.flow.name, m.flow.secure = "passport_flow", false
+		m.known.name, m.known.secure = "passport_dev", false
 	}
 	return m, nil
+}
+
+// Known is the browser's device cookie, as account.KnowDevice made it and Know set it; anything may stand in it. It outlives
+// every login; empty when there is none, or two.
+func (m *Manager) Known(r *http.Request) string { return m.known.raw(r) }
+
+// Know sets the device cookie.
+func (m *Manager) Know(w http.ResponseWriter, r *http.Request, value string) {
+	m.known.set(w, r, value)
 }
 
 // plainLoopback tells whether the issuer is plain http on this machine; other plain http is refused.

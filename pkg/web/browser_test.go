@@ -73,7 +73,7 @@ func TestBrowser(t *testing.T) {
 		for _, cookies := range []string{
 			"sid=" + real, "__Host-sid=" + real + "; __Host-sid=" + real, "__Host-sid=" + strings.Repeat("x", 8<<10),
 			"__Host-sid=\xff\xfe", "__Host-sid=", "__Host-lang=\"<script>\"", strings.Repeat("a=b; ", 180),
-			"__Host-flow=x; __Host-flow=y", "__Host-return=../../", "__Host-waiting=%00",
+			"__Host-flow=x; __Host-flow=y", "__Host-dev=x", "__Host-dev=.....", "__Host-return=../../", "__Host-waiting=%00",
 		} {
 			c := w.browser(t)
 			c.header["Cookie"] = []string{cookies}

@@ -133,6 +133,30 @@ func TestClosedDoor(t *testing.T) {
 	}
 }
 
+// TestGuessedAt: 4.10, strangers use up an account's tries; the browsers that it knows have their own.
+func TestGuessedAt(t *testing.T) {
+	w := newWorld(t)
+	w.person("ada@example.test")
+	laptop := w.browser(t).login("ada@example.test")
+	laptop.get("/logout").want(200, "logout-yes").submit("logout-yes").want(200, "")
+	if laptop.jar["__Host-dev"] == "" {
+		t.Fatal("no device cookie")
+	}
+	try := func(b *browser, password string) *browser {
+		t.Helper()
+		return b.get("/login?next=profile").want(200, "login-submit").submit("login-submit", "username", "ada@example.test", "password", password)
+	}
+	stranger := w.browser(t)
+	for range 10 {
+		try(stranger, "not this one").want(422, "login-submit")
+	}
+	if stranger.jar["__Host-dev"] != "" {
+		t.Error("a wrong password makes a browser known")
+	}
+	try(w.browser(t), password).want(422, "login-submit")
+	try(laptop, password).want(200, "profile-submit")
+}
+
 // TestKeep: 4.9, "keep me signed in".
 func TestKeep(t *testing.T) {
 	w := newWorld(t)

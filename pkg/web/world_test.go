@@ -111,7 +111,7 @@ func newWorldAt(t *testing.T, door account.Door, extra ...web.Route) *world {
 	mailer := must(mail.New(mail.Config{Issuer: issuer, Brand: "Passport", Queue: w.queue, Now: w.clock}))
 	w.inbox = mailer.Inbox()
 	w.people = must(account.New(account.Config{Store: w.store, Mail: mailer, Limits: limits, Sessions: sessions, Grants: w.store,
-		Audit: w.store, Now: w.clock, Door: door, Hasher: account.HasherConfig{Memory: 64, Time: 1, Threads: 1, Parallel: 4, Queue: 100}}))
+		Audit: w.store, Now: w.clock, Door: door, DeviceKey: ring.Secret(keys.SecretDevice), Hasher: account.HasherConfig{Memory: 64, Time: 1, Threads: 1, Parallel: 4, Queue: 100}}))
 	pages := must(web.NewPages(web.PagesConfig{Issuer: issuer, FormKey: ring.Secret(keys.SecretForm), Sessions: sessions, Logger: logger}))
 	flows := must(engine.New(engine.Config{Issuer: issuer, Clients: w.clients, Store: w.store, Keys: ring, Now: w.clock, Audit: w.store}))
 	provider := must(oidc.New(oidc.Config{Issuer: issuer, Languages: []string{"en", "es"}, Engine: flows, Store: w.store, Clients: w.clients, Keys: ring,

@@ -121,7 +121,7 @@ func (s *Room) postLogin(w http.ResponseWriter, r *http.Request) error {
 	}
 	who, err := s.Accounts.Authenticate(r.Context(), account.Attempt{
 		Email: form["username"], Password: form["password"], FlowHash: s.Sessions.FlowHash(r),
-		IP: web.ClientIP(r), Device: r.UserAgent(),
+		IP: web.ClientIP(r), Device: r.UserAgent(), Known: s.Sessions.Known(r),
 	})
 	switch {
 	case errors.Is(err, account.ErrCredentials), errors.Is(err, account.ErrLimited):
@@ -149,6 +149,7 @@ func (s *Room) postLogin(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	s.Sessions.Know(w, r, s.Accounts.KnowDevice(s.Sessions.Known(r), who.Credential))
 	if f.id != "" {
 		return s.OIDC.ContinueAs(w, r, f.id, login)
 	}

@@ -1,0 +1,94 @@
+package account
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"strings"
+	"time"
+)
+
+// The device cookie (OWASP, "Slow Down Online Guessing Attacks with Device Cookies"): whoever has signed in from a browser
+// has a budget of wrong passwords of its own there. A stranger can use up the one of all other browsers, and the owner does
+// not notice.
+//
+// It is a list of tokens, newest first, one for each account that signed in there: a random id, the time, and an
+// HMAC of both with the credential's id. It names no account, and dies when the password changes.
+const (
+	deviceLifetime = 180 * 24 * time.Hour
+	devicesMost    = 5
+	deviceID       = 12                       // random bytes
+	deviceSum      = 16                       // bytes of the HMAC
+	deviceLen      = deviceID + 4 + deviceSum // with the time, in seconds
+)
+
+var deviceText = base64.RawURLEncoding.Strict()
+
+// KnowDevice gives the device cookie of a browser in which the credential (Authenticated.Credential) has just been right:
+// the one that the browser had, with another token.
+func (d *Directory) KnowDevice(had, credential string) string {
+	token := make([]byte, deviceLen)
+	rand.Read(token[:deviceID])
+	binary.BigEndian.PutUint32(token[deviceID:], uint32(d.now().Unix()))
+	copy(token[deviceID+4:], d.deviceSum(token, credential))
+	kept := [][]byte{token}
+	for _, other := range d.devices(had) {
+		if len(kept) < devicesMost && !d.isDevice(other, credential) {
+			kept = append(kept, other)
+		}
+	}
+	texts := make([]string, len(kept))
+	for i, t := range kept {
+		texts[i] = deviceText.EncodeToString(t)
+	}
+	return strings.Join(texts, ".")
+}
+
+// device is the id of the browser as the account knows it; empty: it does not.
+func (d *Directory) device(cookie, credential string) string {
+	for _, token := range d.devices(cookie) {
+		if d.isDevice(token, credential) {
+			return deviceText.EncodeToString(token[:deviceID])
+		}
+	}
+	return ""
+}
+
+// devices reads a cookie: what is malformed or too old is left out, and all of it when it is longer than ours are.
+func (d *Directory) devices(cookie string) [][]byte {
+	texts := strings.SplitN(cookie, ".", devicesMost+1)
+	if len(texts) > devicesMost {
+		return nil
+	}
+	now := d.now()
+	var out [][]byte
+	for _, text := range texts {
+		if len(text) != deviceText.EncodedLen(deviceLen) {
+			continue
+		}
+		token, err := deviceText.DecodeString(text)
+		if err != nil {
+			continue
+		}
+		at := time.Unix(int64(binary.BigEndian.Uint32(token[deviceID:])), 0)
+		if at.After(now.Add(time.Minute)) || now.Sub(at) > deviceLifetime {
+			continue
+		}
+		out = append(out, token)
+	}
+	return out
+}
+
+func (d *Directory) isDevice(token []byte, credential string) bool {
+	return hmac.Equal(token[deviceID+4:], d.deviceSum(token, credential))
+}
+
+// deviceSum binds a token to the credential, and so to the account: no two accounts share one.
+func (d *Directory) deviceSum(token []byte, credential string) []byte {
+	mac := hmac.New(sha256.New, d.deviceKey)
+	mac.Write(token[:deviceID+4])
+	mac.Write([]byte(credential))
+	return mac.Sum(nil)[:deviceSum]
+}
