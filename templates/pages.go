@@ -177,6 +177,9 @@ type Close struct {
 	Person Person
 }
 
+// Data lets a person download what is known of them.
+type Data struct{ Base }
+
 // Reopen is where the mail of a closed account leads.
 type Reopen struct {
 	Base
@@ -325,6 +328,7 @@ func (*Alarm) Name() string       { return "alarm" }
 func (*Address) Name() string     { return "address" }
 func (*NewAddress) Name() string  { return "new_address" }
 func (*Close) Name() string       { return "close" }
+func (*Data) Name() string        { return "data" }
 func (*Reopen) Name() string      { return "reopen" }
 func (*Security) Name() string    { return "security" }
 func (*Sites) Name() string       { return "sites" }

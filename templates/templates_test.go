@@ -79,6 +79,7 @@ func samples() map[string]Page {
 		"new-address":    &NewAddress{Base: Base{Link: "abc", Token: "token"}, Person: ada, Email: "new@example.test"},
 		"close":          &Close{Base: Base{SignedIn: true, Token: "token"}, Person: ada},
 		"close-wrong":    &Close{Base: Base{SignedIn: true, Token: "token", Errors: map[string]string{"close-email": "close.mismatch"}}, Person: ada},
+		"data":           &Data{Base{SignedIn: true, Token: "token"}},
 		"closed":         &Notice{Title: "closed.title", Body: "closed.body", Action: "cancelled.home", To: "/"},
 		"reopen":         &Reopen{Base: Base{Link: "abc", Token: "token"}, Email: ada.Email},
 		"reopened":       &Notice{Title: "reopened.title", Body: "reopened.body", Action: "recovered.signin", To: "/login"},

@@ -117,7 +117,7 @@ func newApp(ctx context.Context, cfg *config.Config, logger *slog.Logger) (_ *ap
 	a.accounts, err = account.New(account.Config{
 		Store: a.store, Mail: a.mailer, Limits: a.limits, Sessions: a.sessions, Grants: a.store, Audit: a.store, Now: now,
 		DeviceKey: a.ring.Secret(keys.SecretDevice),
-		Door: account.Door{Closed: cfg.SignUp == "closed", Allow: cfg.SignUpAllowDomains, Deny: cfg.SignUpDenyDomains},
+		Door:      account.Door{Closed: cfg.SignUp == "closed", Allow: cfg.SignUpAllowDomains, Deny: cfg.SignUpDenyDomains},
 	})
 	return a, err
 }

@@ -32,6 +32,7 @@ const (
 	AccountAddressChanged  = "account.address_changed"
 	AccountClosing         = "account.closing"
 	AccountReopened        = "account.reopened"
+	AccountExported        = "account.exported"
 	AccountRecoveryAsked   = "account.recovery_asked"
 	AccountLocked          = "account.locked" // by its owner: "this wasn't me"
 
@@ -62,7 +63,7 @@ const (
 
 var events = set(
 	AccountRegistered, AccountConfirmed, AccountCancelled, AccountCreated, AccountChanged, AccountDisabled,
-	AccountEnabled, AccountDeleted, AccountPasswordChanged, AccountAddressChanged, AccountClosing, AccountReopened, AccountRecoveryAsked, AccountLocked,
+	AccountEnabled, AccountDeleted, AccountPasswordChanged, AccountAddressChanged, AccountClosing, AccountReopened, AccountExported, AccountRecoveryAsked, AccountLocked,
 	LoginSucceeded, LoginFailed, LoginEnded,
 	ConsentGranted, ConsentDenied, ConsentRevoked,
 	CodeReplayed, RefreshReused,

@@ -67,6 +67,7 @@ var table = func() map[string]expected {
 		"recover": flow, "recover-sent": flow, "new-password": ownPage(baseCSP+formAction, baseCSP+noScript+formAction),
 		"recovered": ownPage(baseCSP + formAction), "alarm": ownPage(baseCSP+formAction, baseCSP+noScript+formAction), "alarmed": ownPage(baseCSP + formAction),
 		"close": ownPage(baseCSP+formAction+nonceCSP, baseCSP+noScript+formAction), "closed": ownPage(baseCSP + formAction + nonceCSP),
+		"data":   ownPage(baseCSP+formAction+nonceCSP, baseCSP+noScript+formAction),
 		"reopen": ownPage(baseCSP+formAction, baseCSP+noScript+formAction), "reopened": ownPage(baseCSP + formAction),
 		"address": ownPage(baseCSP+formAction+nonceCSP, baseCSP+noScript+formAction), "new-address": ownPage(baseCSP+formAction, baseCSP+noScript+formAction),
 		"security": ownPage(baseCSP+formAction+nonceCSP, baseCSP+noScript+formAction), "sites": ownPage(baseCSP+formAction+nonceCSP, baseCSP+noScript+formAction),

@@ -1,9 +1,11 @@
 package web_test
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -289,4 +291,83 @@ func TestClose(t *testing.T) {
 		w.pass(6 * time.Minute)
 		b.submit("close-submit", "close-email", "ada@example.test").want(200, "login-submit")
 	})
+}
+
+// TestData: 4.18, all that is known of a person, for that person alone.
+func TestData(t *testing.T) {
+	w := newWorld(t)
+	w.client("app")
+	w.person("ada@example.test")
+	w.person("bob@example.test")
+	w.browser(t).loginWith(t, "bob@example.test", password).get(authorizeURL("app")).want(200, "consent-allow").submit("consent-allow")
+	b := w.browser(t)
+	b.header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")
+	b.loginWith(t, "ada@example.test", password)
+	b.get(authorizeURL("app")).want(200, "consent-allow").submit("consent-allow")
+	b.get("/account/security").want(200, "download-data")
+	b.get("/account/data").want(200, "data-submit").submit("data-submit").want(200, "")
+	if b.Header.Get("Content-Type") != "application/json" || !strings.HasPrefix(b.Header.Get("Content-Disposition"), "attachment;") ||
+		b.Header.Get("Cache-Control") != "no-store" {
+		t.Errorf("%v", b.Header)
+	}
+	var got struct {
+		Account struct {
+			Sub, Email, Name string
+			Confirmed        bool
+		}
+		Browsers []struct {
+			UserAgent  string    `json:"user_agent"`
+			Network    string    `json:"network"`
+			SignedInAt time.Time `json:"signed_in_at"`
+		} `json:"signed_in"`
+		Sites []struct {
+			ClientID string `json:"client_id"`
+			Name     string
+			Scopes   []string
+			Since    time.Time
+		}
+		Activity []struct {
+			Event string
+			At    time.Time
+		}
+	}
+	if err := json.Unmarshal([]byte(b.Body), &got); err != nil {
+		t.Fatal(err, b.Body)
+	}
+	if got.Account.Email != "ada@example.test" || got.Account.Sub == "" || !got.Account.Confirmed || got.Account.Name == "" {
+		t.Errorf("account %+v", got.Account)
+	}
+	if len(got.Browsers) != 1 || !strings.Contains(got.Browsers[0].UserAgent, "Firefox") || got.Browsers[0].Network == "" || got.Browsers[0].SignedInAt.IsZero() {
+		t.Errorf("browsers %+v", got.Browsers)
+	}
+	if len(got.Sites) != 1 || got.Sites[0].ClientID != "app" || got.Sites[0].Name == "" || !slices.Contains(got.Sites[0].Scopes, "openid") || got.Sites[0].Since.IsZero() {
+		t.Errorf("sites %+v", got.Sites)
+	}
+	var events []string
+	for _, e := range got.Activity {
+		events = append(events, e.Event)
+		if e.At.IsZero() {
+			t.Errorf("%s has no time", e.Event)
+		}
+	}
+	for _, want := range []string{"account.created", "login.succeeded", "consent.granted", "account.exported"} {
+		if !slices.Contains(events, want) {
+			t.Errorf("no %s among %v", want, events)
+		}
+	}
+	for name, secret := range map[string]string{"the cookie": b.jar["__Host-sid"], "a hash": "$argon2", "somebody else": "bob@"} {
+		if strings.Contains(b.Body, secret) {
+			t.Errorf("%s is in it", name)
+		}
+	}
+	// Nobody else's, and not from a browser that was left open.
+	_, fields := b.get("/account/data").want(200, "data-submit").form("data-submit")
+	if c := w.browser(t).loginWith(t, "bob@example.test", password).post("/account/data", fields); c.Status != http.StatusForbidden || strings.Contains(c.Body, "ada@") {
+		t.Errorf("another's form: %d", c.Status)
+	}
+	if c := w.browser(t).post("/account/data", fields); !c.has("login-submit") {
+		t.Errorf("signed out: %d", c.Status)
+	}
+	w.pass(6 * time.Minute)
+	b.post("/account/data", fields).want(200, "login-submit")
 }

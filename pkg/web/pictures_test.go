@@ -169,7 +169,7 @@ func (c *camera) tour() {
 	c.shoot("profile-saved")
 	c.protocol()
 	c.w.browser(c.t).loginWith(c.t, "grace@example.com", password) // somewhere else
-	for _, page := range []string{"security", "sites", "activity", "password"} {
+	for _, page := range []string{"security", "sites", "activity", "password", "address", "data", "close"} {
 		c.open("/account/" + page)
 		c.shoot(page)
 	}

@@ -54,6 +54,8 @@ func (m *Room) Routes() []web.Route {
 		{Name: "activity", Path: "/account/activity", Methods: get, Kind: web.Own, Handler: m.own("activity", m.getActivity)},
 		{Name: "close", Path: "/account/close", Methods: get, Kind: web.Own, Handler: m.fresh("close", m.getClose)},
 		{Name: "close", Path: "/account/close", Methods: post, Kind: web.Own, Handler: m.posted("close", m.fresh, m.postClose)},
+		{Name: "data", Path: "/account/data", Methods: get, Kind: web.Own, Handler: m.fresh("data", m.getData)},
+		{Name: "data", Path: "/account/data", Methods: post, Kind: web.Own, Handler: m.posted("data", m.fresh, m.postData)},
 		{Name: "closed", Path: "/account/closed", Methods: get, Kind: web.Own, Handler: m.getClosed},
 		{Name: "address", Path: "/account/address", Methods: get, Kind: web.Own, Handler: m.fresh("address", m.getAddress)},
 		{Name: "address", Path: "/account/address", Methods: post, Kind: web.Own, Handler: m.posted("address", m.fresh, m.postAddress)},
