@@ -2,7 +2,6 @@ package account_test
 
 import (
 	"errors"
-	"sync"
 	"testing"
 	"time"
 
@@ -118,23 +117,7 @@ func TestClose(t *testing.T) {
 				t.Fatal(err)
 			}
 			token := w.link("race@c.test", "reopen")
-			var wait sync.WaitGroup
-			errs := make([]error, 8)
-			for i := range errs {
-				wait.Go(func() { errs[i] = w.Reopen(ctx, token) })
-			}
-			wait.Wait()
-			won := 0
-			for _, err := range errs {
-				if err == nil {
-					won++
-				} else if !errors.Is(err, account.ErrLink) {
-					t.Error(err)
-				}
-			}
-			if won != 1 {
-				t.Errorf("%d won", won)
-			}
+			once(t, 8, account.ErrLink, func(_ int) error { return w.Reopen(ctx, token) })
 		})
 	})
 }

@@ -183,23 +183,7 @@ func TestChangeAddress(t *testing.T) {
 				ids[i] = w.member("race"+string(rune('a'+i))+"@m.test", goodPassword).AccountID
 				tokens[i] = w.linkAfter(func() error { return ask(ids[i], "prize@m.test") }, "prize@m.test", "account/address/confirm")
 			}
-			var wait sync.WaitGroup
-			errs := make([]error, len(ids))
-			for i := range ids {
-				wait.Go(func() { errs[i] = w.ChangeAddress(ctx, tokens[i], ids[i]) })
-			}
-			wait.Wait()
-			won := 0
-			for _, err := range errs {
-				if err == nil {
-					won++
-				} else if !errors.Is(err, account.ErrLink) {
-					t.Error(err)
-				}
-			}
-			if won != 1 {
-				t.Errorf("%d have it", won)
-			}
+			once(t, len(ids), account.ErrLink, func(i int) error { return w.ChangeAddress(ctx, tokens[i], ids[i]) })
 		})
 	})
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -178,23 +177,10 @@ func TestRecover(t *testing.T) {
 		w.run(t, "one link, 16 times at the same moment", func(t *testing.T) {
 			w.member("race@r.test", goodPassword)
 			token := recover("race@r.test")
-			var wait sync.WaitGroup
-			errs := make([]error, 16)
-			for i := range errs {
-				wait.Go(func() { _, errs[i] = w.Recover(ctx, token, another) })
-			}
-			wait.Wait()
-			won := 0
-			for _, err := range errs {
-				if err == nil {
-					won++
-				} else if !errors.Is(err, account.ErrLink) {
-					t.Error(err)
-				}
-			}
-			if won != 1 {
-				t.Errorf("%d won", won)
-			}
+			once(t, 16, account.ErrLink, func(_ int) error {
+				_, err := w.Recover(ctx, token, another)
+				return err
+			})
 		})
 		w.run(t, "\"this wasn't me\" shuts everybody out, and leads the owner back", func(t *testing.T) {
 			who := w.member("eve@r.test", goodPassword)
@@ -308,23 +294,7 @@ func TestChangePassword(t *testing.T) {
 		})
 		w.run(t, "twice at the same moment: one of them", func(t *testing.T) {
 			who := w.member("race@p.test", goodPassword)
-			var wait sync.WaitGroup
-			errs := make([]error, 8)
-			for i := range errs {
-				wait.Go(func() { errs[i] = change(who.AccountID, "", goodPassword, another+strings.Repeat("!", i)) })
-			}
-			wait.Wait()
-			won := 0
-			for _, err := range errs {
-				if err == nil {
-					won++
-				} else if !errors.Is(err, account.ErrPassword) {
-					t.Error(err)
-				}
-			}
-			if won != 1 {
-				t.Errorf("%d won", won)
-			}
+			once(t, 8, account.ErrPassword, func(i int) error { return change(who.AccountID, "", goodPassword, another+strings.Repeat("!", i)) })
 		})
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/netip"
 	"net/url"
@@ -86,6 +87,28 @@ func must[T any](v T, err error) T {
 		panic(err)
 	}
 	return v
+}
+
+// once runs n calls at the same moment: one succeeds, and all others fail with lost.
+func once(t *testing.T, n int, lost error, call func(i int) error) {
+	t.Helper()
+	var wait sync.WaitGroup
+	errs := make([]error, n)
+	for i := range errs {
+		wait.Go(func() { errs[i] = call(i) })
+	}
+	wait.Wait()
+	won := 0
+	for _, err := range errs {
+		if err == nil {
+			won++
+		} else if !errors.Is(err, lost) {
+			t.Error(err)
+		}
+	}
+	if won != 1 {
+		t.Errorf("%d of %d succeeded", won, n)
+	}
 }
 
 // ip is one of 2^31 addresses in as many networks: no two tests share a budget.
