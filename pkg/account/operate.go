@@ -146,10 +146,13 @@ func (d *Directory) Show(ctx context.Context, ref string) (*Account, error) {
 	return rec.view(), nil
 }
 
-// Export is the account as its owner downloads it, and records that it was. ErrNotFound.
+// Export is the account as its owner downloads it, and records that it was. ErrNotFound, ErrLimited.
 func (d *Directory) Export(ctx context.Context, accountID string) (*Account, error) {
 	rec, err := d.active(ctx, accountID)
 	if err != nil {
+		return nil, err
+	}
+	if err := d.limits.Take(ctx, limit.Export, rec.ID); err != nil {
 		return nil, err
 	}
 	err = d.audit.Record(ctx, audit.Event{Event: audit.AccountExported, ActorKind: audit.ActorAccount, ActorID: rec.ID, Subject: rec.ID, At: d.now()})
@@ -201,7 +204,9 @@ func (d *Directory) Budgets(ctx context.Context, ref string) (id string, budgets
 	who := canonical
 	if rec.ID != "" {
 		who = rec.ID
-		budgets = append(budgets, limit.Budget{Rule: limit.AccountChange, Of: rec.ID, Key: []string{rec.ID}})
+		for _, rule := range []limit.Rule{limit.AccountChange, limit.Export} {
+			budgets = append(budgets, limit.Budget{Rule: rule, Of: rec.ID, Key: []string{rec.ID}})
+		}
 	}
 	budgets = append(budgets, limit.Budget{Rule: limit.LoginAccount, Of: who, Key: []string{who}})
 	box := mailBox(canonical)

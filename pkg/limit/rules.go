@@ -33,6 +33,9 @@ var (
 	// matters under others.
 	AccountChange = Rule{"account-change", 10, 144 * time.Minute}
 
+	// Export: downloads of all that is known, each counted by account: each reads much, and is recorded.
+	Export = Rule{"export", 5, 10 * time.Minute}
+
 	// Client authentication, counted when it fails.
 	ClientAuthIP  = Rule{"client-auth-ip", 30, 10 * time.Second}
 	ClientAuthNet = Rule{"client-auth-net", 300, time.Second}

@@ -368,6 +368,12 @@ func TestData(t *testing.T) {
 	if c := w.browser(t).post("/account/data", fields); !c.has("login-submit") {
 		t.Errorf("signed out: %d", c.Status)
 	}
+	for range 4 {
+		b.post("/account/data", fields).want(200, "")
+	}
+	if b.post("/account/data", fields).want(429, ""); b.Header.Get("Retry-After") == "" {
+		t.Error("it does not say when to come back")
+	}
 	w.pass(6 * time.Minute)
 	b.post("/account/data", fields).want(200, "login-submit")
 }
