@@ -175,6 +175,29 @@ func (s *Store) takeBrowser(ctx context.Context, e session.Entry) (id string, ke
 	return b.ID, true, db.Create(&b).Error
 }
 
+// RenewSecret implements session.Store.
+func (s *Store) RenewSecret(ctx context.Context, old, renewed []byte, when time.Time) (kept bool, expires time.Time, err error) {
+	err = s.InTx(ctx, func(ctx context.Context) error {
+		db := s.db(ctx)
+		done := db.Model(&sessionSecretRow{}).Where("hash = ? AND kind = ?", old, kindSID).
+			Updates(map[string]any{"hash": renewed, "created_at": at(when)})
+		if done.Error != nil {
+			return done.Error
+		}
+		var b browserRow
+		err := db.Where("id = (SELECT browser_id FROM session_secret WHERE hash = ?)", renewed).Limit(1).Find(&b).Error
+		if err != nil {
+			return err
+		}
+		if done.RowsAffected != 1 || b.ID == "" {
+			return session.ErrNoLogin
+		}
+		kept, expires = b.Kept, b.ExpiresAt.Time
+		return nil
+	})
+	return kept, expires, err
+}
+
 // lockLogins locks the live logins of the browser that has this secret, in the order of endLogins and, as
 // there, before the secret: a sign-in and an end of the same logins would else wait for each other.
 func (s *Store) lockLogins(ctx context.Context, secret []byte) error {

@@ -513,3 +513,74 @@ func TestEndAllTogether(t *testing.T) {
 		}
 	})
 }
+
+// TestRenew: another secret for the same logins.
+func TestRenew(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, s *storage.Store) {
+		d := newDesk(t, s)
+		b := d.browser()
+		login := b.signIn("alice")
+		b.signIn("bob")
+		thief := &browser{d: d, jar: map[string]*http.Cookie{"__Host-sid": b.jar["__Host-sid"]}}
+		thief.see("bob", "alice")
+		d.now = d.now.Add(time.Hour)
+		renew := func(b *browser) (err error) {
+			b.do(func(w http.ResponseWriter, r *http.Request) {
+				if err = d.Renew(t.Context(), w, r); err != nil {
+					return
+				}
+				if now, err := d.Current(t.Context(), r); err != nil || now == nil {
+					t.Errorf("within the request: %v, %v", now, err)
+				}
+			})
+			return err
+		}
+		if err := renew(b); err != nil {
+			t.Fatal(err)
+		}
+		b.see("bob", "alice")
+		thief.see()
+		if n := d.count("SELECT count(*) FROM login WHERE id = ? AND ended_at IS NULL", login.ID); n != 1 {
+			t.Error("the login is another")
+		}
+		if age, want := time.Duration(b.jar["__Host-sid"].MaxAge)*time.Second, session.DefaultLifetime-time.Hour; age != want {
+			t.Errorf("the cookie lasts %s, not %s", age, want)
+		}
+		for name, other := range map[string]*browser{"an old secret": thief, "none": d.browser()} {
+			if err := renew(other); !errors.Is(err, session.ErrNoLogin) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		b.see("bob", "alice")
+		// At the same moment: one has it.
+		var wait sync.WaitGroup
+		errs := make([]error, 8)
+		for i := range errs {
+			copied := &browser{d: d, jar: map[string]*http.Cookie{"__Host-sid": b.jar["__Host-sid"]}}
+			wait.Go(func() { errs[i] = renew(copied) })
+		}
+		wait.Wait()
+		won := 0
+		for _, err := range errs {
+			if err == nil {
+				won++
+			} else if !errors.Is(err, session.ErrNoLogin) {
+				t.Error(err)
+			}
+		}
+		if won != 1 {
+			t.Errorf("%d won", won)
+		}
+		// What was not to be kept still is not.
+		b = d.browser()
+		b.do(func(w http.ResponseWriter, r *http.Request) {
+			if _, err := d.SignIn(t.Context(), w, r, session.SignIn{AccountID: "alice", AMR: []string{"pwd"}, ACR: "1"}); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if err := renew(b); err != nil || b.jar["__Host-sid"].MaxAge != 0 {
+			t.Errorf("%v, max-age %d", err, b.jar["__Host-sid"].MaxAge)
+		}
+		b.see("alice")
+	})
+}

@@ -232,6 +232,28 @@ func (m *Manager) SignIn(ctx context.Context, w http.ResponseWriter, r *http.Req
 	return login, nil
 }
 
+// Renew gives the browser another secret for the logins that it has: who has copied the old one has nothing any more.
+// ErrNoLogin when it has none.
+func (m *Manager) Renew(ctx context.Context, w http.ResponseWriter, r *http.Request) error {
+	old := m.Hash(r)
+	if old == nil {
+		return ErrNoLogin
+	}
+	secret, hash := newSecret()
+	now := m.now()
+	kept, expires, err := m.store.RenewSecret(ctx, old, hash, now)
+	if err != nil {
+		return fmt.Errorf("renew a session: %w", err)
+	}
+	sid := m.sid
+	sid.maxAge = 0 // with the program, as at the sign-in
+	if kept {
+		sid.maxAge = max(time.Second, expires.Sub(now))
+	}
+	sid.set(w, r, secret)
+	return nil
+}
+
 // EndLogin ends one login of the browser that sent r, and its grants that are not offline; ErrNoLogin when
 // the browser has no such login. With the last login the cookie goes.
 func (m *Manager) EndLogin(ctx context.Context, w http.ResponseWriter, r *http.Request, loginID string) error {

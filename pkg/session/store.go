@@ -30,6 +30,9 @@ type Store interface {
 	// account is active and e.Credential, where there is one, is still its: a sign-in that began before the
 	// account was disabled or its password changed must not outlive EndLogins.
 	SaveSignIn(ctx context.Context, e Entry) (Login, error)
+	// RenewSecret puts one secret of a browser in another's place, and tells whether the browser is kept, and until when it
+	// is known. ErrNoLogin: there is no such secret (of two that renew it at the same moment, one has).
+	RenewSecret(ctx context.Context, old, renewed []byte, at time.Time) (kept bool, expires time.Time, err error)
 	// EndLogins ends the live logins that q selects and revokes their grants that are not offline. When a
 	// browser is named and has no live login left, its secrets are dropped. It returns the ids of the
 	// logins that it ended.

@@ -109,7 +109,8 @@ func TestPassword(t *testing.T) {
 	// RFC 8615 change-password leads here, by way of the sign-in.
 	b.get("/.well-known/change-password").want(200, "login-submit")
 	b.submit("login-submit", "username", "ada@example.test", "password", password).want(200, "password-submit")
-	other := w.browser(t).loginWith(t, "ada@example.test", password)
+	other, thief := w.browser(t).loginWith(t, "ada@example.test", password), b.clone()
+	thief.get("/account/profile").want(200, "profile-submit")
 	b.submit("password-submit", "password", "not this one", "new-password", "another good one").want(422, "password-error")
 	b.submit("password-submit", "password", password, "new-password", "x").want(422, "new-password-error")
 	b.submit("password-submit", "password", password, "new-password", "another good one").want(200, "password-submit")
@@ -118,6 +119,9 @@ func TestPassword(t *testing.T) {
 	}
 	if other.get("/account/profile"); !other.has("login-submit") {
 		t.Errorf("the other browser is at %s", other.URL)
+	}
+	if thief.get("/account/profile"); !thief.has("login-submit") {
+		t.Errorf("who copied the cookie is at %s", thief.URL)
 	}
 	if b.get("/account/profile"); !b.has("profile-submit") {
 		t.Errorf("this browser is at %s", b.URL)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/passport-network/passport/pkg/account"
 	"github.com/passport-network/passport/pkg/limit"
+	"github.com/passport-network/passport/pkg/session"
 	"github.com/passport-network/passport/pkg/web"
 	"github.com/passport-network/passport/templates"
 )
@@ -44,6 +45,10 @@ func (m *Room) postPassword(w http.ResponseWriter, r *http.Request, v *visitor, 
 	case err != nil:
 		return err
 	default:
+		// Who has copied this browser's cookie must not stay signed in. ErrNoLogin: the cookie is another already.
+		if err := m.Sessions.Renew(r.Context(), w, r); err != nil && !errors.Is(err, session.ErrNoLogin) {
+			return err
+		}
 		web.See(w, r, "/account/password", url.Values{"saved": {"1"}})
 		return nil
 	}
