@@ -194,14 +194,14 @@ func (s *Store) Insert(ctx context.Context, r account.Record) error {
 		if err != nil || r.Password == "" {
 			return err
 		}
-		return s.insertPassword(ctx, r.ID, r.Password, r.CreatedAt)
+		_, err = s.insertPassword(ctx, r.ID, r.Password, r.CreatedAt)
+		return err
 	})
 }
 
-func (s *Store) insertPassword(ctx context.Context, accountID, hash string, when time.Time) error {
-	return s.db(ctx).Create(&credentialRow{
-		ID: newID(), AccountID: accountID, Kind: kindPassword, Secret: hash, CreatedAt: at(when),
-	}).Error
+func (s *Store) insertPassword(ctx context.Context, accountID, hash string, when time.Time) (id string, err error) {
+	row := credentialRow{ID: newID(), AccountID: accountID, Kind: kindPassword, Secret: hash, CreatedAt: at(when)}
+	return row.ID, s.db(ctx).Create(&row).Error
 }
 
 // SetLinks replaces the live links of these purposes. The lock on the account makes it wait for a
@@ -299,7 +299,8 @@ func (s *Store) dropCredentials(ctx context.Context, p account.Proof) error {
 	if err := s.db(ctx).Where("account_id = ? AND id <> ?", p.AccountID, p.AddressID).Delete(&addressRow{}).Error; err != nil {
 		return err
 	}
-	return s.insertPassword(ctx, p.AccountID, p.Password, p.At)
+	_, err := s.insertPassword(ctx, p.AccountID, p.Password, p.At)
+	return err
 }
 
 // DropPending deletes every pending account that names the address but one.
@@ -329,13 +330,15 @@ func (s *Store) SignedIn(ctx context.Context, accountID, old, hash string, when 
 }
 
 // SetPassword replaces the password.
-func (s *Store) SetPassword(ctx context.Context, accountID, hash string, when time.Time) error {
-	return s.InTx(ctx, func(ctx context.Context) error {
+func (s *Store) SetPassword(ctx context.Context, accountID, hash string, when time.Time) (credential string, err error) {
+	err = s.InTx(ctx, func(ctx context.Context) error {
 		if err := s.DropPassword(ctx, accountID); err != nil {
 			return err
 		}
-		return s.insertPassword(ctx, accountID, hash, when)
+		credential, err = s.insertPassword(ctx, accountID, hash, when)
+		return err
 	})
+	return credential, err
 }
 
 // DropPassword removes the password.

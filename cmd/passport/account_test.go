@@ -183,15 +183,16 @@ func limitLife(t *testing.T, s *accountShell) {
 	const known, unknown, network = "carol@example.test", "nobody@limits.test", "192.0.2.1"
 	carol := s.json("", "create", "--email", known, "--confirmed")
 	before := limits("clear", network)["login-ip"][0]
+	pending := s.json("", "create", "--email", "dan@example.test").Email
 	for range 3 {
-		for _, who := range []string{known, unknown} {
+		for _, who := range []string{known, unknown, pending} {
 			if s.signsIn(who, "a wrong password") {
 				t.Fatal("signed in")
 			}
 		}
 	}
-	for _, who := range []string{known, carol.ID, unknown} {
-		if got := limits("show", who); got["login-account"] != [2]int{7, 10} || got["mail-address-hour"] != [2]int{3, 3} {
+	for _, who := range []string{known, carol.ID, unknown, pending} {
+		if got := limits("show", who); got["login-account"] != [2]int{7, 10} || (got["mail-address-hour"] == [2]int{3, 3}) == (who == pending) {
 			t.Errorf("%s: %v", who, got)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -74,8 +75,8 @@ func limitClearCommand(open openFunc) *cobra.Command {
 	return cmd
 }
 
-// budgets finds whom the command is about, and the event of clearing them: about the account, or naming the wider network
-// (the address itself is not kept).
+// budgets finds whom the command is about, and the event of clearing them: about the account, or naming the wider network,
+// or the domain of an address that nobody has (the address itself is not kept).
 func (a *app) budgets(cmd *cobra.Command, who string) (cleared audit.Event, budgets []limit.Budget, err error) {
 	cleared = audit.Event{Event: audit.LimitCleared, ActorKind: audit.ActorOperator}
 	if ip, err := netip.ParseAddr(who); err == nil {
@@ -86,6 +87,10 @@ func (a *app) budgets(cmd *cobra.Command, who string) (cleared audit.Event, budg
 	cleared.Subject, budgets, err = a.accounts.Budgets(cmd.Context(), who)
 	if err != nil {
 		return audit.Event{}, nil, accountError(who, err)
+	}
+	if cleared.Subject == "" {
+		_, domain, _ := strings.Cut(who, "@")
+		cleared.Detail = map[string]any{"domain": domain}
 	}
 	return cleared, budgets, nil
 }

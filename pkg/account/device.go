@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"slices"
 	"strings"
 	"time"
 )
@@ -30,15 +31,18 @@ var deviceText = base64.RawURLEncoding.Strict()
 // the one that the browser had, with another token.
 func (d *Directory) KnowDevice(had, credential string) string {
 	token := make([]byte, deviceLen)
-	rand.Read(token[:deviceID])
+	others := d.devices(had)
+	i := slices.IndexFunc(others, func(t []byte) bool { return d.isDevice(t, credential) })
+	if i >= 0 { // one browser, one budget, however often it signs in
+		copy(token, others[i][:deviceID])
+		others = slices.Delete(others, i, i+1)
+	} else {
+		rand.Read(token[:deviceID])
+	}
 	binary.BigEndian.PutUint32(token[deviceID:], uint32(d.now().Unix()))
 	copy(token[deviceID+4:], d.deviceSum(token, credential))
 	kept := [][]byte{token}
-	for _, other := range d.devices(had) {
-		if len(kept) < devicesMost && !d.isDevice(other, credential) {
-			kept = append(kept, other)
-		}
-	}
+	kept = append(kept, others[:min(len(others), devicesMost-1)]...)
 	texts := make([]string, len(kept))
 	for i, t := range kept {
 		texts[i] = deviceText.EncodeToString(t)

@@ -68,7 +68,7 @@ func TestChangeAddress(t *testing.T) {
 				t.Fatal(err)
 			}
 			alarm := w.link("victim@m.test", "alarm")
-			err := w.ChangePassword(ctx, account.PasswordChange{AccountID: who.AccountID, Current: goodPassword, New: another, IP: ip()})
+			_, err := w.ChangePassword(ctx, account.PasswordChange{AccountID: who.AccountID, Current: goodPassword, New: another, IP: ip()})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -222,7 +222,7 @@ func TestThief(t *testing.T) {
 				if len(his) > 0 {
 					current = another
 				}
-				if err := w.ChangePassword(ctx, account.PasswordChange{AccountID: who.AccountID, Current: current, New: p, IP: ip()}); err != nil {
+				if _, err := w.ChangePassword(ctx, account.PasswordChange{AccountID: who.AccountID, Current: current, New: p, IP: ip()}); err != nil {
 					t.Fatal(err)
 				}
 				his = append(his, w.link("thief@t.test", "alarm"))
@@ -298,7 +298,7 @@ func TestThief(t *testing.T) {
 			}
 			w.linkAfter(func() error { return w.ask("d@t.test") }, "d@t.test", "recover/password")
 			// And with the budget of recoveries used up, her alarm still leads her back.
-			if err := w.ChangePassword(ctx, account.PasswordChange{AccountID: who.AccountID, Current: goodPassword, New: another, IP: ip()}); err != nil {
+			if _, err := w.ChangePassword(ctx, account.PasswordChange{AccountID: who.AccountID, Current: goodPassword, New: another, IP: ip()}); err != nil {
 				t.Fatal(err)
 			}
 			alarm := w.link("d@t.test", "alarm")
@@ -318,7 +318,7 @@ func TestThief(t *testing.T) {
 			if _, err := w.signIn("e@t.test", goodPassword, nil); !errors.Is(err, account.ErrLimited) {
 				t.Fatalf("there is no limit: %v", err)
 			}
-			err := w.ChangePassword(ctx, account.PasswordChange{AccountID: who.AccountID, LoginID: "hers", Current: goodPassword, New: another, IP: ip()})
+			_, err := w.ChangePassword(ctx, account.PasswordChange{AccountID: who.AccountID, LoginID: "hers", Current: goodPassword, New: another, IP: ip()})
 			if err != nil {
 				t.Errorf("from her own browser: %v", err)
 			}
@@ -348,7 +348,7 @@ func TestThief(t *testing.T) {
 				if _, err := w.Set(ctx, who.AccountID, account.Change{Password: &current}); err != nil {
 					t.Fatal(err)
 				}
-				if err := w.ChangePassword(ctx, account.PasswordChange{AccountID: who.AccountID, Current: goodPassword, New: another, IP: ip()}); err != nil {
+				if _, err := w.ChangePassword(ctx, account.PasswordChange{AccountID: who.AccountID, Current: goodPassword, New: another, IP: ip()}); err != nil {
 					t.Fatal(err)
 				}
 				alarm := w.link("f@t.test", "alarm")
@@ -371,7 +371,7 @@ func TestThief(t *testing.T) {
 			who := w.member("g@t.test", goodPassword)
 			limited := 0
 			for range 20 {
-				err := w.ChangePassword(ctx, account.PasswordChange{AccountID: who.AccountID, Current: goodPassword, New: goodPassword, IP: ip()})
+				_, err := w.ChangePassword(ctx, account.PasswordChange{AccountID: who.AccountID, Current: goodPassword, New: goodPassword, IP: ip()})
 				if errors.Is(err, account.ErrLimited) {
 					limited++
 				} else if err != nil {
@@ -406,7 +406,8 @@ func TestThief(t *testing.T) {
 					return w.AskAddress(ctx, account.AddressChange{AccountID: id, Email: "next-" + thief, IP: ip()})
 				},
 				"he changes the password": func(id, _ string) error {
-					return w.ChangePassword(ctx, account.PasswordChange{AccountID: id, Current: goodPassword, New: another, IP: ip()})
+					_, err := w.ChangePassword(ctx, account.PasswordChange{AccountID: id, Current: goodPassword, New: another, IP: ip()})
+					return err
 				},
 				"he closes it": func(id, thief string) error { return w.Close(ctx, id, thief) },
 			} {
@@ -431,7 +432,7 @@ func TestThief(t *testing.T) {
 			}
 			// And the other way: he is faster than her alarm.
 			who := w.member("slow@t.test", goodPassword)
-			if err := w.ChangePassword(ctx, account.PasswordChange{AccountID: who.AccountID, Current: goodPassword, New: another, IP: ip()}); err != nil {
+			if _, err := w.ChangePassword(ctx, account.PasswordChange{AccountID: who.AccountID, Current: goodPassword, New: another, IP: ip()}); err != nil {
 				t.Fatal(err)
 			}
 			alarm := w.link("slow@t.test", "alarm")
@@ -450,7 +451,7 @@ func TestThief(t *testing.T) {
 				email := random(9) + "@t.test"
 				email = strings.NewReplacer("-", "x", "_", "y").Replace(email)
 				who := w.member(email, goodPassword)
-				if err := w.ChangePassword(ctx, account.PasswordChange{AccountID: who.AccountID, Current: goodPassword, New: another, IP: ip()}); err != nil {
+				if _, err := w.ChangePassword(ctx, account.PasswordChange{AccountID: who.AccountID, Current: goodPassword, New: another, IP: ip()}); err != nil {
 					t.Fatal(err)
 				}
 				alarm := w.link(email, "alarm")
@@ -463,7 +464,7 @@ func TestThief(t *testing.T) {
 				wait.Go(func() { errs[0] = w.Alarm(ctx, alarm) })
 				wait.Go(func() { _, errs[1] = w.Recover(ctx, recovery, "a third one entirely") })
 				wait.Go(func() {
-					errs[2] = w.ChangePassword(ctx, account.PasswordChange{AccountID: who.AccountID, Current: another, New: goodPassword, IP: ip()})
+					_, errs[2] = w.ChangePassword(ctx, account.PasswordChange{AccountID: who.AccountID, Current: another, New: goodPassword, IP: ip()})
 				})
 				wait.Go(func() { errs[3] = w.ask(email) })
 				wait.Wait()

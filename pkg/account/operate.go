@@ -43,6 +43,7 @@ type Account struct {
 	Password   bool            `json:"password"` // it has one
 	CreatedAt  time.Time       `json:"created_at"`
 	UpdatedAt  time.Time       `json:"updated_at"`
+	TermsAt    time.Time       `json:"terms_at,omitzero"` // when they were accepted
 	DisabledAt time.Time       `json:"disabled_at,omitzero"`
 	ExpiresAt  time.Time       `json:"expires_at,omitzero"`
 }
@@ -55,7 +56,7 @@ func (r Record) view() *Account {
 	return &Account{
 		ID: r.ID, Sub: r.Sub, State: r.State, Email: r.Email, Confirmed: !r.ProvenAt.IsZero(), Name: r.Name,
 		Language: r.Language, Claims: claims, Password: r.Password != "", CreatedAt: r.CreatedAt,
-		UpdatedAt: r.UpdatedAt, DisabledAt: r.DisabledAt, ExpiresAt: r.ExpiresAt,
+		UpdatedAt: r.UpdatedAt, TermsAt: r.TermsAt, DisabledAt: r.DisabledAt, ExpiresAt: r.ExpiresAt,
 	}
 }
 
@@ -202,8 +203,10 @@ func (d *Directory) Budgets(ctx context.Context, ref string) (id string, budgets
 		return "", nil, err
 	}
 	who := canonical
-	if rec.ID != "" {
+	if !rec.ProvenAt.IsZero() { // as Authenticate counts
 		who = rec.ID
+	}
+	if rec.ID != "" {
 		for _, rule := range []limit.Rule{limit.AccountChange, limit.Export} {
 			budgets = append(budgets, limit.Budget{Rule: rule, Of: rec.ID, Key: []string{rec.ID}})
 		}
@@ -272,7 +275,7 @@ func (d *Directory) Set(ctx context.Context, ref string, c Change) (*Account, er
 			return d.operated(ctx, audit.AccountChanged, rec.ID, nil)
 		}
 		// A17: whoever had the old password keeps nothing.
-		if err := d.store.SetPassword(ctx, rec.ID, hash, d.now()); err != nil {
+		if _, err := d.store.SetPassword(ctx, rec.ID, hash, d.now()); err != nil {
 			return err
 		}
 		if err := d.store.DropLinks(ctx, rec.ID, time.Time{}); err != nil {

@@ -192,9 +192,10 @@ func (d *Directory) spend(ctx context.Context, purpose, token string, act func(c
 }
 
 // Recover sets a new password by the link of a recovery, and ends all that the old one gave: sessions, grants of sites,
-// other links (A17), and what others have tried. The owner has a mail. Nobody is signed in by it.
+// other links (A17), and what others have tried. The owner has a mail. Nobody is signed in by it. credential is what
+// KnowDevice takes.
 // Errors: ErrLink, *FieldError ("new-password"), ErrBusy.
-func (d *Directory) Recover(ctx context.Context, token, newPassword string) (accountID string, err error) {
+func (d *Directory) Recover(ctx context.Context, token, newPassword string) (credential string, err error) {
 	rec, _, err := d.byAccountLink(ctx, purposeRecover, token)
 	if err != nil {
 		return "", err
@@ -207,38 +208,39 @@ func (d *Directory) Recover(ctx context.Context, token, newPassword string) (acc
 	if err != nil {
 		return "", err
 	}
-	rec, err = d.spend(ctx, purposeRecover, token, func(ctx context.Context, rec Record, _ Link, now time.Time) error {
+	_, err = d.spend(ctx, purposeRecover, token, func(ctx context.Context, rec Record, _ Link, now time.Time) error {
 		// Whoever has guessed at the old password must not keep the owner from using the new one.
 		if err := d.limits.Clear(ctx, limit.LoginAccount, rec.ID); err != nil {
 			return err
 		}
-		return d.newPassword(ctx, rec, hash, "", "recovery", now)
+		credential, err = d.newPassword(ctx, rec, hash, "", "recovery", now)
+		return err
 	})
-	return rec.ID, err
+	return credential, err
 }
 
 // newPassword puts a password in the old one's place, in the transaction of ctx: whoever had the old one keeps nothing
 // (A17) but the session that stays. The owner is told by mail, by which it can be undone.
-func (d *Directory) newPassword(ctx context.Context, rec Record, hash, staying, how string, now time.Time) error {
-	if err := d.store.SetPassword(ctx, rec.ID, hash, now); err != nil {
-		return err
+func (d *Directory) newPassword(ctx context.Context, rec Record, hash, staying, how string, now time.Time) (credential string, err error) {
+	if credential, err = d.store.SetPassword(ctx, rec.ID, hash, now); err != nil {
+		return "", err
 	}
 	// A13: a change of address that waits was perhaps not the owner's.
 	if err := d.store.DropLinks(ctx, rec.ID, time.Time{}, purposeRecover, purposeAddress); err != nil {
-		return err
+		return "", err
 	}
 	if err := d.sessions.EndAll(ctx, rec.ID, staying); err != nil {
-		return err
+		return "", err
 	}
 	if err := d.grants.RevokeAll(ctx, rec.ID); err != nil {
-		return err
+		return "", err
 	}
-	err := d.audit.Record(ctx, audit.Event{Event: audit.AccountPasswordChanged, ActorKind: audit.ActorAccount, ActorID: rec.ID,
+	err = d.audit.Record(ctx, audit.Event{Event: audit.AccountPasswordChanged, ActorKind: audit.ActorAccount, ActorID: rec.ID,
 		Subject: rec.ID, Session: staying, Detail: map[string]any{"how": how}, At: now})
 	if err != nil {
-		return err
+		return "", err
 	}
-	return d.mailNotice(ctx, rec, "changed", nil)
+	return credential, d.mailNotice(ctx, rec, "changed", nil)
 }
 
 // mailNotice tells the owner what has happened, with a link by which it can be undone. The address's budget does not hold
@@ -330,29 +332,30 @@ type PasswordChange struct {
 // checked as at sign-in, but counted for this session: whoever finds a browser open must not guess without end, and whoever
 // guesses elsewhere must not keep the owner from changing it.
 // Errors: ErrPassword, *FieldError ("new-password"), ErrLimited, ErrBusy, ErrNotFound.
-func (d *Directory) ChangePassword(ctx context.Context, c PasswordChange) error {
+func (d *Directory) ChangePassword(ctx context.Context, c PasswordChange) (credential string, err error) {
 	rec, err := d.active(ctx, c.AccountID)
 	if err != nil {
-		return err
+		return "", err
 	}
 	password, err := CheckPassword("new-password", c.New, rec.Canonical, rec.Name)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if err := d.checkOwn(ctx, rec, guess{ip: c.IP, account: "login " + c.AccountID + " " + c.LoginID}, c.Current, "password"); err != nil {
-		return err
+		return "", err
 	}
 	hash, err := d.hasher.hash(ctx, password, nil)
 	if err != nil {
-		return err
+		return "", err
 	}
 	err = d.change(ctx, rec, func(ctx context.Context, rec Record, now time.Time) error {
-		return d.newPassword(ctx, rec, hash, c.LoginID, "own", now)
+		credential, err = d.newPassword(ctx, rec, hash, c.LoginID, "own", now)
+		return err
 	})
 	if errors.Is(err, ErrGone) {
-		return ErrPassword // of two who change it, the second is told
+		return "", ErrPassword // of two who change it, the second is told
 	}
-	return err
+	return credential, err
 }
 
 // change does something of which the owner has a mail, in one transaction: with the account locked, and read once more.

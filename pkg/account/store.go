@@ -129,8 +129,8 @@ type Store interface {
 
 	// SignedIn records the use of a password; a non-empty hash replaces the one that was read (old).
 	SignedIn(ctx context.Context, accountID, old, hash string, at time.Time) error
-	// SetPassword replaces the password. A sign-in that is under way has either ended, or sees it.
-	SetPassword(ctx context.Context, accountID, hash string, at time.Time) error
+	// SetPassword replaces the password, and gives the new credential's id. A sign-in that is under way has either ended, or sees it.
+	SetPassword(ctx context.Context, accountID, hash string, at time.Time) (credential string, err error)
 	// DropPassword removes it: nobody can sign in with one any more.
 	DropPassword(ctx context.Context, accountID string) error
 	// SetAddress puts a proven address in the primary one's place: ErrTaken, and the transaction is lost, when another

@@ -58,7 +58,7 @@ const (
 	RegistrationTokenCreated = "registration_token.created"
 	RegistrationTokenRevoked = "registration_token.revoked"
 
-	LimitCleared = "limit.cleared" // of the subject, else of the network in the detail
+	LimitCleared = "limit.cleared" // of the subject, else of the network or domain in the detail
 )
 
 var events = set(

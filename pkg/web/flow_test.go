@@ -155,6 +155,24 @@ func TestGuessedAt(t *testing.T) {
 	}
 	try(w.browser(t), password).want(422, "login-submit")
 	try(laptop, password).want(200, "profile-submit")
+	// Another password makes all browsers unknown but the one that it was set in.
+	const changed = "another good one"
+	laptop.get("/account/password").want(200, "password-submit").submit("password-submit", "password", password, "new-password", changed).want(200, "password-submit")
+	laptop.get("/logout").want(200, "logout-yes").submit("logout-yes").want(200, "")
+	try(stranger, changed).want(422, "login-submit")
+	try(laptop, changed).want(200, "profile-submit")
+	w = newWorld(t) // whose networks have all their tries
+	w.person("ada@example.test")
+	laptop, stranger = w.browser(t).login("ada@example.test"), w.browser(t)
+	laptop.get("/logout").want(200, "logout-yes").submit("logout-yes").want(200, "")
+	w.browser(t).get("/recover").want(200, "recover-submit").submit("recover-submit", "email", "ada@example.test").want(200, "go-on")
+	phone := w.browser(t)
+	phone.get(w.mailed(t)).want(200, "new-password-submit").submit("new-password-submit", "new-password", changed).want(200, "go-on")
+	for range 10 {
+		try(stranger, "not this one").want(422, "login-submit")
+	}
+	try(laptop, changed).want(422, "login-submit")
+	try(phone, changed).want(200, "profile-submit")
 }
 
 // TestKeep: 4.9, "keep me signed in".

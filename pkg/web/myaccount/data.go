@@ -28,6 +28,7 @@ type export struct {
 	Browsers []exportBrowser  `json:"signed_in"`
 	Sites    []exportSite     `json:"sites"`
 	Activity []exportEvent    `json:"activity"` // newest first
+	Complete bool             `json:"activity_complete"`
 }
 
 type exportBrowser struct {
@@ -82,6 +83,7 @@ func (m *Room) postData(w http.ResponseWriter, r *http.Request, v *visitor, _ we
 	if err != nil {
 		return err
 	}
+	out.Complete = len(events) < eventsMost
 	for _, e := range events {
 		agent, _ := e.Detail["device"].(string)
 		network, _ := e.Detail["network"].(string)

@@ -29,8 +29,17 @@ func (m *Room) password(w http.ResponseWriter, r *http.Request, v *visitor) *tem
 }
 
 func (m *Room) postPassword(w http.ResponseWriter, r *http.Request, v *visitor, form web.Form) error {
+	// Who has copied this browser's cookie must not stay signed in, and has nothing from here on.
+	err := m.Sessions.Renew(r.Context(), w, r)
+	if errors.Is(err, session.ErrNoLogin) {
+		web.See(w, r, "/login", url.Values{"next": {"password"}})
+		return nil
+	}
+	if err != nil {
+		return err
+	}
 	page, status := m.password(w, r, v), http.StatusUnprocessableEntity
-	err := m.Accounts.ChangePassword(r.Context(), account.PasswordChange{AccountID: v.id, LoginID: v.login.ID,
+	credential, err := m.Accounts.ChangePassword(r.Context(), account.PasswordChange{AccountID: v.id, LoginID: v.login.ID,
 		Current: form["password"], New: form["new-password"], IP: web.ClientIP(r)})
 	var fault *account.FieldError
 	var limited *limit.Limited
@@ -45,10 +54,7 @@ func (m *Room) postPassword(w http.ResponseWriter, r *http.Request, v *visitor, 
 	case err != nil:
 		return err
 	default:
-		// Who has copied this browser's cookie must not stay signed in. ErrNoLogin: the cookie is another already.
-		if err := m.Sessions.Renew(r.Context(), w, r); err != nil && !errors.Is(err, session.ErrNoLogin) {
-			return err
-		}
+		m.Sessions.Know(w, r, m.Accounts.KnowDevice(m.Sessions.Known(r), credential))
 		web.See(w, r, "/account/password", url.Values{"saved": {"1"}})
 		return nil
 	}

@@ -78,13 +78,15 @@ func (s *Room) postNewPassword(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.Accounts.Recover(r.Context(), t, form["new-password"])
+	credential, err := s.Accounts.Recover(r.Context(), t, form["new-password"])
 	if errs, ok := field(err); ok {
 		return s.showNewPassword(w, r, http.StatusUnprocessableEntity, t, errs)
 	}
 	if err != nil {
 		return err
 	}
+	// Else who guesses at the account would keep its owner out again at once.
+	s.Sessions.Know(w, r, s.Accounts.KnowDevice(s.Sessions.Known(r), credential))
 	web.See(w, r, "/recover/done", nil)
 	return nil
 }
