@@ -1,6 +1,7 @@
 package myaccount
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -29,15 +30,6 @@ func (m *Room) password(w http.ResponseWriter, r *http.Request, v *visitor) *tem
 }
 
 func (m *Room) postPassword(w http.ResponseWriter, r *http.Request, v *visitor, form web.Form) error {
-	// Who has copied this browser's cookie must not stay signed in, and has nothing from here on.
-	err := m.Sessions.Renew(r.Context(), w, r)
-	if errors.Is(err, session.ErrNoLogin) {
-		web.See(w, r, "/login", url.Values{"next": {"password"}})
-		return nil
-	}
-	if err != nil {
-		return err
-	}
 	page, status := m.password(w, r, v), http.StatusUnprocessableEntity
 	credential, err := m.Accounts.ChangePassword(r.Context(), account.PasswordChange{AccountID: v.id, LoginID: v.login.ID,
 		Current: form["password"], New: form["new-password"], IP: web.ClientIP(r)})
@@ -54,6 +46,16 @@ func (m *Room) postPassword(w http.ResponseWriter, r *http.Request, v *visitor, 
 	case err != nil:
 		return err
 	default:
+		// Who has copied this browser's cookie must not stay signed in: where it cannot be renewed (somebody else just has),
+		// the login ends as all others did.
+		if err := m.Sessions.Renew(r.Context(), w, r); err != nil {
+			ended := m.Sessions.EndOne(context.WithoutCancel(r.Context()), v.id, v.login.ID)
+			if errors.Is(err, session.ErrNoLogin) && (ended == nil || errors.Is(ended, session.ErrNoLogin)) {
+				web.See(w, r, "/login", url.Values{"next": {"password"}})
+				return nil
+			}
+			return errors.Join(err, ended)
+		}
 		m.Sessions.Know(w, r, m.Accounts.KnowDevice(m.Sessions.Known(r), credential))
 		web.See(w, r, "/account/password", url.Values{"saved": {"1"}})
 		return nil
