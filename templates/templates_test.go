@@ -64,7 +64,7 @@ func samples() map[string]Page {
 		"loggedout-back": &LoggedOut{Base: Base{Nonce: "n"}, Sites: []Told{{"Contoso", "contoso.example", "loggedout.asked"}}, Frames: []string{"https://contoso.example/out"},
 			To: "com.example.app:/out?state=x", Back: "Fabrikam"},
 		"device":         &Device{Base: flow, Code: "BCDF-GHJK"},
-		"device-wrong":   &Device{Base: faulty("user-code", "device.wrong"), Code: "XXXX"},
+		"device-wrong":   &Device{Base: faulty("user-code", "device.wrong"), Code: "WDJB"},
 		"device-consent": &Consent{Base: flow, Site: site, Person: ada, Items: []Item{{"claims.openid", ""}}, Device: "BCDF-GHJK"},
 		"start":          &Start{Base: flow, Site: known, ID: "fabrikam", To: "https://fabrikam.example/x?a=b"},
 		"start-evil":     &Start{Base: flow, Site: &Site{Name: hostile, Host: "xn--exmple-cua.test"}, ID: "evil"},

@@ -1,6 +1,8 @@
 package web_test
 
 import (
+	"context"
+	"crypto/sha256"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -126,6 +128,33 @@ func TestPassword(t *testing.T) {
 	if b.get("/account/profile"); !b.has("profile-submit") {
 		t.Errorf("this browser is at %s", b.URL)
 	}
+	t.Run("who copied the cookie renews it in that very moment", func(t *testing.T) {
+		w := newWorld(t)
+		w.person("ada@example.test")
+		b := w.browser(t).loginWith(t, "ada@example.test", password)
+		w.browser(t).loginWith(t, "ada@example.test", password) // somewhere, so that a login ends
+		b.get("/account/password").want(200, "password-submit")
+		sum := func(s string) []byte { h := sha256.Sum256([]byte(s)); return h[:] }
+		stolen, thief := b.jar["__Host-sid"], b.clone()
+		thief.jar["__Host-sid"] = strings.Repeat("A", 43)
+		done := false
+		w.ended = func(ctx context.Context) error {
+			if done {
+				return nil
+			}
+			done = true
+			_, _, err := w.store.RenewSecret(ctx, sum(stolen), sum(thief.jar["__Host-sid"]), w.clock())
+			return err
+		}
+		b.submit("password-submit", "password", password, "new-password", "another good one").want(200, "login-submit")
+		if !done {
+			t.Fatal("nothing was renewed")
+		}
+		if thief.get("/account/profile"); !thief.has("login-submit") {
+			t.Errorf("the thief is at %s", thief.URL)
+		}
+		b.loginWith(t, "ada@example.test", "another good one")
+	})
 	t.Run("A20 a sign-in of more than five minutes ago is asked for once more", func(t *testing.T) {
 		b := w.browser(t).loginWith(t, "ada@example.test", "another good one")
 		b.get("/account/password").want(200, "password-submit")

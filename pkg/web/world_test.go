@@ -58,6 +58,8 @@ type world struct {
 	mu     sync.Mutex
 	now    time.Time
 	signin *signin.Room
+	// ended is called within the transaction that ends logins; nil: nothing is.
+	ended func(ctx context.Context) error
 }
 
 type lockedBuffer struct {
@@ -105,7 +107,12 @@ func newWorldAt(t *testing.T, door account.Door, extra ...web.Route) *world {
 	sealer := must(keys.NewSealer([]byte(strings.Repeat("s", 32))))
 	ring := must(keys.Open(ctx, keys.Config{Store: w.store, Sealer: sealer, Now: w.clock}))
 	w.clients = client.NewRegistry(client.Config{Store: w.store, Now: w.clock, Keys: ring, Logger: logger})
-	sessions := must(session.New(session.Config{Store: w.store, Issuer: issuer, Now: w.clock, Audit: w.store}))
+	sessions := must(session.New(session.Config{Store: w.store, Issuer: issuer, Now: w.clock, Audit: w.store, Ended: func(ctx context.Context, _ []string) error {
+		if w.ended == nil {
+			return nil
+		}
+		return w.ended(ctx)
+	}}))
 	limits := limit.New(limit.Config{Store: w.store, HashKey: ring.Secret(keys.SecretLimit)})
 	w.queue = outbox.New(outbox.Config{Store: w.store, Sealer: sealer, Now: w.clock, Logger: logger})
 	mailer := must(mail.New(mail.Config{Issuer: issuer, Brand: "Passport", Queue: w.queue, Now: w.clock}))
