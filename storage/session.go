@@ -83,7 +83,7 @@ func (s *Store) ReadSession(ctx context.Context, hash []byte) (*session.Browser,
 }
 
 // SaveSignIn implements session.Store.
-func (s *Store) SaveSignIn(ctx context.Context, e session.Entry) (login session.Login, err error) {
+func (s *Store) SaveSignIn(ctx context.Context, e session.Entry) (login session.Login, ended []string, err error) {
 	err = s.InTx(ctx, func(ctx context.Context) error {
 		if err := s.mayStillSignIn(ctx, e.SignIn); err != nil {
 			return err
@@ -92,15 +92,15 @@ func (s *Store) SaveSignIn(ctx context.Context, e session.Entry) (login session.
 		if err != nil {
 			return err
 		}
-		// A login whose time is over must not come back to life with the browser; nor may one that was not to be kept be
-		// kept because somebody else's is, who also uses this browser.
-		err = s.endLogins(ctx, e.At, nil, func(db *gorm.DB) *gorm.DB {
-			db = db.Where("browser_id = ? AND account_id <> ?", browser, e.AccountID)
-			if e.Keep && !kept {
-				return db
-			}
-			return db.Where("auth_time <= ?", at(e.Stale))
-		})
+		others := func(db *gorm.DB) *gorm.DB {
+			return db.Where("browser_id = ? AND account_id <> ?", browser, e.AccountID)
+		}
+		// A login whose time is over must not come back to life with the browser; nobody has ended it.
+		err = s.endLogins(ctx, e.At, nil, func(db *gorm.DB) *gorm.DB { return others(db).Where("auth_time <= ?", at(e.Stale)) })
+		// Nor may one that was not to be kept be kept because somebody else's is, who also uses this browser.
+		if err == nil && e.Keep && !kept {
+			err = s.endLogins(ctx, e.At, &ended, others)
+		}
 		if err != nil {
 			return err
 		}
@@ -113,9 +113,9 @@ func (s *Store) SaveSignIn(ctx context.Context, e session.Entry) (login session.
 		return err
 	})
 	if err != nil {
-		return session.Login{}, fmt.Errorf("write a sign-in: %w", err)
+		return session.Login{}, nil, fmt.Errorf("write a sign-in: %w", err)
 	}
-	return login, nil
+	return login, ended, nil
 }
 
 // mayStillSignIn locks the account before anything else: whoever disables it or changes its password has

@@ -85,6 +85,8 @@ type LoggedOut struct {
 	To     template.URL // where the browser goes when they are; checked at registration
 	Back   string       // whose place that is
 	Again  string       // where to look once more; empty: nothing changes any more
+	Others bool         // other accounts stay signed in here
+	Same   bool         // the account itself does: it was signed out in other browsers
 }
 
 // Told is a site and how far it has been told: Key is a message key.
@@ -191,7 +193,6 @@ type Security struct {
 	Base
 	Person   Person
 	Browsers []Browser
-	Done     bool
 }
 
 // Browser is one of them.
@@ -255,7 +256,12 @@ type Logout struct {
 	Base
 	Site  string // the name of the site that asked; empty: the person did
 	Email string // the one account of several that signs out; empty: all
+	// People are the accounts of this browser, where one may be chosen instead of all.
+	People []Person
 }
+
+// Nth counts the accounts of a page from one.
+func (*Logout) Nth(i int) int { return i + 1 }
 
 // Error is every error page.
 type Error struct {

@@ -58,7 +58,10 @@ func samples() map[string]Page {
 		"cancelled":      &Notice{Title: "cancelled.title", Body: "cancelled.body", Action: "cancelled.home", To: "/"},
 		"logout":         &Logout{Base: flow},
 		"logout-site":    &Logout{Base: flow, Site: site.Name, Email: ada.Email},
+		"logout-which":   &Logout{Base: flow, People: []Person{ada, {LoginID: "2", Name: hostile, Email: "b@example.com"}}},
 		"loggedout":      &LoggedOut{},
+		"loggedout-one":  &LoggedOut{Others: true},
+		"loggedout-far":  &LoggedOut{Same: true, Sites: []Told{{"Fabrikam", "fabrikam.example", "loggedout.missed"}}, Again: "/logout/done?o=abc"},
 		"loggedout-sites": &LoggedOut{Sites: []Told{{"Fabrikam", "fabrikam.example", "loggedout.told"}, {"Contoso", "contoso.example", "loggedout.asked"},
 			{hostile, "evil.example", "loggedout.trying"}, {"Tailspin", "", "loggedout.cannot"}}, Frames: []string{"https://contoso.example/out?iss=x&sid=y"}, Again: "/logout/done?o=abc"},
 		"loggedout-back": &LoggedOut{Base: Base{Nonce: "n"}, Sites: []Told{{"Contoso", "contoso.example", "loggedout.asked"}}, Frames: []string{"https://contoso.example/out"},
@@ -83,7 +86,7 @@ func samples() map[string]Page {
 		"closed":         &Notice{Title: "closed.title", Body: "closed.body", Action: "cancelled.home", To: "/"},
 		"reopen":         &Reopen{Base: Base{Link: "abc", Token: "token"}, Email: ada.Email},
 		"reopened":       &Notice{Title: "reopened.title", Body: "reopened.body", Action: "recovered.signin", To: "/login"},
-		"security": &Security{Base: Base{SignedIn: true, Token: "token"}, Person: ada, Done: true, Browsers: []Browser{
+		"security": &Security{Base: Base{SignedIn: true, Token: "token"}, Person: ada, Browsers: []Browser{
 			{ID: "1", Name: "Firefox", System: "Linux", Network: "203.0.113.0/24", This: true}, {ID: "2", Name: hostile, System: hostile}, {ID: "3"}}},
 		"sites": &Sites{Base: Base{SignedIn: true, Token: "token"}, Done: true, Sites: []SiteUse{
 			{ID: "a b", Name: hostile, Host: "evil.example", Keys: []string{"claims.openid", "claims.email", "claims.offline"}}}},

@@ -173,7 +173,7 @@ func (a *app) handler() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	mine, err := myaccount.New(myaccount.Config{Pages: pages, Accounts: a.accounts, Sessions: a.sessions, OIDC: provider, Events: a.store, Clients: a.clients, Now: now, Dev: cfg.Dev})
+	mine, err := myaccount.New(myaccount.Config{Pages: pages, Accounts: a.accounts, Sessions: a.sessions, OIDC: provider, Logout: leaving, Events: a.store, Clients: a.clients, Now: now, Dev: cfg.Dev})
 	if err != nil {
 		return nil, err
 	}

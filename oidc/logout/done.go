@@ -27,16 +27,30 @@ type State string
 const (
 	SiteTold   State = "told"   // it answered our call with 2xx
 	SiteAsked  State = "asked"  // its page was opened in a frame; whether it did anything nobody knows
-	SiteTrying State = "trying" // it does not answer yet
+	SiteTrying State = "trying" // it is being told
+	SiteMissed State = "missed" // it could not be reached, and will be tried again
 	SiteCannot State = "cannot" // it gave no way to be told, or refused
+)
+
+// least is what is said of a site at which several logins have ended: the first that is true of one of them.
+var least = []State{SiteTrying, SiteMissed, SiteCannot, SiteAsked, SiteTold}
+
+// Stay says who is still signed in in the browser that signed out.
+type Stay string
+
+// Who stays.
+const (
+	StayNobody Stay = ""
+	StayOthers Stay = "others" // other accounts
+	StaySame   Stay = "same"   // the account itself, which was signed out in other browsers
 )
 
 // Site is a site at which the person was signed in.
 type Site struct {
-	Name  string
-	Host  string
-	State State
-	frame string // to be opened; empty: none
+	Name   string
+	Host   string
+	State  State
+	frames []string // to be opened
 }
 
 // Report is what the page says after a sign-out.
@@ -46,6 +60,7 @@ type Report struct {
 	To         string   // where the browser goes afterwards; empty: it stays
 	ClientName string   // whose place that is
 	Again      string   // where to look once more what became of the sites; empty: nothing changes any more
+	Stay       Stay
 	UILocales  string
 }
 
@@ -61,11 +76,11 @@ func (l *Logout) done(w http.ResponseWriter, r *http.Request) error {
 		q = request{Locales: v.Get("ui_locales")}
 	}
 	language, _, _ := strings.Cut(q.Locales, " ")
-	sites, err := l.sites(r.Context(), q.Ended, language)
+	sites, err := l.sites(r.Context(), q, language)
 	if err != nil {
 		return err
 	}
-	page := Report{Sites: sites, UILocales: q.Locales}
+	page := Report{Sites: sites, Stay: q.Stay, UILocales: q.Locales}
 	c, err := l.client(r.Context(), q.Client)
 	if err != nil {
 		return err
@@ -77,12 +92,10 @@ func (l *Logout) done(w http.ResponseWriter, r *http.Request) error {
 	if err != nil || looked < 1 { // the first time: only then are frames opened
 		looked = 0
 		for _, s := range sites {
-			if s.frame != "" {
-				page.Frames = append(page.Frames, s.frame)
-			}
+			page.Frames = append(page.Frames, s.frames...)
 		}
 	}
-	if looked < again && slices.ContainsFunc(sites, func(s Site) bool { return s.State == SiteTrying }) {
+	if looked < again && slices.ContainsFunc(sites, func(s Site) bool { return s.State == SiteTrying || s.State == SiteMissed }) {
 		page.Again = donePath + "?" + url.Values{"i": {v.Get("i")}, "n": {strconv.Itoa(looked + 1)}}.Encode()
 	}
 	w.Header().Set("Cache-Control", "no-store")
@@ -90,16 +103,17 @@ func (l *Logout) done(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// sites are where these logins were used, with how far each has been told.
-func (l *Logout) sites(ctx context.Context, logins []string, language string) ([]Site, error) {
-	if len(logins) == 0 {
+// sites are where the logins that ended were used, with how far each has been told.
+func (l *Logout) sites(ctx context.Context, q request, language string) ([]Site, error) {
+	if len(q.Ended) == 0 {
 		return nil, nil
 	}
-	visits, err := l.cfg.Store.Visits(ctx, logins)
+	visits, err := l.cfg.Store.Visits(ctx, q.Ended)
 	if err != nil {
 		return nil, err
 	}
 	var list []Site
+	place := map[string]int{} // of a client in list
 	for _, v := range visits {
 		c, err := l.client(ctx, v.ClientID)
 		if err != nil {
@@ -108,15 +122,32 @@ func (l *Logout) sites(ctx context.Context, logins []string, language string) ([
 		if c == nil {
 			continue
 		}
-		list = append(list, Site{Name: c.LocalName(language), Host: c.Host(), State: stateOf(c, v.Notice), frame: l.frame(c, v)})
+		i, seen := place[c.ID]
+		if !seen {
+			i, place[c.ID] = len(list), len(list)
+			list = append(list, Site{Name: c.LocalName(language), Host: c.Host(), State: SiteTold})
+		}
+		// A frame reaches what this very browser has of the site: of a login in another one it would end the wrong session.
+		frame := ""
+		if q.Stay != StaySame {
+			frame = l.frame(c, v)
+		}
+		if frame != "" && !slices.Contains(list[i].frames, frame) {
+			list[i].frames = append(list[i].frames, frame)
+		}
+		if state := stateOf(c, v.Notice, frame != ""); slices.Index(least, state) < slices.Index(least, list[i].State) {
+			list[i].State = state
+		}
 	}
 	return list, nil
 }
 
-func stateOf(c *client.Client, notice string) State {
-	switch back, front := c.Metadata.BackchannelLogoutURI != "", c.Metadata.FrontchannelLogoutURI != ""; {
+func stateOf(c *client.Client, notice string, front bool) State {
+	switch back := c.Metadata.BackchannelLogoutURI != ""; {
 	case back && notice == Told:
 		return SiteTold
+	case back && notice == Trying:
+		return SiteMissed
 	case back && notice != Failed:
 		return SiteTrying
 	case front:
@@ -136,5 +167,5 @@ func (l *Logout) frame(c *client.Client, v Visit) string {
 }
 
 func framed(sites []Site) bool {
-	return slices.ContainsFunc(sites, func(s Site) bool { return s.frame != "" })
+	return slices.ContainsFunc(sites, func(s Site) bool { return len(s.frames) > 0 })
 }

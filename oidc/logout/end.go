@@ -50,8 +50,9 @@ func (l *Logout) Ask(w http.ResponseWriter, r *http.Request) error {
 }
 
 // Confirm is the yes of the confirmation page (POST /logout): it signs out and answers. The yes counts in the
-// browser and the session that the page was shown to; elsewhere the question is asked anew.
-func (l *Logout) Confirm(w http.ResponseWriter, r *http.Request, i string) error {
+// browser and the session that the page was shown to; elsewhere the question is asked anew. login is the one of
+// View.Accounts that was chosen; empty: all that the question was about.
+func (l *Logout) Confirm(w http.ResponseWriter, r *http.Request, i, login string) error {
 	q, ok := l.open(toAsk, i)
 	if !ok {
 		return l.onPage(w, r, &refused{http.StatusBadRequest, "error.form"})
@@ -59,6 +60,9 @@ func (l *Logout) Confirm(w http.ResponseWriter, r *http.Request, i string) error
 	if !bytes.Equal(q.Browser, l.cfg.Sessions.Hash(r)) {
 		q.Proven, q.Login = false, ""
 		return l.end(w, r, q)
+	}
+	if q.Login == "" {
+		q.Login = login
 	}
 	var err error
 	if q.Login != "" {
@@ -103,10 +107,35 @@ func (l *Logout) end(w http.ResponseWriter, r *http.Request, q request) error {
 	if mine != nil {
 		q.Login, view.Email = mine.ID, mine.Person.Email
 	}
+	if mine == nil && len(read.Logins) > 1 {
+		for _, login := range read.Logins {
+			view.Accounts = append(view.Accounts, Account{Login: login.ID, Name: login.Person.Name, Email: login.Person.Email})
+		}
+	}
 	view.I = l.seal(toAsk, q)
 	w.Header().Set("Cache-Control", "no-store")
 	l.cfg.Pages.Confirm(w, r, view)
 	return nil
+}
+
+// most is how many logins one report speaks of: they travel in its address.
+const most = 100
+
+// Elsewhere reports on logins of an account that have ended in other browsers, in the one that asked for it.
+func (l *Logout) Elsewhere(w http.ResponseWriter, r *http.Request, ended []string) error {
+	q := request{Stay: StaySame}
+	if len(ended) > 0 {
+		visits, err := l.cfg.Store.Visits(r.Context(), ended)
+		if err != nil {
+			return err
+		}
+		for _, v := range visits {
+			if len(q.Ended) < most && !slices.Contains(q.Ended, v.LoginID) {
+				q.Ended = append(q.Ended, v.LoginID)
+			}
+		}
+	}
+	return l.leave(w, r, q)
 }
 
 // endLogin ends a login of this browser. One that has ended since it was read (in another tab, by the same button
@@ -159,7 +188,10 @@ func (l *Logout) leave(w http.ResponseWriter, r *http.Request, q request) error 
 	if c == nil || !c.MatchPostLogout(q.Redirect) {
 		q.Redirect, q.State = "", ""
 	}
-	sites, err := l.sites(r.Context(), q.Ended, "")
+	if q.Stay == StayNobody && l.cfg.Sessions.Hash(r) != nil { // the cookie goes with the last login
+		q.Stay = StayOthers
+	}
+	sites, err := l.sites(r.Context(), q, "")
 	if err != nil {
 		return err
 	}
@@ -168,7 +200,7 @@ func (l *Logout) leave(w http.ResponseWriter, r *http.Request, q request) error 
 	}
 	// The report is for the browser that signed out: it tells where somebody was signed in.
 	return seeOther(w, donePath+"?i="+l.seal(toShow, request{
-		Client: q.Client, Redirect: q.Redirect, State: q.State, Locales: q.Locales, Ended: q.Ended,
+		Client: q.Client, Redirect: q.Redirect, State: q.State, Locales: q.Locales, Ended: q.Ended, Stay: q.Stay,
 		Browser: l.cfg.Sessions.Flow(w, r), Expires: l.cfg.Now().Add(doneLife).Unix(),
 	}))
 }

@@ -39,7 +39,13 @@ type View struct {
 	ClientName string // the site that asked; empty: none is known
 	UILocales  string
 	Email      string // the one account that will be signed out; empty: all of this browser
+	// Accounts are those of this browser, where there are several and the question is about all of them: one may be chosen
+	// instead.
+	Accounts []Account
 }
+
+// Account is one that is signed in in this browser.
+type Account struct{ Login, Name, Email string }
 
 // Route is one endpoint of this room. It may end in a redirect to a site: no form-action.
 type Route struct {

@@ -90,6 +90,9 @@ func newWorld(t *testing.T, dsn string) *world {
 	show := func(name string) func(http.ResponseWriter, *http.Request, logout.View) {
 		return func(rw http.ResponseWriter, _ *http.Request, v logout.View) {
 			fmt.Fprintf(rw, "%s|%s|%s|%s", name, v.I, v.ClientName, v.Email)
+			for _, a := range v.Accounts {
+				fmt.Fprintf(rw, "|%s=%s", a.Email, a.Login)
+			}
 		}
 	}
 	l, err := logout.New(logout.Config{
@@ -101,6 +104,7 @@ func newWorld(t *testing.T, dsn string) *world {
 			},
 			Confirm: show("confirm"),
 			Done: func(rw http.ResponseWriter, _ *http.Request, v logout.Report) {
+				rw.Header().Set("Test-Stay", string(v.Stay))
 				fmt.Fprintf(rw, "out|%s|%s|%s|%s", v.To, v.ClientName, strings.Join(v.Frames, " "), v.Again)
 				for _, s := range v.Sites {
 					fmt.Fprintf(rw, "|%s=%s", s.Name, s.State)
@@ -123,10 +127,19 @@ func newWorld(t *testing.T, dsn string) *world {
 		}
 	}
 	handle("GET /logout", l.Ask)
-	handle("POST /logout", func(rw http.ResponseWriter, r *http.Request) error { return l.Confirm(rw, r, r.PostFormValue("i")) })
+	handle("POST /logout", func(rw http.ResponseWriter, r *http.Request) error {
+		return l.Confirm(rw, r, r.PostFormValue("i"), r.PostFormValue("login"))
+	})
 	handle("POST /signin", func(rw http.ResponseWriter, r *http.Request) error {
-		_, err := w.sessions.SignIn(r.Context(), rw, r, session.SignIn{AccountID: r.PostFormValue("account"), AMR: []string{"pwd"}, ACR: "1", Keep: true})
+		_, err := w.sessions.SignIn(r.Context(), rw, r, session.SignIn{AccountID: r.PostFormValue("account"), AMR: []string{"pwd"}, ACR: "1", Keep: r.PostFormValue("unkept") == ""})
 		return err
+	})
+	handle("POST /elsewhere", func(rw http.ResponseWriter, r *http.Request) error {
+		ended, err := w.sessions.EndOthers(r.Context(), r.PostFormValue("account"), r.PostFormValue("login"))
+		if err != nil {
+			return err
+		}
+		return l.Elsewhere(rw, r, ended)
 	})
 	w.server = httptest.NewServer(mux)
 	t.Cleanup(w.server.Close)
@@ -521,6 +534,61 @@ func endSession(t *testing.T, w *world) {
 			}
 			b.get("/end_session", v).out(t)
 		}
+	})
+	t.Run("4.11 one of several accounts is chosen", func(t *testing.T) {
+		b := w.browser(alice, bob)
+		mine, his := w.loginID(alice), w.loginID(bob)
+		page := b.get("/logout", nil)
+		i := page.asked(t)
+		for _, want := range []string{"|alice@example.test=" + mine, "|bob@example.test=" + his} {
+			if !strings.Contains(page.body, want) {
+				t.Errorf("no %q in %q", want, page.body)
+			}
+		}
+		stranger := w.person("stranger")
+		w.browser(stranger)
+		b.post("/logout", url.Values{"i": {i}, "login": {w.loginID(stranger)}}).out(t)
+		if w.live(alice) != 1 || w.live(bob) != 1 || w.live(stranger) != 1 {
+			t.Error("a login of another browser was named, and somebody is signed out")
+		}
+		w.must(w.sessions.EndAll(t.Context(), stranger, ""))
+		b.post("/logout", url.Values{"i": {i}, "login": {mine}}).out(t)
+		if w.live(alice) != 0 || w.live(bob) != 1 {
+			t.Errorf("alice %d, bob %d", w.live(alice), w.live(bob))
+		}
+		if page = b.get("/logout", nil); strings.Contains(page.body, his) {
+			t.Errorf("who is alone has to choose: %q", page.body)
+		}
+		w.must(w.sessions.EndAll(t.Context(), bob, ""))
+		// What the question was about is not widened by the form.
+		b = w.browser(alice, bob)
+		of := w.hint("sub-alice", app.ID, func(c map[string]any) { c["sid"] = "of her phone" })
+		i = b.get("/end_session", proven("id_token_hint", of)).asked(t)
+		b.post("/logout", url.Values{"i": {i}, "login": {w.loginID(bob)}}).to(t, target)
+		if w.live(alice) != 0 || w.live(bob) != 1 {
+			t.Errorf("alice %d, bob %d", w.live(alice), w.live(bob))
+		}
+		w.must(w.sessions.EndAll(t.Context(), bob, ""))
+	})
+	t.Run("4.11 the page tells who is still signed in here", func(t *testing.T) {
+		for _, c := range []struct {
+			accounts []string
+			chosen   string
+			stay     logout.Stay
+		}{{[]string{alice}, "", logout.StayNobody}, {[]string{alice, bob}, "", logout.StayNobody}, {[]string{alice, bob}, alice, logout.StayOthers}} {
+			b := w.browser(c.accounts...)
+			login := ""
+			if c.chosen != "" {
+				login = w.loginID(c.chosen)
+			}
+			a := b.post("/logout", url.Values{"i": {b.get("/logout", nil).asked(t)}, "login": {login}})
+			u, err := url.Parse(a.location)
+			w.must(err)
+			if stay := b.get(u.Path, u.Query()).header.Get("Test-Stay"); stay != string(c.stay) {
+				t.Errorf("%v: %q, not %q", c, stay, c.stay)
+			}
+		}
+		w.must(w.sessions.EndAll(t.Context(), bob, ""))
 	})
 	t.Run("B3 the form's token", func(t *testing.T) {
 		b, mallory := w.browser(alice), w.browser(bob)

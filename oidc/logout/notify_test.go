@@ -274,7 +274,7 @@ func notify(t *testing.T, w *world) {
 		}
 		w.deliver()
 		_, _, _, again, sites = b.shows(t, again)
-		if !slices.Contains(sites, "Up=told") || !slices.Contains(sites, "Down=trying") || again == "" {
+		if !slices.Contains(sites, "Up=told") || !slices.Contains(sites, "Down=missed") || again == "" {
 			t.Errorf("%v %q", sites, again)
 		}
 		first := w.web.calls("/down")[0].PostForm.Get("logout_token")
@@ -371,6 +371,23 @@ func notify(t *testing.T, w *world) {
 			t.Errorf("%v", claims)
 		}
 		w.must(w.sessions.EndAll(t.Context(), carol, ""))
+	})
+	t.Run("what ends because another account is kept here is told of", func(t *testing.T) {
+		c, dora, emil := w.tellable("Shared", "/shared"), w.person("dora"), w.person("emil")
+		b := w.browser()
+		b.post("/signin", url.Values{"account": {dora}, "unkept": {"1"}})
+		w.visit(w.loginID(dora), c)
+		b.post("/signin", url.Values{"account": {emil}, "unkept": {"1"}})
+		w.deliver()
+		if n := len(w.web.calls("/shared")); n != 0 || w.live(dora) != 1 {
+			t.Fatalf("told %d times of a login that lives: %d", n, w.live(dora))
+		}
+		b.post("/signin", url.Values{"account": {emil}})
+		w.deliver()
+		if n := len(w.web.calls("/shared")); n != 1 || w.live(dora) != 0 {
+			t.Errorf("told %d times; %d live", n, w.live(dora))
+		}
+		w.must(w.sessions.EndAll(t.Context(), emil, ""))
 	})
 	t.Run("a login whose lifetime is over was ended by nobody: no site is told", func(t *testing.T) {
 		c, erin := w.tellable("Old", "/old"), w.person("erin")
@@ -533,6 +550,93 @@ func report(t *testing.T, w *world) {
 		if !slices.Equal(sites, []string{"Both=asked", "Mute=cannot", "Told=told"}) || frames != "" || again != "" {
 			t.Errorf("%v, frames %q, again %q", sites, frames, again)
 		}
+	})
+	t.Run("missed", func(t *testing.T) {
+		b := w.browser(alice)
+		w.visit(w.loginID(alice), w.tellable("Down", "/down"))
+		w.web.answers("/down", http.StatusServiceUnavailable)
+		done := b.leaves(t)
+		if _, _, _, _, sites := b.shows(t, done); !slices.Equal(sites, []string{"Down=trying"}) {
+			t.Errorf("%v", sites)
+		}
+		w.deliver()
+		_, _, _, again, sites := b.shows(t, done)
+		if !slices.Equal(sites, []string{"Down=missed"}) || again == "" {
+			t.Errorf("%v, again %q", sites, again)
+		}
+		w.web.answers("/down", http.StatusOK)
+		w.ahead += time.Minute
+		w.deliver()
+		if _, _, _, again, sites = b.shows(t, again); !slices.Equal(sites, []string{"Down=told"}) || again != "" {
+			t.Errorf("%v, again %q", sites, again)
+		}
+	})
+	t.Run("4.16 of what has ended in other browsers", func(t *testing.T) {
+		back, front, mute := w.tellable("Far", "/far"), framed("Front", "https://front.test/out", false), w.client("Mute")
+		both := w.tellable("Mixed", "/mixed", func(m *client.Metadata) { m.FrontchannelLogoutURI = "https://mixed.test/out" })
+		w.web.answers("/mixed", http.StatusForbidden)
+		b := w.browser(alice)
+		here := w.loginID(alice)
+		w.visit(here, back)
+		var there []*browser
+		for range 3 {
+			there = append(there, w.browser(alice))
+		}
+		rows, err := w.raw.Query("SELECT id FROM login WHERE ended_at IS NULL AND account_id = '" + alice + "' AND id <> '" + here + "'")
+		w.must(err)
+		var ids []string
+		for rows.Next() {
+			var id string
+			w.must(rows.Scan(&id))
+			ids = append(ids, id)
+		}
+		w.must(rows.Close())
+		for _, id := range ids {
+			for _, c := range []*client.Client{back, front, mute, both} {
+				w.visit(id, c)
+			}
+		}
+		a := b.post("/elsewhere", url.Values{"account": {alice}, "login": {here}})
+		if a.status != http.StatusSeeOther || !strings.HasPrefix(a.location, "/logout/done?i=") {
+			t.Fatalf("%d to %q", a.status, a.location)
+		}
+		// One line a site, though it was used thrice; and no frame: it would end what this browser has there.
+		_, _, frames, _, sites := b.shows(t, a.location)
+		if !slices.Equal(sites, []string{"Far=trying", "Front=cannot", "Mixed=trying", "Mute=cannot"}) || frames != "" {
+			t.Errorf("%v, frames %q", sites, frames)
+		}
+		w.deliver()
+		if _, _, _, _, sites = b.shows(t, a.location); !slices.Equal(sites, []string{"Far=told", "Front=cannot", "Mixed=cannot", "Mute=cannot"}) {
+			t.Errorf("%v", sites)
+		}
+		if n := len(w.web.calls("/far")); n != 3 {
+			t.Errorf("%d calls for three logins", n)
+		}
+		if _, _, _, _, sites := there[0].shows(t, a.location); len(sites) != 0 {
+			t.Errorf("a browser that was signed out sees %v", sites)
+		}
+		if w.live(alice) != 1 {
+			t.Errorf("%d live", w.live(alice))
+		}
+		w.must(w.sessions.EndAll(t.Context(), alice, ""))
+	})
+	t.Run("4.16 the report of very many fits an address", func(t *testing.T) {
+		c := w.client("Many")
+		b := w.browser(alice)
+		here := w.loginID(alice)
+		for range 120 {
+			w.browser(alice)
+		}
+		w.exec(`INSERT INTO login_client (login_id, client_id, sid, first_at, last_at)
+			SELECT id, '%s', 'sid-' || id, 1, 1 FROM login WHERE ended_at IS NULL AND account_id = '%s'`, c.ID, alice)
+		a := b.post("/elsewhere", url.Values{"account": {alice}, "login": {here}})
+		if len(a.location) > 8<<10-200 { // what a proxy takes of a request line
+			t.Errorf("%d bytes", len(a.location))
+		}
+		if _, _, _, _, sites := b.shows(t, a.location); !slices.Equal(sites, []string{"Many=cannot"}) {
+			t.Errorf("%v", sites)
+		}
+		w.must(w.sessions.EndAll(t.Context(), alice, ""))
 	})
 	t.Run("it is for the browser that signed out, and for ten minutes", func(t *testing.T) {
 		b := w.browser(alice)

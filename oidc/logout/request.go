@@ -41,7 +41,8 @@ type request struct {
 	Locales  string   `json:"l,omitempty"`
 	Login    string   `json:"id,omitempty"` // what a yes ends; empty: the browser
 	Ended    []string `json:"d,omitempty"`  // logins that have ended: /logout/done reports on them
-	Browser  []byte   `json:"b,omitempty"`  // hash of the session cookie that the page was shown to
+	Stay     Stay     `json:"y,omitempty"`
+	Browser  []byte   `json:"b,omitempty"` // hash of the session cookie that the page was shown to
 	Expires  int64    `json:"e"`
 }
 

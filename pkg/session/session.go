@@ -212,10 +212,14 @@ func (m *Manager) SignIn(ctx context.Context, w http.ResponseWriter, r *http.Req
 	}
 	var login Login
 	err := m.store.InTx(ctx, func(ctx context.Context) (err error) {
-		login, err = m.store.SaveSignIn(ctx, Entry{
+		var ended []string
+		login, ended, err = m.store.SaveSignIn(ctx, Entry{
 			SignIn: s, Old: m.Hash(r), New: hash,
 			AuthTime: now.Truncate(time.Second), At: now, ExpiresAt: now.Add(lifetime), Stale: now.Add(-m.lifetime),
 		})
+		if err == nil && len(ended) > 0 {
+			err = m.ended(ctx, ended)
+		}
 		if err != nil || m.audit == nil {
 			return err
 		}
@@ -347,14 +351,19 @@ func (m *Manager) EndOne(ctx context.Context, accountID, loginID string) error {
 
 // EndAll ends every login of an account, but exceptLoginID where that is not empty.
 func (m *Manager) EndAll(ctx context.Context, accountID, exceptLoginID string) error {
+	_, err := m.EndOthers(ctx, accountID, exceptLoginID)
+	return err
+}
+
+// EndOthers is EndAll, and tells which logins it ended.
+func (m *Manager) EndOthers(ctx context.Context, accountID, exceptLoginID string) (ended []string, err error) {
 	if accountID == "" {
-		return errors.New("end all logins: no account")
+		return nil, errors.New("end all logins: no account")
 	}
-	_, err := m.end(ctx, Ending{AccountID: accountID, Except: exceptLoginID, At: m.now()})
-	if err != nil {
-		return fmt.Errorf("end all logins: %w", err)
+	if ended, err = m.end(ctx, Ending{AccountID: accountID, Except: exceptLoginID, At: m.now()}); err != nil {
+		return nil, fmt.Errorf("end all logins: %w", err)
 	}
-	return nil
+	return ended, nil
 }
 
 // List is where an account is signed in, newest authentication first.

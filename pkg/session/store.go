@@ -28,8 +28,9 @@ type Store interface {
 	// login: a live one of the same account keeps its id. Without a browser (or when its time is over at
 	// e.At, or another sign-in was faster) there is a new one. ErrRefused, and nothing is written, unless the
 	// account is active and e.Credential, where there is one, is still its: a sign-in that began before the
-	// account was disabled or its password changed must not outlive EndLogins.
-	SaveSignIn(ctx context.Context, e Entry) (Login, error)
+	// account was disabled or its password changed must not outlive EndLogins. Logins of other accounts that the browser
+	// was not to keep end when it is to keep this one; ended are their ids.
+	SaveSignIn(ctx context.Context, e Entry) (login Login, ended []string, err error)
 	// RenewSecret puts one secret of a browser in another's place, and tells whether the browser is kept, and until when it
 	// is known. ErrNoLogin: there is no such secret (of two that renew it at the same moment, one has).
 	RenewSecret(ctx context.Context, old, renewed []byte, at time.Time) (kept bool, expires time.Time, err error)

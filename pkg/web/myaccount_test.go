@@ -20,10 +20,12 @@ func TestSecurity(t *testing.T) {
 	w := newWorld(t)
 	w.person("ada@example.test")
 	w.person("bob@example.test")
+	w.client("app")
 	here := w.browser(t)
 	here.header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")
 	here.loginWith(t, "ada@example.test", password)
 	there := w.browser(t).loginWith(t, "ada@example.test", password)
+	there.get(authorizeURL("app")).want(200, "consent-allow").submit("consent-allow")
 	bob := w.browser(t).loginWith(t, "bob@example.test", password)
 	here.get("/account/security").want(200, "change-password")
 	for _, text := range []string{"Firefox on Linux", "this browser", "An unknown browser", "127.0.0.0/24"} {
@@ -53,7 +55,16 @@ func TestSecurity(t *testing.T) {
 	})
 	t.Run("one is ended", func(t *testing.T) {
 		form := url.Values{"token": {hidden(here.Body, "token")}, "session": {id}}
-		here.post("/account/security", form).want(200, "change-password")
+		here.post("/account/security", form).want(200, "told")
+		for _, text := range []string{"Signed out there", "Fabrikam", "cannot be told", `href="/account/security"`} {
+			if !strings.Contains(here.Body, text) {
+				t.Errorf("the report has no %q:\n%s", text, here.Body)
+			}
+		}
+		if here.get(here.URL).want(200, "told"); here.Header.Get("Cache-Control") != "no-store" {
+			t.Errorf("%v", here.Header)
+		}
+		here.get("/account/security")
 		if there.get("/account/profile"); !there.has("login-submit") {
 			t.Errorf("the other browser is at %s", there.URL)
 		}
@@ -81,7 +92,7 @@ func TestSecurity(t *testing.T) {
 	})
 	t.Run("all others are ended", func(t *testing.T) {
 		others := []*browser{w.browser(t).loginWith(t, "ada@example.test", password), w.browser(t).loginWith(t, "ada@example.test", password)}
-		here.get("/account/security").want(200, "end-all").submit("end-all", "all", "1").want(200, "change-password")
+		here.get("/account/security").want(200, "end-all").submit("end-all").want(200, "go-on")
 		for _, b := range others {
 			if b.get("/account/profile"); !b.has("login-submit") {
 				t.Errorf("another browser is at %s", b.URL)

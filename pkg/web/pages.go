@@ -81,6 +81,9 @@ func (p *Pages) Logout() logout.Pages {
 		Error: p.Error,
 		Confirm: func(w http.ResponseWriter, r *http.Request, v logout.View) {
 			page := &templates.Logout{Site: v.ClientName, Email: v.Email}
+			for _, a := range v.Accounts {
+				page.People = append(page.People, templates.Person{LoginID: a.Login, Name: a.Name, Email: a.Email})
+			}
 			page.Interaction = v.I
 			page.Token = p.FormToken(w, r, "logout", v.I)
 			p.show(w, r, http.StatusOK, v.UILocales, page)
@@ -92,16 +95,18 @@ func (p *Pages) Logout() logout.Pages {
 // told are the words for how far a site has been told.
 var told = map[logout.State]string{
 	logout.SiteTold: "loggedout.told", logout.SiteAsked: "loggedout.asked",
-	logout.SiteTrying: "loggedout.trying", logout.SiteCannot: "loggedout.cannot",
+	logout.SiteTrying: "loggedout.trying", logout.SiteMissed: "loggedout.missed", logout.SiteCannot: "loggedout.cannot",
 }
 
 // loggedOut shows the report of a sign-out. Its policy lets in the frames of just these sites.
 func (p *Pages) loggedOut(w http.ResponseWriter, r *http.Request, v logout.Report) {
 	page := &templates.LoggedOut{Frames: v.Frames, Back: v.ClientName, Again: v.Again,
+		Others: v.Stay == logout.StayOthers, Same: v.Stay == logout.StaySame,
 		To: template.URL(v.To)} //nolint:gosec // G203: a post-logout redirect URI that was checked when it was registered
 	for _, s := range v.Sites {
 		page.Sites = append(page.Sites, templates.Told{Name: s.Name, Host: s.Host, Key: told[s.State]})
 	}
+	page.SignedIn = page.Same
 	if len(v.Frames) > 0 {
 		var origins []string
 		for _, f := range v.Frames {

@@ -357,6 +357,31 @@ func TestSignedOut(t *testing.T) {
 			}
 		}
 	})
+	t.Run("4.11 one of two accounts", func(t *testing.T) {
+		w.person("bob@example.test")
+		b := w.browser(t).login("ada@example.test")
+		b.get("/login").submit("login-submit", "username", "bob@example.test", "password", password)
+		before := b.clone()
+		b.get("/logout").want(200, "logout-2").want(200, "logout-yes").submit("logout-1").want(200, "go-on")
+		if !strings.Contains(b.Body, "Other accounts in this browser stay signed in") {
+			t.Errorf("it says:\n%s", b.Body)
+		}
+		if b.get("/account/profile").want(200, "profile-submit"); !strings.Contains(b.Body, "ada@example.test") { // bob was the last to sign in
+			t.Errorf("the wrong one:\n%s", b.Body)
+		}
+		if b.get("/logout").want(200, "logout-yes"); b.has("logout-1") {
+			t.Error("one is left, and is to be chosen")
+		}
+		b.submit("logout-yes").want(200, "go-on")
+		for _, c := range []*browser{b, before} { // before: a copy of the cookie
+			if c.get("/account/profile"); !c.has("login-submit") || c.Header.Get("Cache-Control") != "no-store" {
+				t.Errorf("%s: %v", c.URL, c.Header)
+			}
+		}
+		if b.jar["__Host-sid"] != "" {
+			t.Error("the cookie is there still")
+		}
+	})
 	t.Run("Q076 then on to the site: by script, by itself without one, and by a link", func(t *testing.T) {
 		b := w.browser(t).login("ada@example.test")
 		if b.get(authorizeURL("app")); b.Status != 303 {

@@ -127,7 +127,7 @@ func newWorldAt(t *testing.T, door account.Door, extra ...web.Route) *world {
 		SID: flows.SID, Now: w.clock, Pages: pages.Logout()}))
 	in := must(signin.New(signin.Config{Pages: pages, OIDC: provider, Clients: w.clients, Logout: leaving, Accounts: w.people, Sessions: sessions, Sealer: sealer, Now: w.clock}))
 	w.signin = in
-	mine := must(myaccount.New(myaccount.Config{Pages: pages, Accounts: w.people, Sessions: sessions, OIDC: provider, Events: w.store, Clients: w.clients, Now: w.clock, Dev: true}))
+	mine := must(myaccount.New(myaccount.Config{Pages: pages, Accounts: w.people, Sessions: sessions, OIDC: provider, Logout: leaving, Events: w.store, Clients: w.clients, Now: w.clock, Dev: true}))
 	routes := append(append(in.Routes(), mine.Routes()...), extra...)
 	entry := must(registration.New(registration.Config{Issuer: issuer, Clients: w.clients, ClientIP: web.ClientIP}))
 	w.site = must(web.New(web.Config{Issuer: issuer, Pages: pages, OIDC: provider, Logout: leaving, Registration: entry, Routes: routes, Inbox: w.inbox,

@@ -8,6 +8,7 @@ import (
 
 	"github.com/passport-network/passport/oidc"
 	"github.com/passport-network/passport/oidc/client"
+	"github.com/passport-network/passport/oidc/logout"
 	"github.com/passport-network/passport/pkg/account"
 	"github.com/passport-network/passport/pkg/audit"
 	"github.com/passport-network/passport/pkg/session"
@@ -21,6 +22,7 @@ type Config struct {
 	Accounts *account.Directory
 	Sessions *session.Manager
 	OIDC     *oidc.Provider
+	Logout   *logout.Logout
 	Events   audit.Reader
 	Clients  *client.Registry
 	Now      func() time.Time
@@ -34,8 +36,8 @@ type Room struct {
 
 // New refuses a configuration with something missing.
 func New(c Config) (*Room, error) {
-	if c.Pages == nil || c.Accounts == nil || c.Sessions == nil || c.OIDC == nil || c.Events == nil || c.Clients == nil || c.Now == nil {
-		return nil, errors.New("myaccount: Pages, Accounts, Sessions, OIDC, Events, Clients and Now are needed")
+	if c.Pages == nil || c.Accounts == nil || c.Sessions == nil || c.OIDC == nil || c.Logout == nil || c.Events == nil || c.Clients == nil || c.Now == nil {
+		return nil, errors.New("myaccount: Pages, Accounts, Sessions, OIDC, Logout, Events, Clients and Now are needed")
 	}
 	return &Room{c}, nil
 }

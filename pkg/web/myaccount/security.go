@@ -3,7 +3,6 @@ package myaccount
 import (
 	"errors"
 	"net/http"
-	"net/url"
 
 	"github.com/passport-network/passport/pkg/session"
 	"github.com/passport-network/passport/pkg/web"
@@ -12,15 +11,11 @@ import (
 
 // getSecurity shows where the account is signed in.
 func (m *Room) getSecurity(w http.ResponseWriter, r *http.Request, v *visitor) error {
-	done, err := web.Query(r, "done")
-	if err != nil {
-		return err
-	}
 	list, err := m.Sessions.List(r.Context(), v.id)
 	if err != nil {
 		return err
 	}
-	page := &templates.Security{Person: v.person(), Done: done != ""}
+	page := &templates.Security{Person: v.person()}
 	page.SignedIn, page.Token = true, m.Pages.FormToken(w, r, "security", v.id)
 	now := m.Now()
 	for _, l := range list {
@@ -34,11 +29,13 @@ func (m *Room) getSecurity(w http.ResponseWriter, r *http.Request, v *visitor) e
 	return m.Pages.Render(w, r, http.StatusOK, "", page)
 }
 
-// postSecurity ends one login, or all but this browser's. An id that is not one of the account's is not found (B14).
+// postSecurity ends one login, or all but this browser's, and reports how far the sites have been told. An id that is not one
+// of the account's is not found (B14).
 func (m *Room) postSecurity(w http.ResponseWriter, r *http.Request, v *visitor, form web.Form) error {
+	ended := []string{form["session"]}
 	var err error
 	if form["all"] != "" {
-		err = m.Sessions.EndAll(r.Context(), v.id, v.login.ID)
+		ended, err = m.Sessions.EndOthers(r.Context(), v.id, v.login.ID)
 	} else {
 		err = m.Sessions.EndOne(r.Context(), v.id, form["session"])
 	}
@@ -48,6 +45,5 @@ func (m *Room) postSecurity(w http.ResponseWriter, r *http.Request, v *visitor, 
 	if err != nil {
 		return err
 	}
-	web.See(w, r, "/account/security", url.Values{"done": {"1"}})
-	return nil
+	return m.Logout.Elsewhere(w, r, ended)
 }

@@ -185,5 +185,9 @@ func (s *Room) postLogout(w http.ResponseWriter, r *http.Request) error {
 	if err := s.Pages.CheckForm(r, form, "logout", i); err != nil {
 		return err
 	}
-	return s.Logout.Confirm(w, r, i)
+	login, err := form.ID("login")
+	if err != nil {
+		return err
+	}
+	return s.Logout.Confirm(w, r, i, login)
 }
