@@ -77,7 +77,7 @@ type Input struct {
 }
 
 // Input builds a field from pairs: id, name, type, label and hint (message keys), auto (autocomplete), value,
-// mode (inputmode), min and max (length), focus, optional and fixed ("yes").
+// mode (inputmode), min and max (length), focus and fixed ("yes"), optional ("yes"), or want ("optional", "required").
 func (b *Base) Input(pairs ...string) (Input, error) {
 	in := Input{Base: b, Type: "text"}
 	if len(pairs)%2 != 0 {
@@ -112,6 +112,8 @@ func (b *Base) Input(pairs ...string) (Input, error) {
 			in.Fixed = v == "yes"
 		case "optional":
 			in.Optional = v == "yes"
+		case "want":
+			in.Optional = v != "required"
 		default:
 			return in, fmt.Errorf("input: no attribute %q", pairs[i])
 		}

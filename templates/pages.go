@@ -98,12 +98,18 @@ func (*LoggedOut) Script() string { return assetPath("loggedout.js") }
 // Item is one thing that the site gets: Key says what, Value is the person's own, if it fits a line.
 type Item struct{ Key, Value string }
 
-// Register asks for an address, a password and a name.
+// Register asks for an address, a password and what the operator wants to know.
 type Register struct {
 	Base
-	Site  *Site
-	Email string
-	Full  string // the name as typed
+	Site                   *Site
+	Email                  string
+	Full, Phone, Birthdate Asked
+}
+
+// Asked is a field that a form may have, with what was typed into it.
+type Asked struct {
+	Want  string // "optional" or "required"; empty: the form does not have it
+	Value string
 }
 
 // Terms shows what the person agrees to by typing the address again.

@@ -41,8 +41,12 @@ func samples() map[string]Page {
 		"consent":        &Consent{Base: flow, Site: site, Person: ada, Items: []Item{{"claims.openid", ""}, {"claims.profile", ada.Name}, {"claims.email", ada.Email}, {"claims.phone", ""}, {"claims.address", ""}, {"claims.offline", ""}, {"claims.scope", "read:notes"}}},
 		"consent-known":  &Consent{Base: flow, Site: known, Person: ada, Items: []Item{{"claims.openid", ""}}},
 		"consent-evil":   &Consent{Base: flow, Site: &Site{Name: hostile, Host: "xn--exmple-cua.test"}, Person: ada, Items: []Item{{"claims.openid", ""}}},
-		"register":       &Register{Base: flow, Site: site},
-		"register-wrong": &Register{Base: faulty("register-email", "error.email.invalid"), Email: "ada@", Full: "Ada"},
+		"register":       &Register{Base: flow, Site: site, Full: Asked{Want: "required"}},
+		"register-wrong": &Register{Base: faulty("register-email", "error.email.invalid"), Email: "ada@", Full: Asked{"required", "Ada"}},
+		"register-bare":  &Register{Base: flow},
+		"register-all":   &Register{Base: flow, Full: Asked{"optional", hostile}, Phone: Asked{"required", "+44 20 7946 0123"}, Birthdate: Asked{"optional", "1985-03-31"}},
+		"register-phone": &Register{Base: faulty("register-phone", "error.phone.invalid"), Full: Asked{Want: "required"}, Phone: Asked{"required", hostile}},
+		"register-born":  &Register{Base: faulty("register-birthdate", "error.birthdate.invalid"), Birthdate: Asked{"required", "1899-12-31"}},
 		"terms":          &Terms{Base: flow, Sealed: "c2VhbGVk", Email: ada.Email},
 		"terms-wrong":    &Terms{Base: faulty("terms-email", "error.terms.mismatch"), Sealed: "c2VhbGVk", Email: ada.Email},
 		"waiting":        &Waiting{Base: flow, Email: ada.Email, Dev: true},
@@ -299,8 +303,9 @@ func TestStableIDs(t *testing.T) {
 	all := samples()
 	for name, ids := range map[string][]string{
 		"login": {"username", "password", "login-submit"}, "consent": {"consent-allow", "consent-deny"},
-		"register": {"register-email", "register-password", "register-name", "register-submit"},
-		"terms":    {"terms-email"}, "confirm": {"confirm-submit"}, "cancel": {"cancel-submit"}, "logout": {"logout-yes"},
+		"register":     {"register-email", "register-password", "register-name", "register-submit"},
+		"register-all": {"register-name", "register-phone", "register-birthdate"},
+		"terms":        {"terms-email"}, "confirm": {"confirm-submit"}, "cancel": {"cancel-submit"}, "logout": {"logout-yes"},
 		"device": {"user-code", "device-submit"}, "start": {"start-submit"}, "loggedout-back": {"logout-continue"},
 	} {
 		var buf bytes.Buffer

@@ -118,6 +118,10 @@ func newApp(ctx context.Context, cfg *config.Config, logger *slog.Logger) (_ *ap
 		Store: a.store, Mail: a.mailer, Limits: a.limits, Sessions: a.sessions, Grants: a.store, Audit: a.store, Now: now,
 		DeviceKey: a.ring.Secret(keys.SecretDevice),
 		Door:      account.Door{Closed: cfg.SignUp == "closed", Allow: cfg.SignUpAllowDomains, Deny: cfg.SignUpDenyDomains},
+		Fields: account.Fields{
+			Name: account.Want(cfg.SignUpName), Phone: account.Want(cfg.SignUpPhone), BirthDate: account.Want(cfg.SignUpBirthDate),
+			RecoveryAddress: account.Want(cfg.SignUpRecoveryAddress), RecoveryQuestion: account.Want(cfg.SignUpRecoveryQuestion),
+		},
 	})
 	return a, err
 }

@@ -76,7 +76,8 @@ type Config struct {
 	Audit    audit.Log
 	Now      func() time.Time
 	Hasher   HasherConfig
-	Door     Door // zero: open to all
+	Door     Door   // zero: open to all
+	Fields   Fields // of the registration form; zero: the name, required
 	// DeviceKey makes device cookies: at least 32 bytes, the same on every replica.
 	DeviceKey []byte
 }
@@ -92,6 +93,7 @@ type Directory struct {
 	now       func() time.Time
 	hasher    *hasher
 	door      Door
+	fields    Fields
 	deviceKey []byte
 }
 
@@ -103,13 +105,16 @@ func New(c Config) (*Directory, error) {
 	if len(c.DeviceKey) < 32 {
 		return nil, errors.New("account: a DeviceKey of at least 32 bytes is required")
 	}
+	if c.Fields == (Fields{}) {
+		c.Fields.Name = Required
+	}
 	h, err := newHasher(c.Hasher)
 	if err != nil {
 		return nil, fmt.Errorf("account: %w", err)
 	}
 	return &Directory{
 		store: c.Store, mail: c.Mail, limits: c.Limits, sessions: c.Sessions, grants: c.Grants,
-		audit: c.Audit, now: c.Now, hasher: h, door: c.Door, deviceKey: c.DeviceKey,
+		audit: c.Audit, now: c.Now, hasher: h, door: c.Door, fields: c.Fields, deviceKey: c.DeviceKey,
 	}, nil
 }
 

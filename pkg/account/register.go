@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -26,6 +27,8 @@ type Registration struct {
 	TermsEmail  string // the address typed again: how the terms are accepted
 	Password    string
 	Name        string
+	Phone       string
+	BirthDate   string // YYYY-MM-DD
 	Language    string
 	FlowHash    []byte // SHA-256 of the flow cookie of the browser
 	Interaction []byte // hash of the interaction; nil: none
@@ -42,7 +45,7 @@ type PendingView struct {
 	ExpiresAt   time.Time
 }
 
-// Check says whether the form's first page can be taken: address, password and name, no more.
+// Check says whether the form's first page can be taken: address, password and the fields that are asked for, no more.
 // It does no work that differs between addresses. The error is a *FieldError, or ErrClosed.
 func (d *Directory) Check(r Registration) error {
 	_, err := d.checkRegistration(r)
@@ -51,8 +54,9 @@ func (d *Directory) Check(r Registration) error {
 
 // form is a registration whose fields are good.
 type form struct {
-	send, canonical string
-	password, name  string
+	send, canonical  string
+	password, name   string
+	phone, birthDate string
 }
 
 func (d *Directory) checkRegistration(r Registration) (form, error) {
@@ -67,13 +71,16 @@ func (d *Directory) checkRegistration(r Registration) (form, error) {
 	if !d.door.lets(f.canonical) {
 		return form{}, &FieldError{Field: "register-email", Key: "error.email.domain"}
 	}
-	if f.name, err = checkName("register-name", r.Name); err != nil {
+	if f.name, err = d.fields.Name.filled("register-name", r.Name, "error.name.empty", checkName); err != nil {
 		return form{}, err
 	}
-	if f.name == "" {
-		return form{}, &FieldError{Field: "register-name", Key: "error.name.empty"}
+	if f.password, err = CheckPassword("register-password", r.Password, f.canonical, f.name); err != nil {
+		return form{}, err
 	}
-	f.password, err = CheckPassword("register-password", r.Password, f.canonical, f.name)
+	if f.phone, err = d.fields.Phone.filled("register-phone", r.Phone, "error.phone.empty", checkPhone); err != nil {
+		return form{}, err
+	}
+	f.birthDate, err = d.fields.BirthDate.filled("register-birthdate", r.BirthDate, "error.birthdate.empty", d.checkBirthDate)
 	return f, err
 }
 
@@ -159,10 +166,19 @@ func (d *Directory) owner(ctx context.Context, canonical string) (Record, error)
 
 func newRecord(f form, hash string, now time.Time) Record {
 	return Record{
-		ID: newID(), Sub: newSub(), State: Pending, Name: f.name, Claims: []byte("{}"), Language: "en",
+		ID: newID(), Sub: newSub(), State: Pending, Name: f.name, Claims: f.claims(), Language: "en",
 		CreatedAt: now, UpdatedAt: now, ExpiresAt: now.Add(PendingLifetime),
 		AddressID: newID(), Email: f.send, Canonical: f.canonical, Password: hash,
 	}
+}
+
+// claims are the standard claims that a form brings.
+func (f form) claims() json.RawMessage {
+	claims, _ := json.Marshal(struct { // of strings: it never fails
+		Phone     string `json:"phone_number,omitempty"`
+		BirthDate string `json:"birthdate,omitempty"`
+	}{f.phone, f.birthDate})
+	return claims
 }
 
 // insertPending runs in a transaction.

@@ -171,6 +171,7 @@ func (c *Config) complete() (faults []string) {
 	if c.SignUp != "open" && c.SignUp != "closed" {
 		add("signup: must be open or closed")
 	}
+	faults = append(faults, c.checkFields()...)
 	if c.RegistrationTrust != "unverified" && c.RegistrationTrust != "verified" {
 		add("registration_trust: must be unverified or verified")
 	}
@@ -184,6 +185,35 @@ func (c *Config) complete() (faults []string) {
 	}
 	if c.SignInPages != "one" && c.SignInPages != "two" {
 		add("signin_pages: must be one or two")
+	}
+	return faults
+}
+
+// presets are what signup_preset stands for: name, phone, birth date, recovery address, recovery question.
+var presets = map[string][5]string{
+	"standard": {"required", "off", "off", "off", "off"},
+	"classic":  {"required", "optional", "required", "optional", "required"},
+}
+
+// checkFields fills in what the preset says of the registration form's fields.
+func (c *Config) checkFields() (faults []string) {
+	preset, ok := presets[c.SignUpPreset]
+	if !ok {
+		return []string{"signup_preset: must be standard or classic"}
+	}
+	for i, field := range []struct {
+		key  string
+		want *string
+	}{
+		{"signup_name", &c.SignUpName}, {"signup_phone", &c.SignUpPhone}, {"signup_birthdate", &c.SignUpBirthDate},
+		{"signup_recovery_address", &c.SignUpRecoveryAddress}, {"signup_recovery_question", &c.SignUpRecoveryQuestion},
+	} {
+		if *field.want == "" {
+			*field.want = preset[i]
+		}
+		if !slices.Contains([]string{"off", "optional", "required"}, *field.want) {
+			faults = append(faults, field.key+": must be off, optional or required")
+		}
 	}
 	return faults
 }

@@ -33,6 +33,13 @@ type Config struct {
 	SignUpAllowDomains []string `key:"signup_allow_domains" doc:"Mail domains, with all below them, that addresses of accounts must be of. Default: any."`
 	SignUpDenyDomains  []string `key:"signup_deny_domains" doc:"Mail domains, with all below them, that addresses of accounts may not be of."`
 
+	SignUpPreset           string `key:"signup_preset" default:"standard" doc:"What the registration form asks for beside address and password. \"standard\": the name. \"classic\": all that the old forms had: name, birth date and recovery question, which are required, phone and recovery address, which are not. The five keys below say otherwise, each for its field: \"off\", \"optional\" or \"required\". What is required is asked for at the registration alone: accounts that you make, or that are older than the setting, may not have it."`
+	SignUpName             string `key:"signup_name" doc:"The name. Default: by signup_preset."`
+	SignUpPhone            string `key:"signup_phone" doc:"The phone number, with its country code; nothing proves that it is the person's. Default: by signup_preset."`
+	SignUpBirthDate        string `key:"signup_birthdate" doc:"The date of birth. Default: by signup_preset."`
+	SignUpRecoveryAddress  string `key:"signup_recovery_address" doc:"A second address that leads back into the account. Default: by signup_preset."`
+	SignUpRecoveryQuestion string `key:"signup_recovery_question" doc:"A question whose answer is asked for in addition when a password is forgotten. Default: by signup_preset."`
+
 	SignInPages string `key:"signin_pages" default:"one" doc:"\"one\": the sign-in page asks for address and password together. \"two\": it asks for the address, and then for the password on a page of its own."`
 
 	TLSCertFile    string         `key:"tls_cert_file" doc:"Certificate chain (PEM): the server then speaks TLS itself. SIGHUP reads it again."`

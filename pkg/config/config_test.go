@@ -185,6 +185,12 @@ func TestWhatRoomsRefuse(t *testing.T) {
 		"PASSPORT_SMTP_URL=smtps://u:hunter2@mail.test?starttls=off": "smtp_url",
 		"PASSPORT_SIGNIN_PAGES=three":                                "signin_pages",
 		"PASSPORT_SIGNUP=maybe":                                      "signup",
+		"PASSPORT_SIGNUP_PRESET=modern":                              "signup_preset",
+		"PASSPORT_SIGNUP_NAME=yes":                                   "signup_name",
+		"PASSPORT_SIGNUP_PHONE=on":                                   "signup_phone",
+		"PASSPORT_SIGNUP_BIRTHDATE=true":                             "signup_birthdate",
+		"PASSPORT_SIGNUP_RECOVERY_ADDRESS=1":                         "signup_recovery_address",
+		"PASSPORT_SIGNUP_RECOVERY_QUESTION=Required":                 "signup_recovery_question",
 		"PASSPORT_SIGNUP_ALLOW_DOMAINS=Example.test":                 "signup_allow_domains",
 		"PASSPORT_SIGNUP_DENY_DOMAINS=*.b.test":                      "signup_deny_domains",
 		"PASSPORT_HELP_URL=http://help.test/":                        "help_url",
@@ -211,6 +217,28 @@ func TestWhatRoomsRefuse(t *testing.T) {
 	c, err := Load(Sources{Dev: true, Environ: []string{"PASSPORT_ISSUER=http://127.0.0.1:8080"}})
 	if err != nil || c.MailFrom != "no-reply@localhost" {
 		t.Errorf("%+v %v", c, err)
+	}
+}
+
+// TestSignUpFields: 4.3, a preset, and what says otherwise.
+func TestSignUpFields(t *testing.T) {
+	for _, c := range []struct {
+		set  []string
+		want [5]string
+	}{
+		{nil, [5]string{"required", "off", "off", "off", "off"}},
+		{[]string{"PASSPORT_SIGNUP_PRESET=standard", "PASSPORT_SIGNUP_PHONE=optional", "PASSPORT_SIGNUP_NAME=off"}, [5]string{"off", "optional", "off", "off", "off"}},
+		{[]string{"PASSPORT_SIGNUP_PRESET=classic"}, [5]string{"required", "optional", "required", "optional", "required"}},
+		{[]string{"PASSPORT_SIGNUP_PRESET=classic", "PASSPORT_SIGNUP_BIRTHDATE=off", "PASSPORT_SIGNUP_RECOVERY_ADDRESS=required", "PASSPORT_SIGNUP_RECOVERY_QUESTION=optional"},
+			[5]string{"required", "optional", "off", "required", "optional"}},
+	} {
+		got, err := Load(Sources{Environ: good(c.set...)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if is := [5]string{got.SignUpName, got.SignUpPhone, got.SignUpBirthDate, got.SignUpRecoveryAddress, got.SignUpRecoveryQuestion}; is != c.want {
+			t.Errorf("%v: %v", c.set, is)
+		}
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/passport-network/passport/oidc/client"
+	"github.com/passport-network/passport/pkg/account"
 )
 
 // TestPictures takes a screenshot of every page at two widths, light and dark, in each language, into the folder
@@ -48,7 +49,9 @@ type camera struct {
 }
 
 func newCamera(t *testing.T, folder, name, lang string, width int, scheme string) *camera {
-	w := newWorld(t)
+	w := newWorldOf(t, func(c *account.Config) {
+		c.Fields = account.Fields{Name: account.Required, Phone: account.Optional, BirthDate: account.Required}
+	})
 	server := httptest.NewTLSServer(w.handler)
 	t.Cleanup(server.Close)
 	alloc, cancel := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
@@ -135,7 +138,7 @@ func (c *camera) tour() {
 	c.open(authorizeURL("app"))
 	c.press("#register-link", "#register-submit")
 	c.shoot("register")
-	c.press("#register-submit", "#problems", "#register-email", "ada@example", "#register-password", password, "#register-name", "Ada Lovelace")
+	c.press("#register-submit", "#problems", "#register-email", "ada@example", "#register-password", password, "#register-name", "Ada Lovelace", "#register-birthdate", "1985-03-31")
 	c.shoot("register-wrong")
 	c.press("#register-submit", "#terms-submit", "#register-email", "ada@example.com", "#register-password", password)
 	c.shoot("terms")
@@ -178,7 +181,7 @@ func (c *camera) tour() {
 	c.press("#logout-yes", "#go-on")
 	c.shoot("loggedout")
 
-	c.w.browser(c.t).get("/register").register("alan@example.com")
+	c.w.browser(c.t).get("/register").registerWith("alan@example.com", "birthdate", "1912-06-23")
 	confirm, cancel = c.w.links()
 	c.open(confirm)
 	c.shoot("confirm-elsewhere")

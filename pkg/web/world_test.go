@@ -100,6 +100,12 @@ func newWorld(t *testing.T, extra ...web.Route) *world {
 
 func newWorldAt(t *testing.T, door account.Door, extra ...web.Route) *world {
 	t.Helper()
+	return newWorldOf(t, func(c *account.Config) { c.Door = door }, extra...)
+}
+
+// newWorldOf sets what the people's directory is configured with.
+func newWorldOf(t *testing.T, set func(*account.Config), extra ...web.Route) *world {
+	t.Helper()
 	ctx := context.Background()
 	w := &world{t: t, store: storagetest.Open(t, storagetest.SQLite(t)), logs: &lockedBuffer{},
 		now: time.Now().UTC().Truncate(time.Microsecond)}
@@ -117,8 +123,10 @@ func newWorldAt(t *testing.T, door account.Door, extra ...web.Route) *world {
 	w.queue = outbox.New(outbox.Config{Store: w.store, Sealer: sealer, Now: w.clock, Logger: logger})
 	mailer := must(mail.New(mail.Config{Issuer: issuer, Brand: "Passport", Queue: w.queue, Now: w.clock}))
 	w.inbox = mailer.Inbox()
-	w.people = must(account.New(account.Config{Store: w.store, Mail: mailer, Limits: limits, Sessions: sessions, Grants: w.store,
-		Audit: w.store, Now: w.clock, Door: door, DeviceKey: ring.Secret(keys.SecretDevice), Hasher: account.HasherConfig{Memory: 64, Time: 1, Threads: 1, Parallel: 4, Queue: 100}}))
+	people := account.Config{Store: w.store, Mail: mailer, Limits: limits, Sessions: sessions, Grants: w.store,
+		Audit: w.store, Now: w.clock, DeviceKey: ring.Secret(keys.SecretDevice), Hasher: account.HasherConfig{Memory: 64, Time: 1, Threads: 1, Parallel: 4, Queue: 100}}
+	set(&people)
+	w.people = must(account.New(people))
 	pages := must(web.NewPages(web.PagesConfig{Issuer: issuer, FormKey: ring.Secret(keys.SecretForm), Sessions: sessions, Logger: logger}))
 	flows := must(engine.New(engine.Config{Issuer: issuer, Clients: w.clients, Store: w.store, Keys: ring, Now: w.clock, Audit: w.store}))
 	provider := must(oidc.New(oidc.Config{Issuer: issuer, Languages: []string{"en", "es"}, Engine: flows, Store: w.store, Clients: w.clients, Keys: ring,
@@ -320,7 +328,12 @@ func (b *browser) login(email string) *browser {
 
 func (b *browser) register(email string) *browser {
 	b.t.Helper()
-	b.want(200, "register-submit").submit("register-submit", "email", email, "password", password, "name", "Ada Lovelace")
+	return b.registerWith(email)
+}
+
+func (b *browser) registerWith(email string, more ...string) *browser {
+	b.t.Helper()
+	b.want(200, "register-submit").submit("register-submit", append([]string{"email", email, "password", password, "name", "Ada Lovelace"}, more...)...)
 	return b.want(200, "terms-email").submit("terms-submit", "terms-email", email)
 }
 

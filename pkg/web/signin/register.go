@@ -29,9 +29,32 @@ type draft struct {
 	FormID   string    `json:"f"`
 	Email    string    `json:"e"`
 	Password string    `json:"p"`
-	Name     string    `json:"n"`
+	Name     string    `json:"n,omitempty"`
+	Phone    string    `json:"t,omitempty"`
+	Born     string    `json:"b,omitempty"`
 	Flow     string    `json:"i"`
 	Expires  time.Time `json:"x"`
+}
+
+// registration is what the form held; the second page adds the rest.
+func (d draft) registration() account.Registration {
+	return account.Registration{FormID: d.FormID, Email: d.Email, Password: d.Password, Name: d.Name, Phone: d.Phone, BirthDate: d.Born}
+}
+
+// registerPage is the first page with what was typed into it, but the password.
+func (s *Room) registerPage(w http.ResponseWriter, r *http.Request, f flow, d draft) *templates.Register {
+	ask := s.Accounts.Fields()
+	return &templates.Register{Base: s.base(w, r, "register", f), Site: f.site(), Email: d.Email,
+		Full: templates.Asked{Want: want(ask.Name), Value: d.Name}, Phone: templates.Asked{Want: want(ask.Phone), Value: d.Phone},
+		Birthdate: templates.Asked{Want: want(ask.BirthDate), Value: d.Born}}
+}
+
+// want is what a template asks by; empty: not at all.
+func want(w account.Want) string {
+	if !w.On() {
+		return ""
+	}
+	return string(w)
 }
 
 func (s *Room) getRegister(w http.ResponseWriter, r *http.Request) error {
@@ -42,12 +65,12 @@ func (s *Room) getRegister(w http.ResponseWriter, r *http.Request) error {
 	if !s.Accounts.Open() {
 		return s.closed(w, r, http.StatusOK, f)
 	}
-	page := &templates.Register{Base: s.base(w, r, "register", f), Site: f.site()}
+	page := s.registerPage(w, r, f, draft{})
 	if back, err := web.Query(r, "back"); err != nil {
 		return err
 	} else if back != "" { // from the second page: all but the password stands there again
 		if d, err := s.unseal(r, f.id, s.Pages.Recall(r, draftCookie)); err == nil {
-			page.Email, page.Full = d.Email, d.Name
+			page = s.registerPage(w, r, f, d)
 		}
 	}
 	return s.Pages.Render(w, r, http.StatusOK, f.locales(), page)
@@ -58,10 +81,11 @@ func (s *Room) postRegister(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	page := &templates.Register{Base: s.base(w, r, "register", f), Site: f.site(),
-		Email: form["email"], Full: form["name"]}
-	err = s.Accounts.Check(account.Registration{Email: form["email"], Password: form["password"], Name: form["name"]})
+	d := draft{FormID: uuid.NewString(), Email: form["email"], Password: form["password"], Name: form["name"],
+		Phone: form["phone"], Born: form["birthdate"], Flow: f.id, Expires: s.Now().Add(draftLife)}
+	err = s.Accounts.Check(d.registration())
 	if errs, ok := field(err); ok {
+		page := s.registerPage(w, r, f, d)
 		page.Errors = errs
 		return s.Pages.Render(w, r, http.StatusUnprocessableEntity, f.locales(), page)
 	}
@@ -71,8 +95,7 @@ func (s *Room) postRegister(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	sealed, err := s.seal(r, draft{FormID: uuid.NewString(), Email: form["email"], Password: form["password"],
-		Name: form["name"], Flow: f.id, Expires: s.Now().Add(draftLife)})
+	sealed, err := s.seal(r, d)
 	if err != nil {
 		return err
 	}
@@ -116,8 +139,9 @@ func (s *Room) postTerms(w http.ResponseWriter, r *http.Request) error {
 		web.See(w, r, "/register", f.query())
 		return nil
 	}
-	in := account.Registration{FormID: d.FormID, Email: d.Email, TermsEmail: form["terms-email"], Password: d.Password,
-		Name: d.Name, Language: s.Pages.Language(r, f.locales()), FlowHash: s.Sessions.FlowHash(r), IP: web.ClientIP(r)}
+	in := d.registration()
+	in.TermsEmail, in.Language = form["terms-email"], s.Pages.Language(r, f.locales())
+	in.FlowHash, in.IP = s.Sessions.FlowHash(r), web.ClientIP(r)
 	if f.id != "" {
 		in.Interaction = oidc.InteractionHash(f.id)
 	}
@@ -126,7 +150,7 @@ func (s *Room) postTerms(w http.ResponseWriter, r *http.Request) error {
 		return s.closed(w, r, http.StatusForbidden, f)
 	}
 	if errs, ok := field(err); ok && errs["terms-email"] == "" { // the page before has to be filled in again
-		page := &templates.Register{Base: s.base(w, r, "register", f), Site: f.site(), Email: d.Email, Full: d.Name}
+		page := s.registerPage(w, r, f, d)
 		page.Errors = errs
 		return s.Pages.Render(w, r, http.StatusUnprocessableEntity, f.locales(), page)
 	} else if ok {
