@@ -81,6 +81,8 @@ type personRow struct {
 	ProvenAt  stamp
 	SecretID  *string
 	Secret    *string
+	SecretAt  stamp
+	SecretUse stamp
 }
 
 func (p personRow) record() account.Record {
@@ -94,13 +96,13 @@ func (p personRow) record() account.Record {
 		r.FormID = *p.Account.FormID
 	}
 	if p.Secret != nil {
-		r.Password, r.PasswordID = *p.Secret, *p.SecretID
+		r.Password, r.PasswordID, r.PasswordAt, r.PasswordUsedAt = *p.Secret, *p.SecretID, p.SecretAt.Time, p.SecretUse.Time
 	}
 	return r
 }
 
 const selectPerson = `SELECT account.*, address.id AS address_id, address.email, address.canonical, address.proven_at,
-		credential.id AS secret_id, credential.secret
+		credential.id AS secret_id, credential.secret, credential.created_at AS secret_at, credential.used_at AS secret_use
 	FROM account
 	JOIN address ON address.account_id = account.id
 	LEFT JOIN credential ON credential.account_id = account.id AND credential.kind = 'password'

@@ -38,6 +38,8 @@ type Authenticated struct {
 	// registration is not bound to this browser: a forged sign-in would else turn the owner's browser into
 	// the one that registered, and the owner's click on "confirm" would prove the stranger's password.
 	Waiting string
+
+	tell *Record // by a mail, of a browser that it does not know; nil: not
 }
 
 // Authenticate checks a password: argon2 runs exactly once, whatever is known of the address: against the
@@ -86,7 +88,11 @@ func (d *Directory) Authenticate(ctx context.Context, a Attempt) (*Authenticated
 	if err := d.used(ctx, *rec, a.Password); err != nil {
 		return nil, err
 	}
-	return &Authenticated{AccountID: rec.ID, Credential: rec.PasswordID}, nil
+	out := &Authenticated{AccountID: rec.ID, Credential: rec.PasswordID}
+	if g.device == "" && !rec.first() {
+		out.tell = rec
+	}
+	return out, nil
 }
 
 // match is the account that the password is right for; nil: none.

@@ -33,6 +33,7 @@ type ConfirmInput struct {
 type Confirmed struct {
 	AccountID   string
 	Here        bool   // in the browser that registered: the caller signs it in (amr pwd). Else it must not.
+	Credential  string // Here: what KnowDevice takes
 	Interaction []byte // hash of the interaction it was registered in; nil: none
 	Language    string
 }
@@ -101,6 +102,7 @@ func (d *Directory) Confirm(ctx context.Context, in ConfirmInput) (*Confirmed, e
 	out := &Confirmed{AccountID: rec.ID, Here: rec.madeIn(in.FlowHash), Interaction: rec.Interaction, Language: rec.Language}
 	switch {
 	case out.Here:
+		out.Credential = rec.PasswordID
 	case in.NewPassword != "":
 		if err := d.freshProof(ctx, &p, in); err != nil {
 			return nil, err
@@ -114,7 +116,13 @@ func (d *Directory) Confirm(ctx context.Context, in ConfirmInput) (*Confirmed, e
 	default:
 		return nil, ErrNeedPassword
 	}
-	err = d.store.InTx(ctx, func(ctx context.Context) error { return d.prove(ctx, p) })
+	err = d.store.InTx(ctx, func(ctx context.Context) error {
+		if err := d.prove(ctx, p); err != nil || !out.Here {
+			return err
+		}
+		// This browser is signed in: who comes with the password from another one is no first visitor.
+		return d.store.SignedIn(ctx, rec.ID, rec.Password, "", p.At)
+	})
 	switch {
 	case errors.Is(err, ErrGone):
 		return nil, ErrLink

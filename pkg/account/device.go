@@ -1,14 +1,19 @@
 package account
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/passport-network/passport/pkg/limit"
 )
 
 // The device cookie (OWASP, "Slow Down Online Guessing Attacks with Device Cookies"): whoever has signed in from a browser
@@ -48,6 +53,39 @@ func (d *Directory) KnowDevice(had, credential string) string {
 		texts[i] = deviceText.EncodeToString(t)
 	}
 	return strings.Join(texts, ".")
+}
+
+// first tells whether the account is signed in to for the first time: with the password that it was confirmed with, which
+// nobody has used yet.
+func (r Record) first() bool {
+	return r.PasswordUsedAt.IsZero() && !r.PasswordAt.After(r.ProvenAt)
+}
+
+// Browser is where a sign-in came from, in words that are fit for a mail.
+type Browser struct {
+	Name, System string // empty: unknown
+	Network      string
+}
+
+// TellNewBrowser mails the owner that somebody has signed in from a browser that the account does not know, with a link by
+// which it is locked. It does nothing where who came from a known one, or for the first time. To be called in the
+// transaction that writes the sign-in.
+func (d *Directory) TellNewBrowser(ctx context.Context, who Authenticated, b Browser) error {
+	if who.tell == nil {
+		return nil
+	}
+	err := d.limits.Take(ctx, limit.NewBrowser, who.AccountID)
+	if errors.Is(err, ErrLimited) { // the log of events has all of them
+		return nil
+	}
+	if err == nil {
+		err = d.mailNotice(ctx, *who.tell, "newbrowser", map[string]string{"browser": b.Name, "system": b.System, "network": b.Network,
+			"time": d.now().UTC().Format("2006-01-02 15:04") + " UTC"})
+	}
+	if err != nil {
+		return fmt.Errorf("tell of a new browser: %w", err)
+	}
+	return nil
 }
 
 // device is the id of the browser as the account knows it; empty: it does not.

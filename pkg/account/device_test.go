@@ -1,6 +1,7 @@
 package account_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -8,6 +9,122 @@ import (
 
 	"github.com/passport-network/passport/pkg/account"
 )
+
+// TestNewBrowser: 4.19, the owner is told of a sign-in from a browser that the account does not know.
+func TestNewBrowser(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		ctx := t.Context()
+		enter := func(t *testing.T, email, password, known string, b account.Browser) *account.Authenticated {
+			t.Helper()
+			who, err := w.Authenticate(ctx, account.Attempt{Email: email, Password: password, Known: known, IP: ip()})
+			if err == nil {
+				err = w.store.InTx(ctx, func(ctx context.Context) error { return w.TellNewBrowser(ctx, *who, b) })
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			return who
+		}
+		told := func(email string) (n int) {
+			for _, l := range w.letters(email) {
+				if strings.HasPrefix(l.Subject, "New sign-in") {
+					n++
+				}
+			}
+			return n
+		}
+		firefox := account.Browser{Name: "Firefox", System: "Linux", Network: "203.0.113.0/24"}
+		w.run(t, "once for each, and what it says", func(t *testing.T) {
+			w.member("ada@n.test", goodPassword) // confirmed in the browser that registered, which is signed in by that
+			who := enter(t, "ada@n.test", goodPassword, "", firefox)
+			if told("ada@n.test") != 1 {
+				t.Fatalf("%d mails about the second browser", told("ada@n.test"))
+			}
+			l := w.last("ada@n.test")
+			for _, body := range []string{l.Text, l.HTML} {
+				for _, want := range []string{"Firefox", "Linux", "203.0.113.0/24", w.cfg.Now().Format("2006-01-02 "), "https://op.test/alarm?t="} {
+					if !strings.Contains(body, want) {
+						t.Errorf("no %q in:\n%s", want, body)
+					}
+				}
+			}
+			cookie := w.KnowDevice("", who.Credential)
+			enter(t, "ada@n.test", goodPassword, cookie, firefox)
+			if told("ada@n.test") != 1 {
+				t.Error("a known browser is told of")
+			}
+			if _, err := w.signIn("ada@n.test", "not this one", nil); !errors.Is(err, account.ErrCredentials) || told("ada@n.test") != 1 {
+				t.Errorf("a wrong password is told of: %v", err)
+			}
+			enter(t, "ada@n.test", goodPassword, w.KnowDevice("", "another credential"), account.Browser{})
+			if told("ada@n.test") != 2 || !strings.Contains(w.last("ada@n.test").Text, "an unknown browser") || strings.Contains(w.last("ada@n.test").Text, "network") {
+				t.Errorf("%d; the last is\n%s", told("ada@n.test"), w.last("ada@n.test").Text)
+			}
+			alarm := w.link("ada@n.test", "alarm")
+			if err := w.Alarm(ctx, alarm); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.signIn("ada@n.test", goodPassword, nil); !errors.Is(err, account.ErrCredentials) {
+				t.Errorf("after the alarm: %v", err)
+			}
+			if l := w.last("ada@n.test"); !strings.Contains(l.Subject, "is locked") || w.link("ada@n.test", "recover/password") == "" {
+				t.Errorf("after the alarm there is:\n%s\n%s", l.Subject, l.Text)
+			}
+		})
+		w.run(t, "the first sign-in of an account that was confirmed elsewhere is no news", func(t *testing.T) {
+			_, l := w.register("bob@n.test", goodPassword)
+			must(w.Confirm(ctx, account.ConfirmInput{Token: l.confirm, FlowHash: browser(), Password: goodPassword, IP: ip()}))
+			enter(t, "bob@n.test", goodPassword, "", firefox)
+			if told("bob@n.test") != 0 {
+				t.Error("told of the first sign-in")
+			}
+			enter(t, "bob@n.test", goodPassword, "", firefox)
+			if told("bob@n.test") != 1 {
+				t.Errorf("%d mails after the second", told("bob@n.test"))
+			}
+		})
+		w.run(t, "the first one with a later password is", func(t *testing.T) {
+			who := w.member("cyd@n.test", goodPassword)
+			w.pass(time.Hour)
+			password := "another good one, chosen later"
+			must(w.Set(ctx, who.AccountID, account.Change{Password: &password}))
+			enter(t, "cyd@n.test", password, "", firefox)
+			if told("cyd@n.test") != 1 {
+				t.Errorf("%d mails", told("cyd@n.test"))
+			}
+		})
+		w.run(t, "a budget", func(t *testing.T) {
+			w.member("dan@n.test", goodPassword)
+			for range 8 {
+				enter(t, "dan@n.test", goodPassword, "", firefox)
+			}
+			if told("dan@n.test") != 5 {
+				t.Errorf("%d mails", told("dan@n.test"))
+			}
+		})
+		w.run(t, "no statement more for a known browser, and none outside of the sign-in's transaction for a new one", func(t *testing.T) {
+			w.member("eve@n.test", goodPassword)
+			who := must(w.Authenticate(ctx, account.Attempt{Email: "eve@n.test", Password: goodPassword, IP: ip()}))
+			known := w.KnowDevice("", who.Credential)
+			try := func(known string) (calls, within string) {
+				calls = w.store.during(func() {
+					who = must(w.Authenticate(ctx, account.Attempt{Email: "eve@n.test", Password: goodPassword, Known: known, IP: ip()}))
+				})
+				within = w.store.during(func() {
+					if err := w.store.InTx(ctx, func(ctx context.Context) error { return w.TellNewBrowser(ctx, *who, firefox) }); err != nil {
+						t.Fatal(err)
+					}
+				})
+				return strings.ReplaceAll(calls, "login-device", "login-account"), within
+			}
+			old, oldWithin := try(known)
+			fresh, freshWithin := try("")
+			if old != fresh || oldWithin != "" || freshWithin != "Take:new-browser" {
+				t.Errorf("known: %s | %s\nnew:   %s | %s", old, oldWithin, fresh, freshWithin)
+			}
+		})
+	})
+}
 
 // TestDevice: security.md §6, strangers who guess do not keep the owner out of the browser that the account knows.
 func TestDevice(t *testing.T) {

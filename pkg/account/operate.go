@@ -207,7 +207,7 @@ func (d *Directory) Budgets(ctx context.Context, ref string) (id string, budgets
 		who = rec.ID
 	}
 	if rec.ID != "" {
-		for _, rule := range []limit.Rule{limit.AccountChange, limit.Export} {
+		for _, rule := range []limit.Rule{limit.AccountChange, limit.NewBrowser, limit.Export} {
 			budgets = append(budgets, limit.Budget{Rule: rule, Of: rec.ID, Key: []string{rec.ID}})
 		}
 	}

@@ -63,7 +63,7 @@ func (d *Directory) AskRecovery(ctx context.Context, r RecoveryRequest) error {
 			return err
 		}
 		if err == nil && rec.State == Active && rec.Canonical == canonical {
-			return d.mailRecovery(ctx, rec, audit.ActorAnonymous)
+			return d.mailRecovery(ctx, rec, "recover", audit.ActorAnonymous)
 		}
 		msg := mail.Message{To: send, Language: languageOf(r.Language), Template: "norecover"}
 		if owner.ID != "" { // disabled, closed: to the stored address, which must not learn it from a page
@@ -77,9 +77,10 @@ func (d *Directory) AskRecovery(ctx context.Context, r RecoveryRequest) error {
 	return nil
 }
 
-// mailRecovery makes the link anew, and mails it, in the transaction of ctx, which has locked the account.
-func (d *Directory) mailRecovery(ctx context.Context, rec Record, actor string) error {
-	return d.mailLink(ctx, rec, mail.Message{To: rec.Email, Name: rec.Name, Language: rec.Language, Template: "recover"}, actor)
+// mailRecovery makes the link anew, and mails it, in the transaction of ctx, which has locked the account. The template is
+// "recover" or "locked".
+func (d *Directory) mailRecovery(ctx context.Context, rec Record, template, actor string) error {
+	return d.mailLink(ctx, rec, mail.Message{To: rec.Email, Name: rec.Name, Language: rec.Language, Template: template}, actor)
 }
 
 // mailLink makes a link of the account (of nobody's, where rec has no id), good for the address that it has now, and queues
@@ -296,7 +297,7 @@ func (d *Directory) Alarm(ctx context.Context, token string) error {
 			}
 		}
 		// No budget: the alarm was spent by it.
-		return d.mailRecovery(ctx, rec, audit.ActorAccount)
+		return d.mailRecovery(ctx, rec, "locked", audit.ActorAccount)
 	})
 	return err
 }

@@ -51,6 +51,8 @@ type Record struct {
 
 	Password   string // PHC string; empty: none
 	PasswordID string // of the credential; another one after each change. Insert makes it
+	// As it was read: when it was set, and when somebody last signed in with it; zero: nobody has.
+	PasswordAt, PasswordUsedAt time.Time
 }
 
 // Link is one secret of a mail, as it is kept.

@@ -33,6 +33,10 @@ var (
 	// matters under others.
 	AccountChange = Rule{"account-change", 10, 144 * time.Minute}
 
+	// NewBrowser: mails about sign-ins from browsers that the account does not know, by account: the password was right, and
+	// some people's browsers keep no cookies.
+	NewBrowser = Rule{"new-browser", 5, 4 * time.Hour}
+
 	// Export: downloads of all that is known, each counted by account: each reads much, and is recorded.
 	Export = Rule{"export", 5, 10 * time.Minute}
 

@@ -32,6 +32,8 @@ type fields struct {
 
 	SignIn, Register, Profile                        string // addresses of pages
 	Confirm, Cancel, Recover, Alarm, Address, Reopen string // links that bear a token
+
+	Browser, System, Network, Time string // of a sign-in; Browser and System are empty where they are unknown
 }
 
 func loadTexts() (texts, error) {
@@ -74,7 +76,8 @@ func (m *Mailer) compose(b job) (*letter, error) {
 	if t == nil {
 		return nil, errors.New("no such mail template")
 	}
-	f := fields{Brand: m.brand, Host: m.issuer.Host, Name: b.Name, SignIn: m.link("/login", ""), Register: m.link("/register", ""), Profile: m.link("/account/profile", "")}
+	f := fields{Brand: m.brand, Host: m.issuer.Host, Name: b.Name, SignIn: m.link("/login", ""), Register: m.link("/register", ""), Profile: m.link("/account/profile", ""),
+		Browser: b.Data["browser"], System: b.Data["system"], Network: b.Data["network"], Time: b.Data["time"]}
 	for purpose, at := range map[string]struct {
 		link *string
 		path string

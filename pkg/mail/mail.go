@@ -37,11 +37,13 @@ type Config struct {
 
 // Message is a mail to be.
 type Message struct {
-	To       string            // one address, as it was proven or typed
-	Name     string            // of the person, where it is known to be theirs
-	Language string            // BCP 47; English when no template is in it
-	Template string            // of templates/mail: "confirm", "known", "recover", "norecover", "changed", "newaddress", "moved", "displaced", "closing", "reopened", "welcome", "test"
-	Data     map[string]string // tokens of the links, by purpose: "confirm", "cancel", "recover", "alarm", "address", "reopen"
+	To       string // one address, as it was proven or typed
+	Name     string // of the person, where it is known to be theirs
+	Language string // BCP 47; English when no template is in it
+	Template string // of templates/mail: "confirm", "known", "recover", "norecover", "changed", "newaddress", "moved", "displaced", "closing", "reopened", "welcome", "newbrowser", "locked", "test"
+	// Data is what the template says beside it: tokens of the links, by purpose ("confirm", "cancel", "recover", "alarm",
+	// "address", "reopen"), and of a sign-in "browser", "system", "network", "time".
+	Data map[string]string
 }
 
 // Mailer composes mails and sends them through the outbox.

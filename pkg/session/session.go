@@ -60,6 +60,8 @@ type SignIn struct {
 	Device     string // the User-Agent; cut to 256 bytes
 	Network    string // that it came from, as people read it
 	Keep       bool   // the browser is the person's own: the login lasts as long as it may, and outlives the program
+	// Within is called in the transaction that writes the sign-in, after it; an error of it, and there is none. nil: nothing is.
+	Within func(ctx context.Context) error
 }
 
 // Info is a login as its owner sees it in a list.
@@ -219,6 +221,9 @@ func (m *Manager) SignIn(ctx context.Context, w http.ResponseWriter, r *http.Req
 		})
 		if err == nil && len(ended) > 0 {
 			err = m.ended(ctx, ended)
+		}
+		if err == nil && s.Within != nil {
+			err = s.Within(ctx)
 		}
 		if err != nil || m.audit == nil {
 			return err

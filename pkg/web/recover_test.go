@@ -176,3 +176,76 @@ func TestPassword(t *testing.T) {
 		t.Error("thirty guesses")
 	})
 }
+
+// TestNewBrowser: 4.19, a mail about a sign-in from a browser that the account does not know.
+func TestNewBrowser(t *testing.T) {
+	w := newWorld(t)
+	subjects := func() (out []string) {
+		must(w.queue.RunDue(t.Context()))
+		for _, m := range w.inbox.List() {
+			if m.To == "ada@example.test" {
+				out = append(out, m.Subject)
+			}
+		}
+		return out
+	}
+	b := w.browser(t)
+	b.get("/register").register("ada@example.test")
+	confirm, _ := w.links()
+	b.get(confirm).submit("confirm-submit").want(200, "profile-submit")
+	if b.jar["__Host-dev"] == "" {
+		t.Error("the browser that registered is not known")
+	}
+	before := len(subjects())
+	b.get("/logout").submit("logout-yes").loginWith(t, "ada@example.test", password)
+	if n := len(subjects()); n != before {
+		t.Errorf("told of the browser that registered: %v", subjects())
+	}
+	other := w.browser(t)
+	other.header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")
+	other.get("/login").submit("login-submit", "username", "ada@example.test", "password", "not this one").want(422, "login-submit")
+	if n := len(subjects()); n != before {
+		t.Errorf("told of a wrong password: %v", subjects())
+	}
+	other.loginWith(t, "ada@example.test", password)
+	if list := subjects(); len(list) != before+1 || list[0] != "New sign-in to Passport" {
+		t.Fatalf("%v", list)
+	}
+	for _, body := range []string{w.inbox.List()[0].Text, w.inbox.List()[0].HTML} {
+		for _, want := range []string{"Firefox", "Linux", "127.0.0.0/24", w.clock().Format("2006-01-02 15:04") + " UTC"} {
+			if !strings.Contains(body, want) {
+				t.Errorf("no %q in:\n%s", want, body)
+			}
+		}
+	}
+	link := w.mailed(t)
+	other.get("/logout").submit("logout-yes").loginWith(t, "ada@example.test", password)
+	if n := len(subjects()); n != before+1 {
+		t.Errorf("told once more: %v", subjects())
+	}
+	t.Run("a User-Agent is anybody's text", func(t *testing.T) {
+		c := w.browser(t)
+		c.header.Set("User-Agent", "Your account is at risk: call +1-800-555-0199 now")
+		c.loginWith(t, "ada@example.test", password)
+		must(w.queue.RunDue(t.Context()))
+		if m := w.inbox.List()[0]; !strings.Contains(m.Text, "an unknown browser") || strings.Contains(m.Text+m.HTML, "0199") {
+			t.Errorf("it says:\n%s", m.Text)
+		}
+	})
+	t.Run("this was not me", func(t *testing.T) {
+		w.browser(t).get(link).want(200, "alarm-submit").submit("alarm-submit").want(200, "go-on")
+		if other.get("/account/profile"); !other.has("login-submit") {
+			t.Errorf("still signed in at %s", other.URL)
+		}
+		if list := subjects(); list[0] != "Your account at Passport is locked" {
+			t.Errorf("%v", list)
+		}
+		c := w.browser(t)
+		c.get(w.mailed(t)).submit("new-password-submit", "new-password", "her very own one").want(200, "go-on")
+		before := len(subjects())
+		c.loginWith(t, "ada@example.test", "her very own one")
+		if len(subjects()) != before {
+			t.Errorf("told of the browser in which the password was set: %v", subjects())
+		}
+	})
+}

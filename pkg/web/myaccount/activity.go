@@ -42,7 +42,7 @@ func (m *Room) getActivity(w http.ResponseWriter, r *http.Request, v *visitor) e
 		}
 		entry := templates.Entry{Key: key, At: e.At}
 		agent, _ := e.Detail["device"].(string)
-		entry.Name, entry.System = device(agent)
+		entry.Name, entry.System = web.Device(agent)
 		entry.Network, _ = e.Detail["network"].(string)
 		if e.ClientID != "" {
 			c, err := m.Clients.Get(r.Context(), e.ClientID)

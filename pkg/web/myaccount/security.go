@@ -22,7 +22,7 @@ func (m *Room) getSecurity(w http.ResponseWriter, r *http.Request, v *visitor) e
 		if !m.Sessions.Live(l.AuthTime, now) {
 			continue // over, and not yet swept away
 		}
-		name, system := device(l.Device)
+		name, system := web.Device(l.Device)
 		page.Browsers = append(page.Browsers, templates.Browser{ID: l.ID, Name: name, System: system, Network: l.Network,
 			Since: l.CreatedAt, Last: l.SeenAt, This: l.ID == v.login.ID})
 	}

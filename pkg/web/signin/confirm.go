@@ -99,7 +99,7 @@ func (s *Room) confirmed(w http.ResponseWriter, r *http.Request, done *account.C
 			i = "" // over by now
 		}
 	}
-	login, err := s.signIn(w, r, done.AccountID, "", i, false)
+	login, err := s.signIn(w, r, account.Authenticated{AccountID: done.AccountID}, i, false)
 	if errors.Is(err, session.ErrRefused) { // disabled this moment
 		web.See(w, r, "/login", nil)
 		return nil
@@ -107,6 +107,7 @@ func (s *Room) confirmed(w http.ResponseWriter, r *http.Request, done *account.C
 	if err != nil {
 		return err
 	}
+	s.Sessions.Know(w, r, s.Accounts.KnowDevice(s.Sessions.Known(r), done.Credential))
 	s.Pages.Forget(w, "return")
 	switch {
 	case i != "":

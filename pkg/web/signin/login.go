@@ -1,6 +1,7 @@
 package signin
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strings"
@@ -141,7 +142,7 @@ func (s *Room) postLogin(w http.ResponseWriter, r *http.Request) error {
 		web.See(w, r, "/register/waiting", f.query())
 		return nil
 	}
-	login, err := s.signIn(w, r, who.AccountID, who.Credential, f.id, keep)
+	login, err := s.signIn(w, r, *who, f.id, keep)
 	if errors.Is(err, session.ErrRefused) { // disabled, or the password changed, this moment
 		page.Problem = "login.wrong"
 		return s.Pages.Render(w, r, http.StatusUnprocessableEntity, f.locales(), page)
@@ -158,10 +159,13 @@ func (s *Room) postLogin(w http.ResponseWriter, r *http.Request) error {
 }
 
 // signIn begins a login by password; the event names the interaction that it served, which is what meets
-// prompt=login.
-func (s *Room) signIn(w http.ResponseWriter, r *http.Request, accountID, credential, interaction string, keep bool) (session.Login, error) {
-	in := session.SignIn{AccountID: accountID, Credential: credential, AMR: []string{"pwd"}, ACR: ACRPassword,
+// prompt=login. The owner is told in the same transaction where the browser is a new one.
+func (s *Room) signIn(w http.ResponseWriter, r *http.Request, who account.Authenticated, interaction string, keep bool) (session.Login, error) {
+	in := session.SignIn{AccountID: who.AccountID, Credential: who.Credential, AMR: []string{"pwd"}, ACR: ACRPassword,
 		Device: r.UserAgent(), Network: web.Network(r), Keep: keep}
+	from := account.Browser{Network: in.Network}
+	from.Name, from.System = web.Device(in.Device)
+	in.Within = func(ctx context.Context) error { return s.Accounts.TellNewBrowser(ctx, who, from) }
 	if interaction != "" {
 		in.Event = oidc.InteractionHash(interaction)
 	}

@@ -1,4 +1,4 @@
-package myaccount
+package web
 
 import (
 	"slices"
@@ -14,8 +14,8 @@ var (
 	systems = []string{useragent.Windows, useragent.MacOS, useragent.Linux, useragent.Android, useragent.IOS, useragent.ChromeOS, useragent.FreeBSD}
 )
 
-// device names a browser and its system; empty when either is none that we know.
-func device(agent string) (name, system string) {
+// Device names a browser and its system, by its User-Agent; empty when either is none that we know.
+func Device(agent string) (name, system string) {
 	ua := useragent.Parse(agent)
 	if !slices.Contains(programs, ua.Name) || !slices.Contains(systems, ua.OS) {
 		return "", ""
