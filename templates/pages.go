@@ -98,6 +98,16 @@ func (*LoggedOut) Script() string { return assetPath("loggedout.js") }
 // Item is one thing that the site gets: Key says what, Value is the person's own, if it fits a line.
 type Item struct{ Key, Value string }
 
+// Already is what somebody sees who is signed in and comes to register.
+type Already struct {
+	Base
+	Site   *Site
+	People []Person
+}
+
+// Nth counts the accounts of a page from one.
+func (*Already) Nth(i int) int { return i + 1 }
+
 // Register asks for an address, a password and what the operator wants to know.
 type Register struct {
 	Base
@@ -135,6 +145,20 @@ type Confirm struct {
 	Full  string
 	Here  bool // this browser registered: one button will do
 	Fresh bool // the person would rather set a new password
+}
+
+// Lookup asks for the address of which somebody does not know whether it has an account.
+type Lookup struct {
+	Base
+	Site  *Site
+	Email string
+}
+
+// Help leads to each way back into an account.
+type Help struct {
+	Base
+	Site *Site
+	Open bool // people can register
 }
 
 // Recover asks for the address of an account whose password is forgotten.
@@ -330,6 +354,9 @@ func (*Login) Name() string       { return "login" }
 func (*Accounts) Name() string    { return "accounts" }
 func (*Consent) Name() string     { return "consent" }
 func (*Register) Name() string    { return "register" }
+func (*Already) Name() string     { return "already" }
+func (*Lookup) Name() string      { return "lookup" }
+func (*Help) Name() string        { return "help" }
 func (*Terms) Name() string       { return "terms" }
 func (*Waiting) Name() string     { return "waiting" }
 func (*Confirm) Name() string     { return "confirm" }

@@ -136,6 +136,7 @@ func badInput(t *testing.T, w *world) {
 			"register-email": "other@example.test", "register-password": password, "register-name": "Alice"}), "terms-submit"},
 		{"waiting", waiting, "resend-submit"},
 		{"recover", w.person().get(w.issuer + "/recover"), "recover-submit"},
+		{"lookup", w.person().get(w.issuer + "/lookup"), "lookup-submit"},
 		{"password", changing.get(w.issuer + "/account/password"), "password-submit"},
 		{"confirm", w.person().get(letter.link(t, "confirm")), "confirm-submit"},
 		{"cancel", w.person().get(letter.link(t, "cancel")), "cancel-submit"},
@@ -146,7 +147,7 @@ func badInput(t *testing.T, w *world) {
 	}
 	for _, page := range []string{
 		"/login?i", "/register?i", "/consent?i", "/accounts?i", "/confirm?t", "/confirm?fresh", "/confirm/done?h", "/cancel?t",
-		"/login?next",
+		"/login?next", "/register?next", "/lookup?i",
 	} {
 		path, param, _ := strings.Cut(page, "?")
 		good := map[string]string{"i": inFlow.URL.Query().Get("i"), "t": tokenOf(letter.link(t, "confirm"))}[param]

@@ -1,6 +1,7 @@
 package account
 
 import (
+	"errors"
 	"strings"
 	"unicode/utf8"
 
@@ -30,6 +31,16 @@ var domains = idna.New(
 func Canonical(email string) (string, error) {
 	_, canonical, err := parseAddress(email)
 	return canonical, err
+}
+
+// parseField is parseAddress for a form whose field has another id than that of the registration.
+func parseField(id, typed string) (send, canonical string, err error) {
+	send, canonical, err = parseAddress(typed)
+	var field *FieldError
+	if errors.As(err, &field) {
+		err = &FieldError{Field: id, Key: field.Key}
+	}
+	return send, canonical, err
 }
 
 // parseAddress gives the address to send to, trimmed, with its local part as typed and its domain in

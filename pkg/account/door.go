@@ -16,6 +16,9 @@ type Door struct {
 	Deny   []string // domains that may not, with all below them, whatever Allow says
 }
 
+// open tells whether somebody with this address can register without anybody's help.
+func (d Door) open(canonical string) bool { return !d.Closed && d.lets(canonical) }
+
 // lets tells whether an address may be used.
 func (d Door) lets(canonical string) bool {
 	_, domain, _ := strings.Cut(canonical, "@")

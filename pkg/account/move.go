@@ -30,11 +30,8 @@ func (d *Directory) AskAddress(ctx context.Context, c AddressChange) error {
 	if err != nil {
 		return err
 	}
-	send, canonical, err := parseAddress(c.Email)
-	var field *FieldError
+	send, canonical, err := parseField("new-email", c.Email)
 	switch {
-	case errors.As(err, &field):
-		return &FieldError{Field: "new-email", Key: field.Key}
 	case err != nil:
 		return err
 	case canonical == rec.Canonical:

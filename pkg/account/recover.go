@@ -26,7 +26,7 @@ const (
 	purposeReopen  = "reopen"
 )
 
-// RecoveryRequest is somebody who says that an account with this address is theirs.
+// RecoveryRequest is somebody who says that an account with this address is theirs, or asks whether there is one.
 type RecoveryRequest struct {
 	Email    string
 	Language string // of the page: for a mail to an address that no account has
@@ -38,12 +38,8 @@ type RecoveryRequest struct {
 // learns who has an account. A full budget of the address is no error: the mail does not go (A22).
 // Errors: *FieldError ("recover-email"), ErrLimited (of the network).
 func (d *Directory) AskRecovery(ctx context.Context, r RecoveryRequest) error {
-	send, canonical, err := parseAddress(r.Email)
+	send, canonical, err := parseField("recover-email", r.Email)
 	if err != nil {
-		var field *FieldError
-		if errors.As(err, &field) {
-			return &FieldError{Field: "recover-email", Key: field.Key}
-		}
 		return err
 	}
 	if err := d.limits.TakeNetwork(ctx, r.IP, limit.MailIP, limit.MailNet); err != nil {
@@ -65,7 +61,7 @@ func (d *Directory) AskRecovery(ctx context.Context, r RecoveryRequest) error {
 		if err == nil && rec.State == Active && rec.Canonical == canonical {
 			return d.mailRecovery(ctx, rec, "recover", audit.ActorAnonymous)
 		}
-		msg := mail.Message{To: send, Language: languageOf(r.Language), Template: "norecover"}
+		msg := mail.Message{To: send, Language: languageOf(r.Language), Template: "norecover", Register: d.door.open(canonical)}
 		if owner.ID != "" { // disabled, closed: to the stored address, which must not learn it from a page
 			msg = mail.Message{To: owner.Email, Language: owner.Language, Template: "norecover"}
 		}
@@ -291,7 +287,7 @@ func (d *Directory) Alarm(ctx context.Context, token string) error {
 				return err
 			}
 			// Told, and given no link: between two that want the account the older mail decides.
-			err := d.mail.Send(ctx, mail.Message{To: displaced.Email, Language: rec.Language, Template: "displaced"})
+			err := d.mail.Send(ctx, mail.Message{To: displaced.Email, Language: rec.Language, Template: "displaced", Register: d.door.open(displaced.Canonical)})
 			if err != nil {
 				return err
 			}

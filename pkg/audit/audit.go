@@ -34,7 +34,8 @@ const (
 	AccountReopened        = "account.reopened"
 	AccountExported        = "account.exported"
 	AccountRecoveryAsked   = "account.recovery_asked"
-	AccountLocked          = "account.locked" // by its owner: "this wasn't me"
+	AccountLookedUp        = "account.looked_up" // whether there is one, was asked by mail
+	AccountLocked          = "account.locked"    // by its owner: "this wasn't me"
 
 	LoginSucceeded = "login.succeeded"
 	LoginFailed    = "login.failed"
@@ -63,7 +64,7 @@ const (
 
 var events = set(
 	AccountRegistered, AccountConfirmed, AccountCancelled, AccountCreated, AccountChanged, AccountDisabled,
-	AccountEnabled, AccountDeleted, AccountPasswordChanged, AccountAddressChanged, AccountClosing, AccountReopened, AccountExported, AccountRecoveryAsked, AccountLocked,
+	AccountEnabled, AccountDeleted, AccountPasswordChanged, AccountAddressChanged, AccountClosing, AccountReopened, AccountExported, AccountRecoveryAsked, AccountLookedUp, AccountLocked,
 	LoginSucceeded, LoginFailed, LoginEnded,
 	ConsentGranted, ConsentDenied, ConsentRevoked,
 	CodeReplayed, RefreshReused,

@@ -30,7 +30,8 @@ type fields struct {
 	Host  string // the issuer's, so that people know where the links lead
 	Name  string
 
-	SignIn, Register, Profile                        string // addresses of pages
+	SignIn, Profile, Forgotten                       string // addresses of pages
+	Register                                         string // where an account can be created; empty: it cannot
 	Confirm, Cancel, Recover, Alarm, Address, Reopen string // links that bear a token
 
 	Browser, System, Network, Time string // of a sign-in; Browser and System are empty where they are unknown
@@ -76,8 +77,11 @@ func (m *Mailer) compose(b job) (*letter, error) {
 	if t == nil {
 		return nil, errors.New("no such mail template")
 	}
-	f := fields{Brand: m.brand, Host: m.issuer.Host, Name: b.Name, SignIn: m.link("/login", ""), Register: m.link("/register", ""), Profile: m.link("/account/profile", ""),
+	f := fields{Brand: m.brand, Host: m.issuer.Host, Name: b.Name, SignIn: m.link("/login", ""), Profile: m.link("/account/profile", ""), Forgotten: m.link("/recover", ""),
 		Browser: b.Data["browser"], System: b.Data["system"], Network: b.Data["network"], Time: b.Data["time"]}
+	if b.Register {
+		f.Register = m.link("/register", "")
+	}
 	for purpose, at := range map[string]struct {
 		link *string
 		path string

@@ -40,10 +40,11 @@ type Message struct {
 	To       string // one address, as it was proven or typed
 	Name     string // of the person, where it is known to be theirs
 	Language string // BCP 47; English when no template is in it
-	Template string // of templates/mail: "confirm", "known", "recover", "norecover", "changed", "newaddress", "moved", "displaced", "closing", "reopened", "welcome", "newbrowser", "locked", "test"
+	Template string // of templates/mail: "confirm", "known", "recover", "norecover", "changed", "newaddress", "moved", "displaced", "closing", "reopened", "welcome", "newbrowser", "locked", "found", "unconfirmed", "nobody", "test"
 	// Data is what the template says beside it: tokens of the links, by purpose ("confirm", "cancel", "recover", "alarm",
 	// "address", "reopen"), and of a sign-in "browser", "system", "network", "time".
-	Data map[string]string
+	Data     map[string]string
+	Register bool // the mail may say where an account can be created
 }
 
 // Mailer composes mails and sends them through the outbox.
@@ -99,6 +100,7 @@ type job struct {
 	Language string            `json:"language"`
 	Template string            `json:"template"`
 	Data     map[string]string `json:"data,omitempty"`
+	Register bool              `json:"register,omitempty"`
 }
 
 // Send puts the mail into the outbox, in the transaction that ctx carries.
@@ -111,7 +113,7 @@ func (m *Mailer) Send(ctx context.Context, msg Message) error {
 	if !plainAddress(msg.To) {
 		return ErrRecipient
 	}
-	body, err := json.Marshal(job{To: msg.To, Name: msg.Name, Language: lang, Template: msg.Template, Data: msg.Data})
+	body, err := json.Marshal(job{To: msg.To, Name: msg.Name, Language: lang, Template: msg.Template, Data: msg.Data, Register: msg.Register})
 	if err != nil {
 		return fmt.Errorf("mail: %w", err)
 	}

@@ -43,15 +43,7 @@ func (s *Room) postRecover(w http.ResponseWriter, r *http.Request) error {
 
 // getRecoverSent says the same of every address.
 func (s *Room) getRecoverSent(w http.ResponseWriter, r *http.Request) error {
-	id, err := web.Query(r, "i")
-	if err != nil {
-		return err
-	}
-	page := &templates.Notice{Title: "recover.sent.title", Body: "recover.sent.body", Action: "recover.back", To: address("/login", flow{id: id}.query())}
-	if s.Dev {
-		page.Action, page.To = "waiting.inbox", "/dev/inbox"
-	}
-	return s.Pages.Render(w, r, http.StatusOK, "", page)
+	return s.sent(w, r, "recover.sent.title", "recover.sent.body")
 }
 
 // getNewPassword is where the mail's link leads; nothing changes before the form is sent (A1).

@@ -65,14 +65,66 @@ func (s *Room) getRegister(w http.ResponseWriter, r *http.Request) error {
 	if !s.Accounts.Open() {
 		return s.closed(w, r, http.StatusOK, f)
 	}
-	page := s.registerPage(w, r, f, draft{})
-	if back, err := web.Query(r, "back"); err != nil {
+	next, err := web.Query(r, "next")
+	if err != nil {
 		return err
-	} else if back != "" { // from the second page: all but the password stands there again
+	}
+	back, err := web.Query(r, "back")
+	if err != nil {
+		return err
+	}
+	if next != nextAdd && back == "" {
+		people, err := s.here(r, f)
+		if err != nil {
+			return err
+		}
+		if len(people) > 0 {
+			return s.already(w, r, f, people)
+		}
+	}
+	page := s.registerPage(w, r, f, draft{})
+	if next == nextAdd {
+		page.Next = next // the language switch leads back here, and not to the question
+	}
+	if back != "" { // from the second page: all but the password stands there again
 		if d, err := s.unseal(r, f.id, s.Pages.Recall(r, draftCookie)); err == nil {
 			page = s.registerPage(w, r, f, d)
 		}
 	}
+	return s.Pages.Render(w, r, http.StatusOK, f.locales(), page)
+}
+
+// nextAdd is the word by which a person who is signed in says that they want another account beside it.
+const nextAdd = "add"
+
+// here are the people who are signed in in this browser, newest first.
+func (s *Room) here(r *http.Request, f flow) (people []templates.Person, err error) {
+	if f.view != nil {
+		for _, l := range f.view.Logins {
+			people = append(people, person(l))
+		}
+		return people, nil
+	}
+	b, err := s.Sessions.Current(r.Context(), r)
+	if err != nil || b == nil {
+		return nil, err
+	}
+	for _, l := range b.Logins {
+		p, err := s.Accounts.Profile(r.Context(), l.AccountID)
+		if errors.Is(err, account.ErrNotFound) {
+			continue // stopped this moment
+		} else if err != nil {
+			return nil, err
+		}
+		people = append(people, templates.Person{LoginID: l.ID, Name: p.Name, Email: p.Email})
+	}
+	return people, nil
+}
+
+// already is shown to who is signed in and comes to register: two accounts never mix without a word.
+func (s *Room) already(w http.ResponseWriter, r *http.Request, f flow, people []templates.Person) error {
+	page := &templates.Already{Base: s.base(w, r, "accounts", f), Site: f.site(), People: people}
+	page.SignedIn = f.view == nil
 	return s.Pages.Render(w, r, http.StatusOK, f.locales(), page)
 }
 
