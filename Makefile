@@ -1,8 +1,9 @@
 # make test is what CI runs; make quick is for between two edits.
 .PHONY: build test quick pictures run
 
-build: ## the program, as it is released: static, without the paths of this machine
+build: ## the programs, as they are released: static, without the paths of this machine
 	CGO_ENABLED=0 go build -trimpath -o dist/passport ./cmd/passport
+	CGO_ENABLED=0 go build -trimpath -o dist/passload ./cmd/passload
 
 test: ## everything, on both databases and in a browser; installs on Debian what it needs
 	@deploy/test/all.sh

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+)
+
+// fault is why an operation does not count. Failures are summed up by kind, so there must be few; the detail is kept
+// of the first of each. Neither may hold a token, a code or a password.
+type fault struct{ kind, detail string }
+
+func (f *fault) Error() string {
+	if f.detail == "" {
+		return f.kind
+	}
+	return f.kind + ": " + f.detail
+}
+
+func faultf(kind, format string, args ...any) error {
+	return &fault{kind, fmt.Sprintf(format, args...)}
+}
+
+// faultOf sorts any error under a kind.
+func faultOf(err error) *fault {
+	var f *fault
+	var op *net.OpError
+	var timeout net.Error
+	switch {
+	case errors.As(err, &f):
+		return f
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		return &fault{"timeout", ""}
+	case errors.As(err, &op) && op.Op == "dial":
+		return &fault{"no connection", op.Error()}
+	}
+	return &fault{"connection lost", err.Error()}
+}
+
+// statusFault is an answer of the wrong status; an OAuth error (RFC 6749 §5.2) gives its code.
+func statusFault(a *answer) error {
+	var e struct {
+		Error       string `json:"error"`
+		Description string `json:"error_description"`
+	}
+	kind := fmt.Sprintf("status %d", a.status)
+	// What is not such a document has no code: the status alone tells.
+	if json.Unmarshal(a.body, &e) == nil && e.Error != "" {
+		kind += " " + printable(e.Error, 40)
+	}
+	detail := a.url.Path
+	if e.Description != "" {
+		detail += ": " + printable(e.Description, 200)
+	}
+	return &fault{kind, detail}
+}
+
+// printable keeps what a server says from breaking our table or a terminal.
+func printable(s string, most int) string {
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, s)
+	if len(s) > most {
+		s = s[:most] + "..."
+	}
+	return s
+}

@@ -1,0 +1,281 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// plan is how much, how fast and how long.
+type plan struct {
+	workers  int
+	rate     float64 // operations a second; 0: each worker asks again when it has its answer
+	duration time.Duration
+	warmUp   time.Duration
+	count    int64 // 0: as many as fit
+}
+
+const (
+	mostSlots = 240                    // points of the plot
+	grace     = 2 * time.Second        // for what still runs after an interruption
+	slack     = 100 * time.Millisecond // how late an operation of the open loop may begin after the end
+	mostKinds = 40                     // of failures; what a server says must not fill our memory
+)
+
+// recorder sums up what is measured.
+type recorder struct {
+	mu       sync.Mutex
+	from     time.Time // the warm-up is over
+	last     time.Time // the end of the last operation
+	all      histogram
+	slot     time.Duration
+	slots    []moment
+	failed   uint64
+	failures map[string]*failure
+
+	requests   int64 // HTTP requests since from
+	elapsed    time.Duration
+	behind     time.Duration // open loop: the most that an operation began too late
+	interrupts bool
+}
+
+// moment is a piece of the run.
+type moment struct {
+	histogram
+	failed uint64
+}
+
+// failure is what went wrong in one way.
+type failure struct {
+	Kind    string `json:"kind"`
+	Count   uint64 `json:"count"`
+	Example string `json:"example,omitempty"` // the first one's detail
+}
+
+func newRecorder(p plan) *recorder {
+	slot := 100 * time.Millisecond
+	for mostSlots*slot < p.duration {
+		slot *= 2
+	}
+	return &recorder{slot: slot, slots: make([]moment, (p.duration+slot-1)/slot), failures: map[string]*failure{}}
+}
+
+// add takes an operation that was due at begin and has ended at end.
+func (r *recorder) add(begin, end time.Time, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if end.After(r.last) {
+		r.last = end
+	}
+	i := min(max(int(end.Sub(r.from)/r.slot), 0), len(r.slots)-1) // some end after the last has begun
+	if err == nil {
+		r.all.add(end.Sub(begin))
+		r.slots[i].add(end.Sub(begin))
+		return
+	}
+	r.slots[i].failed++
+	f := faultOf(err)
+	r.fail(f.kind, f.detail, 1)
+}
+
+// fail counts failures; the lock is held, or nobody else is there.
+func (r *recorder) fail(kind, example string, n uint64) {
+	r.failed += n
+	if r.failures[kind] == nil && len(r.failures) >= mostKinds {
+		kind, example = "other", ""
+	}
+	if r.failures[kind] == nil {
+		r.failures[kind] = &failure{Kind: kind, Example: example}
+	}
+	r.failures[kind].Count += n
+}
+
+// so is the state in between, for the progress line.
+func (r *recorder) so() (ok, failed uint64, p50, p99 time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.all.n, r.failed, r.all.at(0.5), r.all.at(0.99)
+}
+
+// one does one operation and gives its moment; due is when it should have begun, zero for now.
+func (s scenario) one(ctx context.Context, w *worker, due time.Time) (begin, end time.Time, err error) {
+	if s.ready != nil {
+		w.agent.begin()
+		err = s.ready(w, ctx)
+	}
+	if begin = due; begin.IsZero() {
+		begin = time.Now()
+	}
+	if err == nil {
+		w.agent.begin()
+		err = s.act(w, ctx)
+	}
+	return begin, time.Now(), err
+}
+
+// run puts the load on. stop ends it early: what runs then may end within the grace.
+func (p plan) run(stop context.Context, s scenario, workers []*worker, tell func(phase string, r *recorder)) *recorder {
+	ctx, kill := context.WithCancel(context.WithoutCancel(stop))
+	defer kill()
+	defer context.AfterFunc(stop, func() { time.AfterFunc(grace, kill) })()
+
+	each(workers, func(w *worker) { // all are signed in before the clock runs; who fails tries again with the first operation
+		if s.ready != nil {
+			w.agent.begin()
+			_ = s.ready(w, ctx)
+		}
+	})
+	r := newRecorder(p)
+	start := time.Now()
+	r.from = start.Add(p.warmUp)
+	r.last = r.from
+	done := make(chan struct{})
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		progress(done, r, tell)
+	}()
+	if p.rate > 0 {
+		p.open(ctx, stop, s, workers, r, start)
+	} else {
+		p.closed(ctx, stop, s, workers, r)
+	}
+	close(done)
+	<-ended
+	r.interrupts = stop.Err() != nil
+	r.elapsed = r.last.Sub(r.from)
+	return r
+}
+
+func each(workers []*worker, do func(w *worker)) {
+	var all sync.WaitGroup
+	for _, w := range workers {
+		all.Go(func() { do(w) })
+	}
+	all.Wait()
+}
+
+// progress tells twice a second.
+func progress(done <-chan struct{}, r *recorder, tell func(string, *recorder)) {
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-done:
+			return
+		case now := <-tick.C:
+			phase := "warm-up"
+			if now.After(r.from) {
+				phase = fmt.Sprintf("%.0f s", now.Sub(r.from).Seconds())
+			}
+			tell(phase, r)
+		}
+	}
+}
+
+// closed: each worker asks again when it has its answer.
+func (p plan) closed(ctx, stop context.Context, s scenario, workers []*worker, r *recorder) {
+	end := r.from.Add(p.duration)
+	var taken, requests atomic.Int64
+	each(workers, func(w *worker) {
+		failed := 0
+		for stop.Err() == nil {
+			now := time.Now()
+			measured := !now.Before(r.from)
+			if !now.Before(end) || measured && p.count > 0 && taken.Add(1) > p.count {
+				return
+			}
+			before := w.agent.requests
+			begin, finish, err := s.one(ctx, w, time.Time{})
+			if ctx.Err() != nil {
+				return // cut off: nobody knows what it would have been
+			}
+			if measured {
+				r.add(begin, finish, err)
+				requests.Add(w.agent.requests - before)
+			}
+			if failed++; err == nil {
+				failed = 0
+			}
+			pause(stop, failed)
+		}
+	})
+	r.requests = requests.Load()
+}
+
+// pause keeps a worker from asking a server that is down a hundred thousand times a second: 10 ms after the second
+// failure in a row, then twice as long each time, up to a second.
+func pause(stop context.Context, failed int) {
+	if failed < 2 {
+		return
+	}
+	t := time.NewTimer(min(10*time.Millisecond<<min(failed-2, 7), time.Second))
+	defer t.Stop()
+	select {
+	case <-stop.Done():
+	case <-t.C:
+	}
+}
+
+// open: operation n is due at start + n/rate, whatever became of those before it. Its latency counts from then, not
+// from when a worker was free for it: else a server that stands still for a second would look slow to one operation
+// of a thousand that it kept waiting (coordinated omission). Those that were due and never begun are failures.
+func (p plan) open(ctx, stop context.Context, s scenario, workers []*worker, r *recorder, start time.Time) {
+	end := r.from.Add(p.duration)
+	every := float64(time.Second) / p.rate
+	dueAt := func(n int64) time.Time { return start.Add(time.Duration(float64(n) * every)) }
+	first := int64(math.Ceil(float64(p.warmUp) / every)) // the first that is measured
+	total := int64(math.Ceil(float64(p.warmUp+p.duration) / every))
+	if p.count > 0 {
+		total = min(total, first+p.count)
+	}
+	var next, requests, begun atomic.Int64
+	each(workers, func(w *worker) {
+		for {
+			n := next.Add(1) - 1
+			due := dueAt(n)
+			if n >= total || !wait(stop, due) || time.Since(end) > slack {
+				return
+			}
+			late := time.Since(due)
+			before := w.agent.requests
+			begin, finish, err := s.one(ctx, w, due)
+			if ctx.Err() != nil {
+				return
+			}
+			if n < first {
+				continue
+			}
+			begun.Add(1)
+			r.add(begin, finish, err)
+			requests.Add(w.agent.requests - before)
+			r.mu.Lock()
+			r.behind = max(r.behind, late)
+			r.mu.Unlock()
+		}
+	})
+	r.requests = requests.Load()
+	due := total
+	if stop.Err() != nil {
+		due = min(due, int64(float64(time.Since(start))/every))
+	}
+	if missed := due - first - begun.Load(); missed > 0 {
+		r.fail("never begun", "no worker was free before the end: the server, or --workers, is too small for this --rate", uint64(missed))
+	}
+}
+
+// wait sleeps until due; false: the run was stopped.
+func wait(stop context.Context, due time.Time) bool {
+	if d := time.Until(due); d > 0 {
+		t := time.NewTimer(d)
+		defer t.Stop()
+		select {
+		case <-stop.Done():
+		case <-t.C:
+		}
+	}
+	return stop.Err() == nil
+}

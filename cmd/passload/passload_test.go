@@ -1,0 +1,373 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// called is a call of the program.
+type called struct {
+	status         int
+	stdout, stderr string
+}
+
+func call(args ...string) called {
+	var stdout, stderr bytes.Buffer
+	status := run(args, &stdout, &stderr)
+	return called{status, stdout.String(), stderr.String()}
+}
+
+func (c called) report(t *testing.T) (r report) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(c.stdout), &r); err != nil {
+		t.Fatalf("%v: %+v", err, c)
+	}
+	return r
+}
+
+func file(t *testing.T, content string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// args are those that the double asks for.
+func (d *double) args(t *testing.T, more ...string) []string {
+	t.Helper()
+	return append([]string{"--issuer", d.server.URL, "--client-id", "load", "--client-secret-file", file(t, "s3cret\n"),
+		"--username", "alice", "--password-file", file(t, "open sesame\n"), "--username-field", "user", "--password-field", "pass",
+		"--login-button", ".go", "--consent-button", "#yes", "--json", "--quiet", "--warm-up", "0s"}, more...)
+}
+
+func names() (all []string) {
+	for _, s := range scenarios {
+		all = append(all, s.name)
+	}
+	return all
+}
+
+// counted demands that every scenario was done so often, and nothing else.
+func counted(t *testing.T, r report, n uint64) {
+	t.Helper()
+	if len(r.Scenarios) != len(scenarios) {
+		t.Fatalf("%d scenarios", len(r.Scenarios))
+	}
+	for _, s := range r.Scenarios {
+		if s.Operations != n || s.Failed != 0 || s.PerSecond <= 0 || s.Latency.P50 <= 0 || s.Requests < int64(n) {
+			t.Errorf("%s: %+v", s.Scenario, s)
+		}
+	}
+}
+
+func TestScenarios(t *testing.T) {
+	d := newDouble(t)
+	t.Run("every one, closed loop", func(t *testing.T) {
+		counted(t, call(d.args(t, append(names(), "--count", "20", "--workers", "3")...)...).report(t), 20)
+	})
+	t.Run("every one, open loop", func(t *testing.T) {
+		counted(t, call(d.args(t, append(names(), "--count", "20", "--rate", "1000")...)...).report(t), 20)
+	})
+	t.Run("the warm-up is not counted", func(t *testing.T) {
+		r := call(d.args(t, "discovery", "--count", "5", "--rate", "1000", "--warm-up", "50ms")...).report(t)
+		if s := r.Scenarios[0]; s.Operations != 5 || d.asked.Load() < 50 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// TestLies: a wrong answer never counts, and says what it was.
+func TestLies(t *testing.T) {
+	for _, c := range []struct{ scenario, lie, kind string }{
+		{"discovery", "another issuer", "wrong iss"},
+		{"discovery", "not JSON", "not a discovery document"},
+		{"discovery", "500", "status 500"},
+		{"discovery", "hang up", "connection lost"},
+		{"discovery", "silence", "timeout"},
+		{"jwks", "no keys", "not a key set"},
+		{"jwks", "not JSON", "not a key set"},
+		{"client_credentials", "no access_token", "no access_token"},
+		{"client_credentials", "token_type", "wrong token_type"},
+		{"client_credentials", "invalid_client", "status 401 invalid_client"},
+		{"client_credentials", "not JSON", "not JSON"},
+		{"introspect", "inactive", "inactive"},
+		{"introspect", "client_id", "wrong client_id"},
+		{"introspect", "iss of the introspection", "wrong iss"},
+		{"userinfo", "sub of the userinfo", "wrong sub"},
+		{"userinfo", "invalid_token", "status 401"},
+		{"userinfo", "hang up", "connection lost"},
+		{"refresh", "invalid_grant", "status 400 invalid_grant"},
+		{"refresh", "no access_token", "no access_token"},
+		{"refresh", "no refresh_token", "no refresh_token"},
+		{"refresh", "signature", "bad signature"},
+		{"refresh", "sub", "wrong sub"},
+		{"refresh", "aud", "wrong aud"},
+		{"sso", "state", "wrong state"},
+		{"sso", "iss", "wrong iss"},
+		{"sso", "no iss", "wrong iss"},
+		{"sso", "no code", "no code"},
+		{"sso", "denied", "error access_denied"},
+		{"sso", "signed out", "asked for a page"},
+		{"sso", "a strange page", "asked for a page"},
+		{"sso", "round and round", "no end"},
+		{"sso", "invalid_grant", "status 400 invalid_grant"},
+		{"sso", "no access_token", "no access_token"},
+		{"sso", "no id_token", "no id_token"},
+		{"sso", "nonce", "wrong nonce"},
+		{"sso", "no nonce", "wrong nonce"},
+		{"sso", "iss of the ID token", "wrong iss"},
+		{"sso", "aud", "wrong aud"},
+		{"sso", "azp", "wrong azp"},
+		{"sso", "sub", "wrong sub"},
+		{"sso", "expired", "expired ID token"},
+		{"sso", "of the future", "wrong iat"},
+		{"sso", "at_hash", "wrong at_hash"},
+		{"sso", "signature", "bad signature"},
+		{"sso", "kid", "bad signature"},
+		{"sso", "alg none", "bad ID token"},
+		{"sso", "signed by a secret", "bad signature"},
+		{"login", "a strange page", "unknown page"},
+		{"login", "signed out", "not signed in"},
+		{"login", "state", "wrong state"},
+		{"login", "nonce", "wrong nonce"},
+	} {
+		t.Run(c.scenario+": "+c.lie, func(t *testing.T) {
+			t.Parallel()
+			d := newDouble(t)
+			s, _ := scenarioNamed(c.scenario)
+			w := d.worker(t)
+			once := func() error {
+				_, _, err := s.one(t.Context(), w, time.Time{})
+				return err
+			}
+			if err := once(); err != nil { // as long as it tells the truth, all is well
+				t.Fatal(err)
+			}
+			d.tell(c.lie)
+			if c.lie == "no refresh_token" {
+				w.tokens = nil // a sign-in that should give one
+			}
+			if c.lie == "silence" {
+				w.agent.timeout = 50 * time.Millisecond
+			}
+			r := newRecorder(plan{duration: time.Minute})
+			r.from = time.Now()
+			begin, end, err := s.one(t.Context(), w, time.Time{})
+			r.add(begin, end, err)
+			got := r.result(s.name)
+			if got.Operations != 0 || got.Failed != 1 || len(got.Failures) != 1 || got.Failures[0].Kind != c.kind {
+				t.Errorf("%d counted, failed: %v, not %q", got.Operations, err, c.kind)
+			}
+			if err != nil && strings.ContainsAny(err.Error(), "\x1b\n") {
+				t.Errorf("%q reaches the terminal", err)
+			}
+			d.tell("")
+			_ = once() // it may first find out what it lost
+			if err := once(); err != nil {
+				t.Errorf("it does not recover: %v", err)
+			}
+		})
+	}
+}
+
+// worker is one that knows the double.
+func (d *double) worker(t *testing.T) *worker {
+	t.Helper()
+	o, cmd := &options{}, &cobra.Command{}
+	o.flags(cmd)
+	if err := cmd.ParseFlags(d.args(t)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.read(cmd, nil); err != nil {
+		t.Fatal(err)
+	}
+	a := newAgent(o)
+	t.Cleanup(a.close)
+	a.begin()
+	p, err := discover(t.Context(), a, o.issuer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &worker{o: o, p: p, agent: a, who: o.people[0]}
+}
+
+func TestCommandLine(t *testing.T) {
+	d := newDouble(t)
+	for _, c := range []struct {
+		what, want string
+		status     int
+		args       []string
+	}{
+		{"no scenario", "name a scenario", 2, nil},
+		{"an unknown one", `no scenario "ssso"`, 2, d.args(t, "ssso")},
+		{"all that is wrong, at once", "--workers", 2, d.args(t, "sso", "--workers", "0", "--rate", "-1")},
+		{"what is missing", "it needs --client-id, --client-secret-file", 2, []string{"--issuer", d.server.URL, "client_credentials"}},
+		{"whom is missing", "--username", 2, []string{"--issuer", d.server.URL, "--client-id", "load", "sso"}},
+		{"no issuer", "not a URL", 2, []string{"--issuer", "passport", "discovery"}},
+		{"another issuer", "give --issuer as the document has it", 1, []string{"--issuer", d.server.URL + "/", "discovery"}},
+		{"nobody there", "no connection", 1, []string{"--issuer", "http://127.0.0.1:1", "discovery"}},
+		{"a wrong password", "sso: the first operation, tried alone, went wrong: not signed in", 1,
+			d.args(t, "sso", "--password-file", file(t, "wrong"))},
+		{"a wrong field", "no form with a field", 1, d.args(t, "login", "--username-field", "mail", "--password-field", "x")},
+		{"a wrong button", "is no button", 2, d.args(t, "login", "--login-button", "Go")},
+		{"no openid", "without openid", 2, d.args(t, "sso", "--scope", "profile")},
+		{"an empty file of people", "empty", 2, d.args(t, "sso", "--username", "", "--password-file", "", "--people", file(t, "\n"))},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			got := call(c.args...)
+			if got.status != c.status || !strings.Contains(got.stderr, c.want) || got.stdout != "" {
+				t.Errorf("%+v", got)
+			}
+			if strings.Contains(got.stderr, "open sesame") || strings.Contains(got.stderr, "s3cret") {
+				t.Error("it tells a secret")
+			}
+		})
+	}
+	t.Run("too many failures are status 1, and the table is printed all the same", func(t *testing.T) {
+		r := &report{Scenarios: []result{{Scenario: "jwks", Operations: 98, Failed: 2, Failures: []*failure{{"timeout", 2, ""}}}}}
+		var out bytes.Buffer
+		o := &options{maxFailed: 1}
+		if err := o.tell(&out, r); err == nil || !strings.Contains(out.String(), "2 × timeout") {
+			t.Errorf("%v\n%s", err, out.String())
+		}
+		o.maxFailed = 2
+		if err := o.tell(io.Discard, r); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("people take turns", func(t *testing.T) {
+		got := call(d.args(t, "login", "--username", "", "--password-file", "", "--people", file(t, "alice open sesame\r\n\nbob no\n"),
+			"--workers", "2", "--count", "10", "--duration", "1m")...).report(t)
+		if s := got.Scenarios[0]; s.Operations == 0 || s.Failed == 0 || s.Failures[0].Kind != "not signed in" {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+func TestInterrupt(t *testing.T) {
+	d := newDouble(t)
+	done := make(chan called)
+	go func() { done <- call(d.args(t, "discovery", "sso", "--duration", "1h")...) }()
+	for deadline := time.Now().Add(30 * time.Second); d.asked.Load() < 50; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it asks nothing")
+		}
+	}
+	if err := syscall.Kill(os.Getpid(), syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	got := <-done
+	r := got.report(t)
+	if got.status != 0 || !r.Interrupted || len(r.Scenarios) != 1 || r.Scenarios[0].Operations == 0 || r.Scenarios[0].Failed != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestOmission: in the open loop latency counts from when an operation was due, and what was never begun is a failure.
+func TestOmission(t *testing.T) {
+	d := newDouble(t)
+	w := d.worker(t)
+	s, _ := scenarioNamed("discovery")
+	begin, end, err := s.one(t.Context(), w, time.Now().Add(-time.Hour))
+	if err != nil || end.Sub(begin) < time.Hour {
+		t.Errorf("an operation that began an hour late took %v: %v", end.Sub(begin), err)
+	}
+	d.tell("silence")
+	w.agent.timeout = 300 * time.Millisecond
+	p := plan{workers: 1, rate: 1000, duration: 200 * time.Millisecond}
+	got := p.run(t.Context(), s, []*worker{w}, func(string, *recorder) {}).result("discovery")
+	if got.Operations != 0 || got.Failed != 200 {
+		t.Errorf("%d and %d of 200", got.Operations, got.Failed)
+	}
+	kinds := map[string]uint64{}
+	for _, f := range got.Failures {
+		kinds[f.Kind] = f.Count
+	}
+	if kinds["never begun"]+kinds["timeout"] != 200 || kinds["never begun"] < 150 {
+		t.Errorf("%v", kinds)
+	}
+}
+
+func TestPlot(t *testing.T) {
+	d := newDouble(t)
+	picture := filepath.Join(t.TempDir(), "p.svg")
+	call(d.args(t, "discovery", "jwks", "--count", "50", "--plot", picture)...)
+	drawn, err := os.ReadFile(picture)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &report{Issuer: `https://x.test/"><script>`, Scenarios: []result{{}, {Failed: 7, Series: []point{{Failed: 7}}}}}
+	for _, svg := range [][]byte{drawn, plot(r), plot(&report{})} {
+		dec := xml.NewDecoder(bytes.NewReader(svg))
+		paths := 0
+		for {
+			tok, err := dec.Token()
+			if errors.Is(err, io.EOF) {
+				break
+			} else if err != nil {
+				t.Fatalf("%v\n%s", err, svg)
+			}
+			if e, ok := tok.(xml.StartElement); ok {
+				if e.Name.Local == "script" {
+					t.Error("a script in the picture")
+				}
+				if e.Name.Local == "path" {
+					paths++
+				}
+			}
+		}
+		if bytes.Contains(svg, []byte("NaN")) || bytes.Contains(svg, []byte("Inf")) {
+			t.Errorf("it draws at no place:\n%s", svg)
+		}
+		if &svg[0] == &drawn[0] && paths < 2*8 {
+			t.Errorf("only %d lines", paths)
+		}
+	}
+}
+
+func TestCompare(t *testing.T) {
+	run := func(perSecond float64, failed uint64) string {
+		b, err := json.Marshal(report{Scenarios: []result{{Scenario: "sso", PerSecond: perSecond, Failed: failed}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return file(t, string(b))
+	}
+	args := []string{"compare", "peer=" + run(100, 0), "peer=" + run(110, 0), "peer=" + run(500, 0),
+		"ours=" + run(220, 0), "bad=" + run(220, 1), "slow=" + run(219, 0), "--target", "sso=2", "--target", "slow:sso=1.5"}
+	var rows []row
+	got := call(append(args, "--json")...)
+	if err := json.Unmarshal([]byte(got.stdout), &rows); err != nil || len(rows) != 4 {
+		t.Fatalf("%v: %+v", err, got)
+	}
+	if rows[0].PerSecond != 110 || rows[0].Highest != 500 || rows[0].Reached != nil || rows[1].Ratio != 2 || !*rows[1].Reached {
+		t.Errorf("%+v", rows)
+	}
+	if *rows[2].Reached {
+		t.Error("a run with failures reached its target")
+	}
+	if !*rows[3].Reached || rows[3].Target != 1.5 {
+		t.Errorf("a target of its own: %+v", rows[3])
+	}
+	if table := call(append(args, "--markdown")...).stdout; !strings.Contains(table, "| sso | bad | 220 | 220–220 | 1 | 0.00 | 0.00 | 2.00 | ≥ 2: NO |") {
+		t.Error(table)
+	}
+	for _, wrong := range [][]string{{"compare", "x"}, {"compare", "a=" + file(t, "no")}, {"compare", "a=" + file(t, "{}")}, {"compare", "a=" + run(1, 0), "--target", "sso"}} {
+		if got := call(wrong...); got.status == 0 || got.stderr == "" {
+			t.Errorf("%v: %+v", wrong, got)
+		}
+	}
+}
