@@ -1,5 +1,5 @@
 # make test is what CI runs; make quick is for between two edits.
-.PHONY: build test quick pictures run
+.PHONY: build test quick pictures bench run
 
 build: ## the programs, as they are released: static, without the paths of this machine
 	CGO_ENABLED=0 go build -trimpath -o dist/passport ./cmd/passport
@@ -13,6 +13,9 @@ quick: ## at most three minutes: SQLite, no browser
 
 pictures: ## screenshots of every page into dist/pictures
 	PASSPORT_PICTURES="$(CURDIR)/dist/pictures" go test -tags pictures -count=1 -timeout 20m -run '^TestPictures$$' ./pkg/web
+
+bench: ## how fast, beside node-oidc-provider: writes deploy/bench/RESULTS.md; nothing else may run meanwhile
+	@deploy/bench/run.sh
 
 run: ## the server with everything that is needed to try it
 	go run ./cmd/passport serve --dev
