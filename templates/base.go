@@ -5,6 +5,7 @@ import (
 	"html"
 	"html/template"
 	"strconv"
+	"strings"
 )
 
 // Base is what every page has. The rooms fill the upper half, Render the lower.
@@ -14,7 +15,7 @@ type Base struct {
 	Next        string            // where a sign-in outside a flow leads: a word of a fixed list
 	Token       string            // proves that the form was ours
 	Problem     string            // message key of what went wrong with the page as a whole
-	Errors      map[string]string // id of the field → message key
+	Errors      map[string]string // id of the field → message keys, with a space between
 	Nonce       string            // for scripts of this answer
 	RequestID   string
 	SignedIn    bool // the header offers General information
@@ -37,6 +38,19 @@ func (b *Base) base() *Base { return b }
 // T gives the message in the page's language; pairs fill its placeholders.
 func (b *Base) T(key string, pairs ...string) (string, error) {
 	return b.words.text(b.Lang, key, pairs, func(v string) string { return v })
+}
+
+// Say gives several messages, one after the other; keys have a space between.
+func (b *Base) Say(keys string) (string, error) {
+	var said []string
+	for _, key := range strings.Fields(keys) {
+		text, err := b.T(key)
+		if err != nil {
+			return "", err
+		}
+		said = append(said, text)
+	}
+	return strings.Join(said, " "), nil
 }
 
 // B is T with each value set apart: names that other people chose stand in <bdi>, so that neither their
@@ -123,7 +137,7 @@ func (b *Base) Input(pairs ...string) (Input, error) {
 	return in, nil
 }
 
-// Error is the message key of what is wrong with the field, or empty.
+// Error are the message keys of what is wrong with the field, or empty.
 func (in Input) Error() string { return in.Errors[in.ID] }
 
 // Described lists the ids that describe the field.

@@ -171,6 +171,14 @@ var accountWords = map[string]string{
 	"error.password.long":       "the password has more than 128 characters",
 	"error.password.characters": "the password has a NUL or is no UTF-8 text",
 	"error.password.common":     "the password is too easy to guess",
+	"error.password.weak":       "the password is too easy to guess (password_strength)",
+	"error.password.personal":   "it has the name, the address or the brand in it",
+	"error.password.word":       "it is made of words that many use",
+	"error.password.keys":       "it has keys in a row",
+	"error.password.repeat":     "it repeats itself",
+	"error.password.sequence":   "it has letters or digits in order",
+	"error.password.date":       "it has a date in it",
+	"error.password.breached":   "others have lost this very password (password_breach_check)",
 	"error.claims.invalid":      "the claims are no JSON object of standard claims (OpenID Connect Core 5.1) with values of the right kinds; sub, email, email_verified and updated_at are the server's",
 }
 
@@ -178,8 +186,14 @@ func accountError(ref string, err error) error {
 	var field *account.FieldError
 	switch {
 	case errors.As(err, &field):
-		if words := accountWords[field.Key]; words != "" {
-			return errors.New(words)
+		var said []string
+		for key := range strings.FieldsSeq(field.Key) {
+			if words := accountWords[key]; words != "" {
+				said = append(said, words)
+			}
+		}
+		if len(said) > 0 {
+			return errors.New(strings.Join(said, ": "))
 		}
 	case errors.Is(err, account.ErrNotFound):
 		return fmt.Errorf("there is no account %q", ref)

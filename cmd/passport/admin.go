@@ -23,6 +23,7 @@ type metrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.HistogramVec
 	jobs     *prometheus.CounterVec
+	breaches *prometheus.CounterVec
 }
 
 func newMetrics() *metrics {
@@ -35,8 +36,11 @@ func newMetrics() *metrics {
 		jobs: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "passport_outbox_attempts_total", Help: "Attempts at jobs (mails and others), by kind and outcome.",
 		}, []string{"kind", "outcome"}),
+		breaches: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "passport_password_breach_checks_total", Help: "New passwords looked up in password_breach_check, by outcome (clean, breached, failed).",
+		}, []string{"outcome"}),
 	}
-	m.registry.MustRegister(m.requests, m.jobs, collectors.NewGoCollector(),
+	m.registry.MustRegister(m.requests, m.jobs, m.breaches, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewBuildInfoCollector())
 	return m
 }
@@ -60,6 +64,8 @@ func (m *metrics) request(route, method string, status int, elapsed time.Duratio
 func (m *metrics) job(kind string, outcome outbox.Outcome) {
 	m.jobs.WithLabelValues(kind, string(outcome)).Inc()
 }
+
+func (m *metrics) breach(outcome string) { m.breaches.WithLabelValues(outcome).Inc() }
 
 // checkTime is the longest that a readiness check may take.
 const checkTime = 1500 * time.Millisecond

@@ -114,10 +114,14 @@ func newApp(ctx context.Context, cfg *config.Config, logger *slog.Logger) (_ *ap
 	}); err != nil {
 		return nil, err
 	}
+	passwords := account.Passwords{Strength: cfg.PasswordStrength, Brand: cfg.Brand}
+	if cfg.PasswordBreachCheck != "" {
+		passwords.Breaches = &account.Breaches{URL: cfg.PasswordBreachCheck, Outbound: a.outbound, Logger: logger, Count: a.metrics.breach}
+	}
 	a.accounts, err = account.New(account.Config{
 		Store: a.store, Mail: a.mailer, Limits: a.limits, Sessions: a.sessions, Grants: a.store, Audit: a.store, Now: now,
-		DeviceKey: a.ring.Secret(keys.SecretDevice),
-		Door:      account.Door{Closed: cfg.SignUp == "closed", Allow: cfg.SignUpAllowDomains, Deny: cfg.SignUpDenyDomains},
+		DeviceKey: a.ring.Secret(keys.SecretDevice), Passwords: passwords,
+		Door: account.Door{Closed: cfg.SignUp == "closed", Allow: cfg.SignUpAllowDomains, Deny: cfg.SignUpDenyDomains},
 		Fields: account.Fields{
 			Name: account.Want(cfg.SignUpName), Phone: account.Want(cfg.SignUpPhone), BirthDate: account.Want(cfg.SignUpBirthDate),
 			RecoveryAddress: account.Want(cfg.SignUpRecoveryAddress), RecoveryQuestion: account.Want(cfg.SignUpRecoveryQuestion),

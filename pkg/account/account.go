@@ -36,7 +36,7 @@ var (
 // FieldError is a value that a person typed and that cannot be taken.
 type FieldError struct {
 	Field string // the id of the form's field
-	Key   string // the message key of the catalogue
+	Key   string // the message key of the catalogue, or several with a space between: what is wrong, and why
 }
 
 // Error names the field and the key, never the value.
@@ -78,6 +78,8 @@ type Config struct {
 	Hasher   HasherConfig
 	Door     Door   // zero: open to all
 	Fields   Fields // of the registration form; zero: the name, required
+	// Passwords says which new ones are taken; zero: of any strength.
+	Passwords Passwords
 	// DeviceKey makes device cookies: at least 32 bytes, the same on every replica.
 	DeviceKey []byte
 }
@@ -94,6 +96,7 @@ type Directory struct {
 	hasher    *hasher
 	door      Door
 	fields    Fields
+	passwords Passwords
 	deviceKey []byte
 }
 
@@ -108,13 +111,16 @@ func New(c Config) (*Directory, error) {
 	if c.Fields == (Fields{}) {
 		c.Fields.Name = Required
 	}
+	if b := c.Passwords.Breaches; b != nil && (b.URL == "" || b.Outbound == nil || b.Logger == nil) {
+		return nil, errors.New("account: Breaches needs URL, Outbound and Logger")
+	}
 	h, err := newHasher(c.Hasher)
 	if err != nil {
 		return nil, fmt.Errorf("account: %w", err)
 	}
 	return &Directory{
 		store: c.Store, mail: c.Mail, limits: c.Limits, sessions: c.Sessions, grants: c.Grants,
-		audit: c.Audit, now: c.Now, hasher: h, door: c.Door, fields: c.Fields, deviceKey: c.DeviceKey,
+		audit: c.Audit, now: c.Now, hasher: h, door: c.Door, fields: c.Fields, passwords: c.Passwords, deviceKey: c.DeviceKey,
 	}, nil
 }
 

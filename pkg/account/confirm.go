@@ -134,7 +134,7 @@ func (d *Directory) Confirm(ctx context.Context, in ConfirmInput) (*Confirmed, e
 
 // freshProof makes the proof one that starts anew with the password just typed.
 func (d *Directory) freshProof(ctx context.Context, p *Proof, in ConfirmInput) error {
-	password, err := CheckPassword("new-password", in.NewPassword, p.Canonical, "")
+	password, err := d.passwords.CheckPassword(ctx, "new-password", in.NewPassword, p.Canonical, "")
 	if err != nil {
 		return err
 	}

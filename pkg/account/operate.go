@@ -62,7 +62,7 @@ func (r Record) view() *Account {
 
 // Create makes an account. *FieldError, ErrTaken, ErrBusy.
 func (d *Directory) Create(ctx context.Context, n NewAccount) (*Account, error) {
-	f, claims, err := checkNew(n)
+	f, claims, err := d.checkNew(ctx, n)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +85,7 @@ func (d *Directory) Create(ctx context.Context, n NewAccount) (*Account, error) 
 	return rec.view(), nil
 }
 
-func checkNew(n NewAccount) (f form, claims json.RawMessage, err error) {
+func (d *Directory) checkNew(ctx context.Context, n NewAccount) (f form, claims json.RawMessage, err error) {
 	if f.send, f.canonical, err = parseAddress(n.Email); err != nil {
 		return form{}, nil, &FieldError{Field: "email", Key: "error.email.invalid"}
 	}
@@ -100,7 +100,7 @@ func checkNew(n NewAccount) (f form, claims json.RawMessage, err error) {
 		return form{}, nil, err
 	}
 	if n.Password != "" {
-		f.password, err = CheckPassword("password", n.Password, f.canonical, f.name)
+		f.password, err = d.passwords.CheckPassword(ctx, "password", n.Password, f.canonical, f.name)
 	}
 	return f, claims, err
 }
@@ -254,7 +254,7 @@ func (d *Directory) Set(ctx context.Context, ref string, c Change) (*Account, er
 	}
 	hash := ""
 	if c.Password != nil {
-		password, err := CheckPassword("password", *c.Password, rec.Canonical, changed.Name)
+		password, err := d.passwords.CheckPassword(ctx, "password", *c.Password, rec.Canonical, changed.Name)
 		if err != nil {
 			return nil, err
 		}

@@ -197,7 +197,7 @@ func (d *Directory) Recover(ctx context.Context, token, newPassword string) (cre
 	if err != nil {
 		return "", err
 	}
-	password, err := CheckPassword("new-password", newPassword, rec.Canonical, rec.Name)
+	password, err := d.passwords.CheckPassword(ctx, "new-password", newPassword, rec.Canonical, rec.Name)
 	if err != nil {
 		return "", err
 	}
@@ -334,7 +334,7 @@ func (d *Directory) ChangePassword(ctx context.Context, c PasswordChange) (crede
 	if err != nil {
 		return "", err
 	}
-	password, err := CheckPassword("new-password", c.New, rec.Canonical, rec.Name)
+	password, err := d.passwords.CheckPassword(ctx, "new-password", c.New, rec.Canonical, rec.Name)
 	if err != nil {
 		return "", err
 	}

@@ -47,8 +47,8 @@ type PendingView struct {
 
 // Check says whether the form's first page can be taken: address, password and the fields that are asked for, no more.
 // It does no work that differs between addresses. The error is a *FieldError, or ErrClosed.
-func (d *Directory) Check(r Registration) error {
-	_, err := d.checkRegistration(r)
+func (d *Directory) Check(ctx context.Context, r Registration) error {
+	_, err := d.checkRegistration(ctx, r)
 	return err
 }
 
@@ -59,7 +59,7 @@ type form struct {
 	phone, birthDate string
 }
 
-func (d *Directory) checkRegistration(r Registration) (form, error) {
+func (d *Directory) checkRegistration(ctx context.Context, r Registration) (form, error) {
 	var f form
 	var err error
 	if d.door.Closed {
@@ -74,7 +74,7 @@ func (d *Directory) checkRegistration(r Registration) (form, error) {
 	if f.name, err = d.fields.Name.filled("register-name", r.Name, "error.name.empty", checkName); err != nil {
 		return form{}, err
 	}
-	if f.password, err = CheckPassword("register-password", r.Password, f.canonical, f.name); err != nil {
+	if f.password, err = d.passwords.CheckPassword(ctx, "register-password", r.Password, f.canonical, f.name); err != nil {
 		return form{}, err
 	}
 	if f.phone, err = d.fields.Phone.filled("register-phone", r.Phone, "error.phone.empty", checkPhone); err != nil {
@@ -89,7 +89,7 @@ func (d *Directory) checkRegistration(r Registration) (form, error) {
 // "you already have an account" and has no link, so that nobody can confirm it.
 // Errors: *FieldError, ErrClosed, ErrLimited, ErrBusy.
 func (d *Directory) Register(ctx context.Context, r Registration) (id string, err error) {
-	f, err := d.checkRegistration(r)
+	f, err := d.checkRegistration(ctx, r)
 	if err != nil {
 		return "", err
 	}

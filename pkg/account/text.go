@@ -40,29 +40,6 @@ func normalPassword(raw string) (string, bool) {
 	return p, utf8.RuneCountInString(p) <= maxPassword
 }
 
-// CheckPassword says whether a new password can be taken (NIST SP 800-63B: length and a block list, no
-// classes of characters), and gives its normal form. The error is a *FieldError of that field.
-func CheckPassword(field, raw, email, name string) (string, error) {
-	bad := func(key string) (string, error) { return "", &FieldError{Field: field, Key: "error.password." + key} }
-	if len(raw) > maxPasswordRaw {
-		return bad("long")
-	}
-	if !utf8.ValidString(raw) || strings.ContainsRune(raw, 0) {
-		return bad("characters")
-	}
-	p := norm.NFC.String(raw)
-	switch n := utf8.RuneCountInString(p); {
-	case n < minPassword:
-		return bad("short")
-	case n > maxPassword:
-		return bad("long")
-	}
-	if guessable(p, email, name) {
-		return bad("common")
-	}
-	return p, nil
-}
-
 // guessable: on the list (as it is, or with digits and signs at its end), one character or run repeated, or
 // the address or the name.
 func guessable(p, email, name string) bool {

@@ -72,6 +72,12 @@ func set(field any, words []string) string {
 		if f.UnmarshalText([]byte(words[0])) != nil {
 			return "must be debug, info, warn or error"
 		}
+	case *int:
+		n, err := strconv.Atoi(words[0])
+		if err != nil {
+			return "not a whole number"
+		}
+		*f = n
 	default:
 		return fmt.Sprintf("has a field of an unknown kind, %T", field)
 	}
@@ -182,6 +188,13 @@ func (c *Config) complete() (faults []string) {
 	}
 	if why := checkContact(c.SecurityContact); why != "" {
 		add("security_contact: %s", why)
+	}
+	if c.PasswordStrength < 0 || c.PasswordStrength > 4 {
+		add("password_strength: must be from 0 to 4")
+	}
+	if u, err := url.Parse(c.PasswordBreachCheck); c.PasswordBreachCheck != "" && (err != nil || u.Host == "" || u.User != nil ||
+		u.Scheme != "https" && u.Scheme != "http" || u.Fragment != "") {
+		add("password_breach_check: must be an https URL that five digits can be put behind")
 	}
 	if c.SignInPages != "one" && c.SignInPages != "two" {
 		add("signin_pages: must be one or two")

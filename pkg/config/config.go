@@ -39,6 +39,8 @@ type Config struct {
 	SignUpBirthDate        string `key:"signup_birthdate" doc:"The date of birth. Default: by signup_preset."`
 	SignUpRecoveryAddress  string `key:"signup_recovery_address" doc:"A second address that leads back into the account. Default: by signup_preset."`
 	SignUpRecoveryQuestion string `key:"signup_recovery_question" doc:"A question whose answer is asked for in addition when a password is forgotten. Default: by signup_preset."`
+	PasswordStrength       int    `key:"password_strength" default:"1" doc:"How hard to guess a new password must be, by zxcvbn: 0 (as it likes; the built-in list of common ones holds all the same), 1 (a million guesses) to 4 (ten thousand million)."`
+	PasswordBreachCheck    string `key:"password_breach_check" doc:"A service that new passwords are looked up in, among those that others have lost, such as https://api.pwnedpasswords.com/range/. It learns five digits of a hash, and has a second to answer. Default: none."`
 
 	SignInPages string `key:"signin_pages" default:"one" doc:"\"one\": the sign-in page asks for address and password together. \"two\": it asks for the address, and then for the password on a page of its own."`
 

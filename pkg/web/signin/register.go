@@ -135,7 +135,7 @@ func (s *Room) postRegister(w http.ResponseWriter, r *http.Request) error {
 	}
 	d := draft{FormID: uuid.NewString(), Email: form["email"], Password: form["password"], Name: form["name"],
 		Phone: form["phone"], Born: form["birthdate"], Flow: f.id, Expires: s.Now().Add(draftLife)}
-	err = s.Accounts.Check(d.registration())
+	err = s.Accounts.Check(r.Context(), d.registration())
 	if errs, ok := field(err); ok {
 		page := s.registerPage(w, r, f, d)
 		page.Errors = errs
