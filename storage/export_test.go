@@ -44,3 +44,15 @@ func Fixed() map[string]map[string]string {
 	}
 	return all
 }
+
+// Voided are the tables that a restore makes void.
+func Voided() []string {
+	var list []string
+	for _, v := range voided {
+		list = append(list, v.table)
+	}
+	return list
+}
+
+// Libpq is libpq.
+func Libpq(database string) (string, []string, error) { return libpq(database) }

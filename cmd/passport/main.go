@@ -61,7 +61,7 @@ credential with an e-mail address and signs in with it at every site of the netw
 	flags.String("data", "", "the data folder (PASSPORT_DATA)")
 	flags.Bool("dev", false, "development on this machine: needs no configuration at all")
 	root.AddCommand(
-		serveCommand(open), configCommand(), migrateCommand(),
+		serveCommand(open), configCommand(), migrateCommand(), backupCommand(), restoreCommand(),
 		clientCommand(open), accountCommand(open), keysCommand(open),
 		mailCommand(open), limitCommand(open), tokenCommand(open), performCommand(),
 	)

@@ -60,6 +60,8 @@ const (
 	RegistrationTokenRevoked = "registration_token.revoked"
 
 	LimitCleared = "limit.cleared" // of the subject, else of the network or domain in the detail
+
+	DatabaseRestored = "database.restored" // from a copy: all that was begun before is void
 )
 
 var events = set(
@@ -72,6 +74,7 @@ var events = set(
 	ClientSecretRotated,
 	RegistrationTokenCreated, RegistrationTokenRevoked,
 	LimitCleared,
+	DatabaseRestored,
 )
 
 var actors = set(ActorAccount, ActorClient, ActorOperator, ActorSystem, ActorAnonymous)

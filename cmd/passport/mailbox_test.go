@@ -1,0 +1,207 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"mime"
+	"mime/multipart"
+	"mime/quotedprintable"
+	"net"
+	"net/mail"
+	"net/textproto"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// mailMode is how a mailbox answers.
+type mailMode int
+
+const (
+	mailTaken   mailMode = iota
+	mailLater            // 451 to RCPT
+	mailRefused          // 550 to RCPT
+	mailDropped          // takes the whole mail and closes before its answer: nobody knows
+	mailSilent           // never answers
+	mailSlow             // one byte each 100 ms
+)
+
+// mailbox is a mail server for everybody, by hand: libraries answer too well.
+type mailbox struct {
+	addr string
+	on   net.Listener
+
+	mu      sync.Mutex
+	mode    mailMode
+	letters []postedLetter
+	changed chan struct{} // closed and made anew with every letter
+}
+
+// postedLetter is a mail that was taken, or of which the sender cannot know.
+type postedLetter struct {
+	to, id, text string
+	unknown      bool
+	at           time.Time
+}
+
+func newMailbox(t *testing.T) *mailbox {
+	t.Helper()
+	on, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &mailbox{addr: on.Addr().String(), on: on, changed: make(chan struct{})}
+	go func() {
+		for {
+			conn, err := on.Accept()
+			if err != nil {
+				return
+			}
+			go b.talk(conn)
+		}
+	}()
+	t.Cleanup(func() { _ = on.Close() })
+	return b
+}
+
+func (b *mailbox) set(m mailMode) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.mode = m
+}
+
+func (b *mailbox) now() mailMode {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.mode
+}
+
+func (b *mailbox) talk(conn net.Conn) {
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(2 * time.Minute))
+	in := textproto.NewReader(bufio.NewReader(conn))
+	say := func(line string) bool {
+		switch b.now() {
+		case mailSilent:
+			_, _ = io.Copy(io.Discard, conn)
+			return false
+		case mailSlow:
+			for _, c := range []byte(line + "\r\n") {
+				if _, err := conn.Write([]byte{c}); err != nil {
+					return false
+				}
+				time.Sleep(100 * time.Millisecond) // a slow line is what is played here
+			}
+			return true
+		}
+		_, err := io.WriteString(conn, line+"\r\n")
+		return err == nil
+	}
+	if !say("220 mailbox.test") {
+		return
+	}
+	var to string
+	for {
+		line, err := in.ReadLine()
+		if err != nil {
+			return
+		}
+		answer := "250 ok"
+		switch verb := strings.ToUpper(line); {
+		case strings.HasPrefix(verb, "RCPT TO:"):
+			to = strings.Trim(line[len("RCPT TO:"):], " <>")
+			to, _, _ = strings.Cut(to, ">")
+			switch b.now() {
+			case mailLater:
+				answer = "451 later"
+			case mailRefused:
+				answer = "550 no"
+			}
+		case verb == "DATA":
+			if !say("354 go on") {
+				return
+			}
+			raw, err := in.ReadDotBytes()
+			if err != nil {
+				return
+			}
+			b.keep(to, raw)
+			if b.now() == mailDropped {
+				return
+			}
+		case verb == "QUIT":
+			say("221 bye")
+			return
+		}
+		if !say(answer) {
+			return
+		}
+	}
+}
+
+func (b *mailbox) keep(to string, raw []byte) {
+	l := postedLetter{to: to, at: time.Now()}
+	if m, err := mail.ReadMessage(bytes.NewReader(raw)); err == nil {
+		l.id, l.text = m.Header.Get("Message-ID"), plainText(m)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	l.unknown = b.mode == mailDropped
+	b.letters = append(b.letters, l)
+	close(b.changed)
+	b.changed = make(chan struct{})
+}
+
+// plainText is the text part of a mail.
+func plainText(m *mail.Message) string {
+	_, params, err := mime.ParseMediaType(m.Header.Get("Content-Type"))
+	if err != nil {
+		return ""
+	}
+	part, err := multipart.NewReader(m.Body, params["boundary"]).NextRawPart()
+	if err != nil {
+		return ""
+	}
+	text, err := io.ReadAll(quotedprintable.NewReader(part))
+	if err != nil {
+		return ""
+	}
+	return string(text)
+}
+
+// all are the letters so far.
+func (b *mailbox) all() []postedLetter {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return append([]postedLetter{}, b.letters...)
+}
+
+var mailedLink = regexp.MustCompile(`https?://[^/\s]+/([\w/]+)\?\S+`)
+
+// link waits for the newest letter to an address that has a link of a kind (confirm, cancel, recover/password …).
+func (b *mailbox) link(to, kind string, patience time.Duration) (string, bool) {
+	end := time.After(patience)
+	for {
+		b.mu.Lock()
+		letters, changed := b.letters, b.changed
+		b.mu.Unlock()
+		for i := len(letters) - 1; i >= 0; i-- {
+			if letters[i].to != to {
+				continue
+			}
+			for _, m := range mailedLink.FindAllStringSubmatch(letters[i].text, -1) {
+				if m[1] == kind {
+					return m[0], true
+				}
+			}
+		}
+		select {
+		case <-changed:
+		case <-end:
+			return "", false
+		}
+	}
+}

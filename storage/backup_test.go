@@ -1,0 +1,92 @@
+package storage_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/passport-network/passport/storage"
+	"github.com/passport-network/passport/storage/storagetest"
+)
+
+// kept are the tables that a restore leaves as they were in the copy, each with the reason.
+var kept = map[string]string{
+	"goose_db_version": "the schema", "original": "the mark itself", "revision": "raised",
+	"secret": "keys", "signing_key": "keys",
+	"account": "people", "address": "people", "credential": "people", "consent": "what people allowed",
+	"browser": "which browsers there were; their secrets are void", "login_client": "hangs on logins, which are over",
+	"client": "sites", "client_secret": "sites", "client_logo": "sites", "resource_server": "sites", "key_set": "sites' keys, fetched again",
+	"used_once": "what is spent stays spent", "rate": "limits", "audit": "what has happened",
+}
+
+// A new table is either void after a restore or is not: somebody must say which.
+func TestRevive(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, s *storage.Store) {
+		ctx := t.Context()
+		all := columns(t, s)
+		for table := range all {
+			if voids := slices.Contains(storage.Voided(), table); voids == (kept[table] != "") {
+				t.Errorf("%s: void after a restore: %v, kept: %q", table, voids, kept[table])
+			}
+		}
+		for _, table := range storage.Voided() {
+			if all[table] == nil {
+				t.Errorf("there is no table %s", table)
+			}
+		}
+		mark := func(want error, when string) {
+			t.Helper()
+			if err := s.Original(ctx); !errors.Is(err, want) {
+				t.Errorf("%s: %v", when, err)
+			}
+		}
+		exec := func(q string) {
+			t.Helper()
+			if err := s.DB(ctx).Exec(q).Error; err != nil {
+				t.Fatal(err)
+			}
+		}
+		// Rows that somebody puts into a fresh schema, without their mark.
+		exec("INSERT INTO secret (purpose, sealed, created_at) VALUES ('token', 'x', 1)")
+		mark(storage.ErrCopy, "rows without a mark")
+		exec("DELETE FROM secret")
+		mark(nil, "an empty database")
+		exec("INSERT INTO secret (purpose, sealed, created_at) VALUES ('token', 'x', 1)")
+		mark(nil, "with its first keys")
+		exec("DELETE FROM original")
+		mark(storage.ErrCopy, "a copy")
+		before, err := s.ClientsRevision(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		now, err := s.Now(ctx)
+		if err == nil {
+			_, err = s.Revive(ctx, now)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		mark(nil, "restored")
+		if after, err := s.ClientsRevision(ctx); err != nil || after <= before+1000 {
+			t.Errorf("caches may not hear of it: %d, then %d: %v", before, after, err)
+		}
+	})
+}
+
+func TestLibpq(t *testing.T) {
+	for _, c := range []struct{ database, conn, env string }{
+		{"postgres://ada:p%20w@db.test:5433/passport?sslmode=disable&pool_max_conns=9",
+			"postgres://ada@db.test:5433/passport?sslmode=disable", "PGPASSWORD=p w"},
+		{"postgres://ada@db.test/passport?password=secret&statement_cache_capacity=8", "postgres://ada@db.test/passport", "PGPASSWORD=secret"},
+		{"postgres://a.test:5432,b.test:5433/passport?target_session_attrs=read-write",
+			"postgres://a.test:5432,b.test:5433/passport?target_session_attrs=read-write", ""},
+		{"postgres://ada@db.test/passport?search_path=my%20own&application_name=a%20b", "postgres://ada@db.test/passport?application_name=a%20b",
+			`PGOPTIONS=-c search_path=my\ own`},
+	} {
+		conn, env, err := storage.Libpq(c.database)
+		if err != nil || conn != c.conn || strings.Join(env, " ") != c.env {
+			t.Errorf("%s: %q %q %v", c.database, conn, env, err)
+		}
+	}
+}
