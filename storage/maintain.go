@@ -43,6 +43,7 @@ var purges = []struct{ table, key, over string }{
 	{"authorization_grant", "id", "expires_at <= @now"},
 	{"mail_token", "hash", "expires_at <= @now"},
 	{"account_link", "hash", "expires_at <= @now"},
+	{"data_export", "id", "expires_at <= @now"},
 	{"used_once", "key", "expires_at <= @now"},
 	{"registration_token", "id", "(expires_at <= @now OR uses < 1)"},
 	{"key_set", "uri", "tried_at <= CAST(@now AS bigint) - 604800000000"}, // its client has not come for a week

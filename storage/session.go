@@ -295,7 +295,7 @@ func (s *Store) dropSecrets(ctx context.Context, browsers []string) error {
 }
 
 // ListLogins implements session.Store.
-func (s *Store) ListLogins(ctx context.Context, accountID string) ([]session.Info, error) {
+func (s *Store) ListLogins(ctx context.Context, accountID string, ended bool) ([]session.Info, error) {
 	var rows []struct {
 		Device  string
 		Network string
@@ -306,13 +306,13 @@ func (s *Store) ListLogins(ctx context.Context, accountID string) ([]session.Inf
 	err := s.read(ctx).Raw(`SELECT b.device, b.network, b.seen_at, l.*,
 			(SELECT max(g.created_at) FROM authorization_grant g WHERE g.login_id = l.id) AS used_at
 		FROM login l JOIN browser b ON b.id = l.browser_id
-		WHERE l.account_id = ? AND l.ended_at IS NULL ORDER BY l.auth_time DESC, l.id DESC`, accountID).Scan(&rows).Error
+		WHERE l.account_id = ? AND (l.ended_at IS NULL OR ?) ORDER BY l.auth_time DESC, l.id DESC`, accountID, ended).Scan(&rows).Error
 	if err != nil {
 		return nil, err
 	}
 	list := make([]session.Info, len(rows))
 	for i, r := range rows {
-		list[i] = session.Info{Login: r.Login.login(), Device: r.Device, Network: r.Network, CreatedAt: r.Login.CreatedAt.Time, SeenAt: r.SeenAt.Time}
+		list[i] = session.Info{Login: r.Login.login(), Device: r.Device, Network: r.Network, CreatedAt: r.Login.CreatedAt.Time, SeenAt: r.SeenAt.Time, EndedAt: r.Login.EndedAt.Time}
 		if r.UsedAt.After(r.SeenAt.Time) {
 			list[i].SeenAt = r.UsedAt.Time
 		}

@@ -209,8 +209,22 @@ type Close struct {
 	Person Person
 }
 
-// Data lets a person download what is known of them.
-type Data struct{ Base }
+// Data has a file made of what is known of the person.
+type Data struct {
+	Base
+	Person Person
+	Asked  time.Time // zero: there is no file
+	Making bool      // it is not ready yet
+	Until  time.Time // it can be downloaded
+	Dev    bool      // there is /dev/inbox
+}
+
+// DataFile is where the mail about it leads.
+type DataFile struct {
+	Base
+	Person      Person
+	Made, Until time.Time
+}
 
 // Reopen is where the mail of a closed account leads.
 type Reopen struct {
@@ -368,6 +382,7 @@ func (*Address) Name() string     { return "address" }
 func (*NewAddress) Name() string  { return "new_address" }
 func (*Close) Name() string       { return "close" }
 func (*Data) Name() string        { return "data" }
+func (*DataFile) Name() string    { return "data_file" }
 func (*Reopen) Name() string      { return "reopen" }
 func (*Security) Name() string    { return "security" }
 func (*Sites) Name() string       { return "sites" }

@@ -127,7 +127,7 @@ func newApp(ctx context.Context, cfg *config.Config, logger *slog.Logger) (_ *ap
 	}
 	a.accounts, err = account.New(account.Config{
 		Store: a.store, Mail: a.mailer, Limits: a.limits, Sessions: a.sessions, Grants: a.store, Audit: a.store, Now: now,
-		DeviceKey: a.ring.Secret(keys.SecretDevice), Passwords: passwords,
+		Queue: a.outbox, Sealer: a.sealer, DeviceKey: a.ring.Secret(keys.SecretDevice), Passwords: passwords,
 		Door: account.Door{Closed: cfg.SignUp == "closed", Allow: cfg.SignUpAllowDomains, Deny: cfg.SignUpDenyDomains},
 		Fields: account.Fields{
 			Name: account.Want(cfg.SignUpName), Phone: account.Want(cfg.SignUpPhone), BirthDate: account.Want(cfg.SignUpBirthDate),

@@ -7,8 +7,10 @@ import (
 	"time"
 
 	"github.com/passport-network/passport/pkg/audit"
+	"github.com/passport-network/passport/pkg/keys"
 	"github.com/passport-network/passport/pkg/limit"
 	"github.com/passport-network/passport/pkg/mail"
+	"github.com/passport-network/passport/pkg/outbox"
 )
 
 // PendingLifetime is how long a registration waits for its confirmation; it is purged then.
@@ -74,6 +76,8 @@ type Config struct {
 	Sessions Sessions
 	Grants   Grants
 	Audit    audit.Log
+	Queue    *outbox.Queue // makes exports
+	Sealer   *keys.Sealer  // seals them
 	Now      func() time.Time
 	Hasher   HasherConfig
 	Door     Door   // zero: open to all
@@ -92,6 +96,8 @@ type Directory struct {
 	sessions  Sessions
 	grants    Grants
 	audit     audit.Log
+	queue     *outbox.Queue
+	sealer    *keys.Sealer
 	now       func() time.Time
 	hasher    *hasher
 	door      Door
@@ -102,8 +108,8 @@ type Directory struct {
 
 // New makes a directory; it refuses a configuration with something missing.
 func New(c Config) (*Directory, error) {
-	if c.Store == nil || c.Mail == nil || c.Limits == nil || c.Sessions == nil || c.Grants == nil || c.Audit == nil || c.Now == nil {
-		return nil, errors.New("account: Store, Mail, Limits, Sessions, Grants, Audit and Now are required")
+	if c.Store == nil || c.Mail == nil || c.Limits == nil || c.Sessions == nil || c.Grants == nil || c.Audit == nil || c.Queue == nil || c.Sealer == nil || c.Now == nil {
+		return nil, errors.New("account: Store, Mail, Limits, Sessions, Grants, Audit, Queue, Sealer and Now are required")
 	}
 	if len(c.DeviceKey) < 32 {
 		return nil, errors.New("account: a DeviceKey of at least 32 bytes is required")
@@ -120,7 +126,7 @@ func New(c Config) (*Directory, error) {
 	}
 	return &Directory{
 		store: c.Store, mail: c.Mail, limits: c.Limits, sessions: c.Sessions, grants: c.Grants,
-		audit: c.Audit, now: c.Now, hasher: h, door: c.Door, fields: c.Fields, passwords: c.Passwords, deviceKey: c.DeviceKey,
+		audit: c.Audit, queue: c.Queue, sealer: c.Sealer, now: c.Now, hasher: h, door: c.Door, fields: c.Fields, passwords: c.Passwords, deviceKey: c.DeviceKey,
 	}, nil
 }
 

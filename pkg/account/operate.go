@@ -147,22 +147,6 @@ func (d *Directory) Show(ctx context.Context, ref string) (*Account, error) {
 	return rec.view(), nil
 }
 
-// Export is the account as its owner downloads it, and records that it was. ErrNotFound, ErrLimited.
-func (d *Directory) Export(ctx context.Context, accountID string) (*Account, error) {
-	rec, err := d.active(ctx, accountID)
-	if err != nil {
-		return nil, err
-	}
-	if err := d.limits.Take(ctx, limit.Export, rec.ID); err != nil {
-		return nil, err
-	}
-	err = d.audit.Record(ctx, audit.Event{Event: audit.AccountExported, ActorKind: audit.ActorAccount, ActorID: rec.ID, Subject: rec.ID, At: d.now()})
-	if err != nil {
-		return nil, fmt.Errorf("record a download: %w", err)
-	}
-	return rec.view(), nil
-}
-
 func (d *Directory) find(ctx context.Context, ref string) (Record, error) {
 	if !strings.Contains(ref, "@") {
 		if ref == "" || len(ref) > 64 || !plainID(ref) {

@@ -269,6 +269,9 @@ func (d *Directory) Alarm(ctx context.Context, token string) error {
 		if err == nil {
 			err = d.store.DropLinks(ctx, rec.ID, l.CreatedAt, purposeAlarm)
 		}
+		if err == nil { // what a thief has asked for is not the thief's
+			err = d.store.DropExport(ctx, rec.ID)
+		}
 		if err == nil {
 			err = d.store.DropPassword(ctx, rec.ID)
 		}

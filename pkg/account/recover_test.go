@@ -11,7 +11,7 @@ import (
 	"github.com/passport-network/passport/pkg/audit"
 )
 
-var accountLink = regexp.MustCompile(`https://op\.test/(recover/password|alarm|account/address/confirm|reopen)\?t=(\S+)`)
+var accountLink = regexp.MustCompile(`https://op\.test/(recover/password|alarm|account/address/confirm|account/data/file|reopen)\?t=(\S+)`)
 
 // link is the token of the newest mail to an address, which must lead to a page.
 func (w *world) link(to, page string) string {

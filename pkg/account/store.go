@@ -129,6 +129,17 @@ type Store interface {
 	// zero time: all).
 	DropLinks(ctx context.Context, accountID string, from time.Time, purposes ...string) error
 
+	// PutExport puts an export that is to be made in the place of the account's older one.
+	PutExport(ctx context.Context, e Export) error
+	// ReadExport reads an account's, but for the content; the caller judges its expiry. ErrNotFound.
+	ReadExport(ctx context.Context, accountID string) (Export, error)
+	// SealedExport reads the content of one that was made: ErrNotFound.
+	SealedExport(ctx context.Context, id string) ([]byte, error)
+	// FinishExport writes what was made, once: ErrGone when it is not the account's any more, or was made.
+	FinishExport(ctx context.Context, e Export) error
+	// DropExport removes an account's, if there is one.
+	DropExport(ctx context.Context, accountID string) error
+
 	// SignedIn records the use of a password; a non-empty hash replaces the one that was read (old).
 	SignedIn(ctx context.Context, accountID, old, hash string, at time.Time) error
 	// SetPassword replaces the password, and gives the new credential's id. A sign-in that is under way has either ended, or sees it.

@@ -63,7 +63,7 @@ func newWorld(t *testing.T, s *storage.Store) *world {
 	w.inbox = mailer.Inbox()
 	w.sess = must(session.New(session.Config{Store: s, Issuer: "https://op.test", Now: now}))
 	w.cfg = account.Config{
-		Store: w.store, Mail: mailer, Sessions: w.sess, Grants: s, Audit: w.store, Now: now, Hasher: cheap, DeviceKey: make([]byte, 32),
+		Store: w.store, Mail: mailer, Sessions: w.sess, Grants: s, Audit: w.store, Queue: w.queue, Sealer: sealer, Now: now, Hasher: cheap, DeviceKey: make([]byte, 32),
 		Limits: limit.New(limit.Config{Store: w.store, HashKey: make([]byte, 32)}),
 	}
 	w.Directory = must(account.New(w.cfg))

@@ -32,7 +32,8 @@ const (
 	AccountAddressChanged  = "account.address_changed"
 	AccountClosing         = "account.closing"
 	AccountReopened        = "account.reopened"
-	AccountExported        = "account.exported"
+	AccountExportAsked     = "account.export_asked"
+	AccountExported        = "account.exported" // downloaded
 	AccountRecoveryAsked   = "account.recovery_asked"
 	AccountLookedUp        = "account.looked_up" // whether there is one, was asked by mail
 	AccountLocked          = "account.locked"    // by its owner: "this wasn't me"
@@ -66,7 +67,7 @@ const (
 
 var events = set(
 	AccountRegistered, AccountConfirmed, AccountCancelled, AccountCreated, AccountChanged, AccountDisabled,
-	AccountEnabled, AccountDeleted, AccountPasswordChanged, AccountAddressChanged, AccountClosing, AccountReopened, AccountExported, AccountRecoveryAsked, AccountLookedUp, AccountLocked,
+	AccountEnabled, AccountDeleted, AccountPasswordChanged, AccountAddressChanged, AccountClosing, AccountReopened, AccountExportAsked, AccountExported, AccountRecoveryAsked, AccountLookedUp, AccountLocked,
 	LoginSucceeded, LoginFailed, LoginEnded,
 	ConsentGranted, ConsentDenied, ConsentRevoked,
 	CodeReplayed, RefreshReused,

@@ -45,6 +45,7 @@ var Columns = []Column{
 	{"signing_key", "sealed", "kid"},
 	{"client_secret", "sealed", "id"},
 	{"outbox", "sealed", "id"},
+	{"data_export", "sealed", "id"},
 }
 
 // SealedValue is one value of a Column.

@@ -37,7 +37,7 @@ var (
 	// some people's browsers keep no cookies.
 	NewBrowser = Rule{"new-browser", 5, 4 * time.Hour}
 
-	// Export: downloads of all that is known, each counted by account: each reads much, and is recorded.
+	// Export: files of all that is known, each that is asked for or downloaded, by account: each is much, and is recorded.
 	Export = Rule{"export", 5, 10 * time.Minute}
 
 	// Client authentication, counted when it fails.

@@ -30,9 +30,9 @@ type fields struct {
 	Host  string // the issuer's, so that people know where the links lead
 	Name  string
 
-	SignIn, Profile, Forgotten                       string // addresses of pages
-	Register                                         string // where an account can be created; empty: it cannot
-	Confirm, Cancel, Recover, Alarm, Address, Reopen string // links that bear a token
+	SignIn, Profile, Forgotten                             string // addresses of pages
+	Register                                               string // where an account can be created; empty: it cannot
+	Confirm, Cancel, Recover, Alarm, Address, Reopen, Data string // links that bear a token
 
 	Browser, System, Network, Time string // of a sign-in; Browser and System are empty where they are unknown
 }
@@ -88,7 +88,7 @@ func (m *Mailer) compose(b job) (*letter, error) {
 	}{
 		"confirm": {&f.Confirm, "/confirm"}, "cancel": {&f.Cancel, "/cancel"},
 		"recover": {&f.Recover, "/recover/password"}, "alarm": {&f.Alarm, "/alarm"}, "address": {&f.Address, "/account/address/confirm"},
-		"reopen": {&f.Reopen, "/reopen"},
+		"reopen": {&f.Reopen, "/reopen"}, "data": {&f.Data, "/account/data/file"},
 	} {
 		if token := b.Data[purpose]; token != "" {
 			*at.link = m.link(at.path, token)

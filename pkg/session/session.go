@@ -71,6 +71,7 @@ type Info struct {
 	Network   string
 	CreatedAt time.Time
 	SeenAt    time.Time // it signed in, or was used at a site
+	EndedAt   time.Time // zero: nobody has ended it
 }
 
 // Config is what a Manager needs.
@@ -373,7 +374,7 @@ func (m *Manager) EndOthers(ctx context.Context, accountID, exceptLoginID string
 
 // List is where an account is signed in, newest authentication first.
 func (m *Manager) List(ctx context.Context, accountID string) ([]Info, error) {
-	all, err := m.store.ListLogins(ctx, accountID)
+	all, err := m.store.ListLogins(ctx, accountID, false)
 	if err != nil {
 		return nil, fmt.Errorf("list logins: %w", err)
 	}
@@ -385,6 +386,15 @@ func (m *Manager) List(ctx context.Context, accountID string) ([]Info, error) {
 		}
 	}
 	return live, nil
+}
+
+// History is List, and where it was signed in before, as far as that is known: as long as the browser is.
+func (m *Manager) History(ctx context.Context, accountID string) ([]Info, error) {
+	all, err := m.store.ListLogins(ctx, accountID, true)
+	if err != nil {
+		return nil, fmt.Errorf("list logins: %w", err)
+	}
+	return all, nil
 }
 
 // Flow is the SHA-256 of the flow cookie, which it makes when there is none and prolongs when there is one.

@@ -38,8 +38,8 @@ type Store interface {
 	// browser is named and has no live login left, its secrets are dropped. It returns the ids of the
 	// logins that it ended.
 	EndLogins(ctx context.Context, q Ending) ([]string, error)
-	// ListLogins lists the live logins of an account, newest authentication first.
-	ListLogins(ctx context.Context, accountID string) ([]Info, error)
+	// ListLogins lists the live logins of an account, newest authentication first; with ended those that were ended, too.
+	ListLogins(ctx context.Context, accountID string, ended bool) ([]Info, error)
 }
 
 // Ending selects logins; empty fields select nothing by themselves, and one of the first three must be there.

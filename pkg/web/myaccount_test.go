@@ -317,7 +317,43 @@ func TestData(t *testing.T) {
 	b.loginWith(t, "ada@example.test", password)
 	b.get(authorizeURL("app")).want(200, "consent-allow").submit("consent-allow")
 	b.get("/account/security").want(200, "download-data")
-	b.get("/account/data").want(200, "data-submit").submit("data-submit").want(200, "")
+	there := w.browser(t).loginWith(t, "ada@example.test", password)
+	there.get("/logout").submit("logout-yes")
+	b.get("/account/data").want(200, "data-submit").submit("data-submit").want(200, "data-making")
+	if b.has("data-ready") {
+		t.Error("it is ready before it is made")
+	}
+	link := w.mailed(t)
+	if b.get("/account/data").want(200, "data-ready"); b.has("data-making") || !strings.Contains(b.Body, w.clock().Add(7*24*time.Hour).Format("2006-01-02 15:04")) {
+		t.Errorf("it says:\n%s", b.Body)
+	}
+	if m := w.inbox.List()[0]; m.To != "ada@example.test" || m.Subject != "Your data from Passport is ready" || !strings.Contains(m.Text, "https://op.test/alarm?t=") {
+		t.Errorf("the mail: %+v", m)
+	}
+	t.Run("the link is worth nothing to anybody else", func(t *testing.T) {
+		for range 2 { // A1: a scanner opens it
+			if c := w.browser(t).get(link); !c.has("login-submit") || strings.Contains(c.URL, "?t=") {
+				t.Errorf("signed out: %s", c.URL)
+			}
+		}
+		bob := w.browser(t).loginWith(t, "bob@example.test", password)
+		if bob.get(link); bob.Status != http.StatusNotFound {
+			t.Errorf("bob: %d", bob.Status)
+		}
+		mine := b.clone()
+		mine.get("/account/data/file") // signed in, and without the mail
+		if mine.Status != http.StatusNotFound {
+			t.Errorf("without the link: %d", mine.Status)
+		}
+		mine.jar["__Host-data"] = strings.Repeat("A", 43)
+		if mine.get("/account/data/file"); mine.Status != http.StatusNotFound {
+			t.Errorf("another link: %d", mine.Status)
+		}
+	})
+	if b.get(link).want(200, "file-submit"); b.URL != "/account/data/file" {
+		t.Errorf("the address says %s", b.URL)
+	}
+	b.submit("file-submit").want(200, "")
 	if b.Header.Get("Content-Type") != "application/json" || !strings.HasPrefix(b.Header.Get("Content-Disposition"), "attachment;") ||
 		b.Header.Get("Cache-Control") != "no-store" {
 		t.Errorf("%v", b.Header)
@@ -332,6 +368,9 @@ func TestData(t *testing.T) {
 			Network    string    `json:"network"`
 			SignedInAt time.Time `json:"signed_in_at"`
 		} `json:"signed_in"`
+		Past []struct {
+			EndedAt time.Time `json:"ended_at"`
+		} `json:"signed_in_before"`
 		Sites []struct {
 			ClientID string `json:"client_id"`
 			Name     string
@@ -352,6 +391,9 @@ func TestData(t *testing.T) {
 	if len(got.Browsers) != 1 || !strings.Contains(got.Browsers[0].UserAgent, "Firefox") || got.Browsers[0].Network == "" || got.Browsers[0].SignedInAt.IsZero() {
 		t.Errorf("browsers %+v", got.Browsers)
 	}
+	if len(got.Past) != 1 || got.Past[0].EndedAt.IsZero() {
+		t.Errorf("before %+v", got.Past)
+	}
 	if len(got.Sites) != 1 || got.Sites[0].ClientID != "app" || got.Sites[0].Name == "" || !slices.Contains(got.Sites[0].Scopes, "openid") || got.Sites[0].Since.IsZero() {
 		t.Errorf("sites %+v", got.Sites)
 	}
@@ -362,7 +404,7 @@ func TestData(t *testing.T) {
 			t.Errorf("%s has no time", e.Event)
 		}
 	}
-	for _, want := range []string{"account.created", "login.succeeded", "consent.granted", "account.exported"} {
+	for _, want := range []string{"account.created", "login.succeeded", "consent.granted", "account.export_asked"} {
 		if !slices.Contains(events, want) {
 			t.Errorf("no %s among %v", want, events)
 		}
@@ -372,20 +414,64 @@ func TestData(t *testing.T) {
 			t.Errorf("%s is in it", name)
 		}
 	}
-	// Nobody else's, and not from a browser that was left open.
-	_, fields := b.get("/account/data").want(200, "data-submit").form("data-submit")
-	if c := w.browser(t).loginWith(t, "bob@example.test", password).post("/account/data", fields); c.Status != http.StatusForbidden || strings.Contains(c.Body, "ada@") {
-		t.Errorf("another's form: %d", c.Status)
+	if b.get("/account/activity"); !strings.Contains(b.Body, "A file with the data of the account was asked for") || !strings.Contains(b.Body, "The data of the account was downloaded") {
+		t.Errorf("the activity says:\n%s", b.Body)
 	}
-	if c := w.browser(t).post("/account/data", fields); !c.has("login-submit") {
-		t.Errorf("signed out: %d", c.Status)
-	}
-	for range 4 {
-		b.post("/account/data", fields).want(200, "")
-	}
-	if b.post("/account/data", fields).want(429, ""); b.Header.Get("Retry-After") == "" {
-		t.Error("it does not say when to come back")
-	}
-	w.pass(6 * time.Minute)
-	b.post("/account/data", fields).want(200, "login-submit")
+	t.Run("A20 not from a browser that was left open, and the link is found again after the sign-in", func(t *testing.T) {
+		_, fields := b.get(link).want(200, "file-submit").form("file-submit")
+		w.pass(6 * time.Minute)
+		b.get("/account/data").want(200, "login-submit")
+		b.post("/account/data/file", fields).want(200, "login-submit").submit("login-submit", "password", password).want(200, "file-submit")
+		b.get("/account/data").want(200, "data-submit")
+	})
+	t.Run("nobody else's form", func(t *testing.T) {
+		for _, path := range []string{"/account/data", "/account/data/file"} {
+			_, fields := b.get(map[string]string{"/account/data": path, "/account/data/file": link}[path]).form(map[string]string{"/account/data": "data-submit", "/account/data/file": "file-submit"}[path])
+			if c := w.browser(t).loginWith(t, "bob@example.test", password).post(path, fields); c.Status != http.StatusForbidden || strings.Contains(c.Body, "ada@") {
+				t.Errorf("another's form: %d", c.Status)
+			}
+			if c := w.browser(t).post(path, fields); !c.has("login-submit") {
+				t.Errorf("signed out: %d", c.Status)
+			}
+		}
+	})
+	t.Run("a newer one takes its place", func(t *testing.T) {
+		w.pass(30 * time.Minute)
+		b.loginWith(t, "ada@example.test", password)
+		b.get("/account/data").submit("data-submit").want(200, "data-making")
+		if b.get(link); b.Status != http.StatusNotFound {
+			t.Errorf("the older link: %d", b.Status)
+		}
+		newer := w.mailed(t)
+		b.get(newer).want(200, "file-submit")
+		w.pass(7*24*time.Hour - time.Minute)
+		b.loginWith(t, "ada@example.test", password).get(newer).want(200, "file-submit")
+		w.pass(2 * time.Minute)
+		if b.get(newer); b.Status != http.StatusNotFound {
+			t.Errorf("after seven days: %d", b.Status)
+		}
+		if b.get("/account/data").want(200, "data-submit"); b.has("data-ready") {
+			t.Error("it is ready still")
+		}
+	})
+	t.Run("not without end", func(t *testing.T) {
+		b := w.browser(t).loginWith(t, "bob@example.test", password)
+		_, fields := b.get("/account/data").want(200, "data-submit").form("data-submit")
+		for range 5 {
+			b.post("/account/data", fields).want(200, "data-making")
+		}
+		if b.post("/account/data", fields).want(429, ""); b.Header.Get("Retry-After") == "" {
+			t.Error("it does not say when to come back")
+		}
+		w.mailed(t)
+		ready := 0
+		for _, m := range w.inbox.List() {
+			if m.To == "bob@example.test" && strings.HasPrefix(m.Subject, "Your data") {
+				ready++
+			}
+		}
+		if ready != 1 {
+			t.Errorf("%d mails for the five", ready)
+		}
+	})
 }

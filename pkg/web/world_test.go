@@ -124,7 +124,7 @@ func newWorldOf(t *testing.T, set func(*account.Config), extra ...web.Route) *wo
 	mailer := must(mail.New(mail.Config{Issuer: issuer, Brand: "Passport", Queue: w.queue, Now: w.clock}))
 	w.inbox = mailer.Inbox()
 	people := account.Config{Store: w.store, Mail: mailer, Limits: limits, Sessions: sessions, Grants: w.store,
-		Audit: w.store, Now: w.clock, DeviceKey: ring.Secret(keys.SecretDevice), Hasher: account.HasherConfig{Memory: 64, Time: 1, Threads: 1, Parallel: 4, Queue: 100}}
+		Audit: w.store, Queue: w.queue, Sealer: sealer, Now: w.clock, DeviceKey: ring.Secret(keys.SecretDevice), Hasher: account.HasherConfig{Memory: 64, Time: 1, Threads: 1, Parallel: 4, Queue: 100}}
 	set(&people)
 	w.people = must(account.New(people))
 	pages := must(web.NewPages(web.PagesConfig{Issuer: issuer, FormKey: ring.Secret(keys.SecretForm), Sessions: sessions, Logger: logger}))

@@ -34,12 +34,15 @@ type Room struct {
 	Config
 }
 
-// New refuses a configuration with something missing.
+// New refuses a configuration with something missing. The Room composes what people download of themselves, for the outbox
+// that Accounts puts it into.
 func New(c Config) (*Room, error) {
 	if c.Pages == nil || c.Accounts == nil || c.Sessions == nil || c.OIDC == nil || c.Logout == nil || c.Events == nil || c.Clients == nil || c.Now == nil {
 		return nil, errors.New("myaccount: Pages, Accounts, Sessions, OIDC, Logout, Events, Clients and Now are needed")
 	}
-	return &Room{c}, nil
+	m := &Room{c}
+	c.Accounts.HandleExports(m.compose)
+	return m, nil
 }
 
 // Routes are the pages of this room.
@@ -58,6 +61,8 @@ func (m *Room) Routes() []web.Route {
 		{Name: "close", Path: "/account/close", Methods: post, Kind: web.Own, Handler: m.posted("close", m.fresh, m.postClose)},
 		{Name: "data", Path: "/account/data", Methods: get, Kind: web.Own, Handler: m.fresh("data", m.getData)},
 		{Name: "data", Path: "/account/data", Methods: post, Kind: web.Own, Handler: m.posted("data", m.fresh, m.postData)},
+		{Name: "file", Path: "/account/data/file", Methods: get, Kind: web.Link, Handler: m.getFile},
+		{Name: "file", Path: "/account/data/file", Methods: post, Kind: web.Link, Handler: m.posted("file", m.fresh, m.postFile)},
 		{Name: "closed", Path: "/account/closed", Methods: get, Kind: web.Own, Handler: m.getClosed},
 		{Name: "address", Path: "/account/address", Methods: get, Kind: web.Own, Handler: m.fresh("address", m.getAddress)},
 		{Name: "address", Path: "/account/address", Methods: post, Kind: web.Own, Handler: m.posted("address", m.fresh, m.postAddress)},
