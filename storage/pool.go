@@ -20,6 +20,20 @@ import (
 // answer with an error of its own and SQLite would store it; here both refuse before they are asked.
 var ErrText = errors.New("the text has a NUL or is not UTF-8")
 
+type traceKey struct{}
+
+// Traced has fn told of each statement that runs with ctx, a transaction's beginning among them: so that tests see that what
+// must not be told apart makes the same work.
+func Traced(ctx context.Context, fn func(statement string)) context.Context {
+	return context.WithValue(ctx, traceKey{}, fn)
+}
+
+func traced(ctx context.Context, statement string) {
+	if fn, ok := ctx.Value(traceKey{}).(func(string)); ok {
+		fn(statement)
+	}
+}
+
 // checkedPool is gorm's ConnPool with every parameter checked. All SQL of this package passes it, the fixed
 // statements too.
 type checkedPool struct{ *sql.DB }
@@ -28,6 +42,7 @@ type checkedPool struct{ *sql.DB }
 func (p checkedPool) GetDBConn() (*sql.DB, error) { return p.DB, nil }
 
 func (p checkedPool) ExecContext(ctx context.Context, q string, args ...any) (sql.Result, error) {
+	traced(ctx, q)
 	if err := checkText(args); err != nil {
 		return nil, err
 	}
@@ -36,6 +51,7 @@ func (p checkedPool) ExecContext(ctx context.Context, q string, args ...any) (sq
 }
 
 func (p checkedPool) QueryContext(ctx context.Context, q string, args ...any) (*sql.Rows, error) {
+	traced(ctx, q)
 	if err := checkText(args); err != nil {
 		return nil, err
 	}
@@ -44,11 +60,13 @@ func (p checkedPool) QueryContext(ctx context.Context, q string, args ...any) (*
 }
 
 func (p checkedPool) QueryRowContext(ctx context.Context, q string, args ...any) *sql.Row {
+	traced(ctx, q)
 	return p.DB.QueryRowContext(ctx, q, refuseText(args)...)
 }
 
 // BeginTx makes gorm use a checkedTx.
 func (p checkedPool) BeginTx(ctx context.Context, opts *sql.TxOptions) (gorm.ConnPool, error) {
+	traced(ctx, "BEGIN")
 	t, err := p.DB.BeginTx(ctx, opts)
 	if err != nil {
 		return nil, err
@@ -81,6 +99,7 @@ func (t *checkedTx) broken() error {
 }
 
 func (t *checkedTx) ExecContext(ctx context.Context, q string, args ...any) (sql.Result, error) {
+	traced(ctx, q)
 	if err := t.broken(); err != nil {
 		return nil, err
 	}
@@ -92,6 +111,7 @@ func (t *checkedTx) ExecContext(ctx context.Context, q string, args ...any) (sql
 }
 
 func (t *checkedTx) QueryContext(ctx context.Context, q string, args ...any) (*sql.Rows, error) {
+	traced(ctx, q)
 	if err := t.broken(); err != nil {
 		return nil, err
 	}
@@ -103,6 +123,7 @@ func (t *checkedTx) QueryContext(ctx context.Context, q string, args ...any) (*s
 }
 
 func (t *checkedTx) QueryRowContext(ctx context.Context, q string, args ...any) *sql.Row {
+	traced(ctx, q)
 	if err := t.broken(); err != nil {
 		args = []any{refused{err}}
 	}

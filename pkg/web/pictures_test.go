@@ -1,12 +1,10 @@
-//go:build pictures
+//go:build pictures || e2e
 
 package web_test
 
 import (
 	"context"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -19,36 +17,35 @@ import (
 	"github.com/passport-network/passport/pkg/account"
 )
 
-// TestPictures takes a screenshot of every page at two widths, light and dark, in each language, into the folder
-// PASSPORT_PICTURES. People look at them; nothing compares them.
-func TestPictures(t *testing.T) {
-	folder := os.Getenv("PASSPORT_PICTURES")
-	if folder == "" {
-		t.Fatal("PASSPORT_PICTURES names no folder")
-	}
-	if err := os.MkdirAll(folder, 0o755); err != nil {
-		t.Fatal(err)
-	}
+// telephone is how wide a common one is; narrowest, the smallest. Nothing may lie outside either.
+const (
+	telephone = 390
+	narrowest = 320
+)
+
+// camera is a browser at a server of its own, which is led along every page that people see (tour).
+type camera struct {
+	t          *testing.T
+	w          *world
+	ctx        context.Context
+	name, lang string
+	width      int
+	look       func(page string) // at each page that the tour comes to
+}
+
+// tours runs fn, as a subtest, with a camera for each language, width and scheme of colours.
+func tours(t *testing.T, fn func(c *camera)) {
 	for _, lang := range []string{"en", "es"} {
-		for _, width := range []int{320, 1280} {
+		for _, width := range []int{telephone, 1280} {
 			for _, scheme := range []string{"light", "dark"} {
 				name := lang + "-" + strconv.Itoa(width) + "-" + scheme
-				t.Run(name, func(t *testing.T) { newCamera(t, folder, name, lang, width, scheme).tour() })
+				t.Run(name, func(t *testing.T) { fn(newCamera(t, name, lang, width, scheme)) })
 			}
 		}
 	}
 }
 
-// camera is a browser at a server of its own.
-type camera struct {
-	t            *testing.T
-	w            *world
-	ctx          context.Context
-	folder, name string
-	width        int
-}
-
-func newCamera(t *testing.T, folder, name, lang string, width int, scheme string) *camera {
+func newCamera(t *testing.T, name, lang string, width int, scheme string) *camera {
 	w := newWorldOf(t, func(c *account.Config) {
 		c.Fields = account.Fields{Name: account.Required, Phone: account.Optional, BirthDate: account.Required}
 	})
@@ -61,7 +58,7 @@ func newCamera(t *testing.T, folder, name, lang string, width int, scheme string
 	t.Cleanup(cancel)
 	ctx, cancel := chromedp.NewContext(alloc)
 	t.Cleanup(cancel)
-	c := &camera{t: t, w: w, ctx: ctx, folder: folder, name: name, width: width}
+	c := &camera{t: t, w: w, ctx: ctx, name: name, lang: lang, width: width}
 	if _, err := chromedp.Run(ctx, chromedp.EmulateViewport(int64(width), 800)); err != nil {
 		t.Fatal(err)
 	}
@@ -100,14 +97,27 @@ func (c *camera) press(selector, then string, fill ...string) {
 	at(c, chromedp.Steps(chromedp.Click(chromedp.CSS(selector)), chromedp.WaitReady(chromedp.CSS(then))))
 }
 
+func (c *camera) resize(width int) {
+	c.t.Helper()
+	at(c, chromedp.EmulateViewport(int64(width), 800))
+}
+
+// shoot is where the tour stops: nothing of the page lies outside the window, and then it is looked at.
 func (c *camera) shoot(page string) {
 	c.t.Helper()
-	if at(c, chromedp.Evaluate[bool](`document.documentElement.scrollWidth > document.documentElement.clientWidth`)) {
-		c.t.Errorf("%s is wider than %d px", page, c.width)
+	widths := []int{c.width}
+	if c.width == telephone {
+		widths = []int{narrowest, telephone}
 	}
-	if err := os.WriteFile(filepath.Join(c.folder, page+"-"+c.name+".png"), at(c, chromedp.FullScreenshot(100)), 0o644); err != nil {
-		c.t.Fatal(err)
+	for _, width := range widths {
+		if len(widths) > 1 {
+			c.resize(width)
+		}
+		if at(c, chromedp.Evaluate[bool](`document.documentElement.scrollWidth > document.documentElement.clientWidth`)) {
+			c.t.Errorf("%s is wider than %d px", page, width)
+		}
 	}
+	c.look(page)
 }
 
 func (c *camera) tour() {
@@ -172,7 +182,7 @@ func (c *camera) tour() {
 	c.shoot("already-flow")
 	c.open("/account/profile")
 	c.shoot("profile")
-	c.press("#profile-submit", ".done", "#profile-language", c.name[:2])
+	c.press("#profile-submit", ".done", "#profile-language", c.lang)
 	c.shoot("profile-saved")
 	c.protocol()
 	c.w.browser(c.t).loginWith(c.t, "grace@example.com", password) // somewhere else

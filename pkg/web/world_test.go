@@ -43,7 +43,9 @@ const (
 	password = "correct horse battery staple"
 )
 
-// world is the whole server on SQLite, without a network.
+func TestMain(m *testing.M) { storagetest.Main(m) }
+
+// world is the whole server, without a network; on SQLite, unless the test says otherwise.
 type world struct {
 	t       *testing.T
 	store   *storage.Store
@@ -52,6 +54,7 @@ type world struct {
 	inbox   *mail.Inbox
 	queue   *outbox.Queue
 	people  *account.Directory
+	session *session.Manager
 	clients *client.Registry
 	logs    *lockedBuffer
 
@@ -106,8 +109,14 @@ func newWorldAt(t *testing.T, door account.Door, extra ...web.Route) *world {
 // newWorldOf sets what the people's directory is configured with.
 func newWorldOf(t *testing.T, set func(*account.Config), extra ...web.Route) *world {
 	t.Helper()
+	return newWorldOn(t, storagetest.Open(t, storagetest.SQLite(t)), set, extra...)
+}
+
+// newWorldOn is newWorldOf on a database of the test's choice.
+func newWorldOn(t *testing.T, store *storage.Store, set func(*account.Config), extra ...web.Route) *world {
+	t.Helper()
 	ctx := context.Background()
-	w := &world{t: t, store: storagetest.Open(t, storagetest.SQLite(t)), logs: &lockedBuffer{},
+	w := &world{t: t, store: store, logs: &lockedBuffer{},
 		now: time.Now().UTC().Truncate(time.Microsecond)}
 	logger := slog.New(slog.NewJSONHandler(w.logs, nil))
 	sealer := must(keys.NewSealer([]byte(strings.Repeat("s", 32))))
@@ -119,6 +128,7 @@ func newWorldOf(t *testing.T, set func(*account.Config), extra ...web.Route) *wo
 		}
 		return w.ended(ctx)
 	}}))
+	w.session = sessions
 	limits := limit.New(limit.Config{Store: w.store, HashKey: ring.Secret(keys.SecretLimit)})
 	w.queue = outbox.New(outbox.Config{Store: w.store, Sealer: sealer, Now: w.clock, Logger: logger})
 	mailer := must(mail.New(mail.Config{Issuer: issuer, Brand: "Passport", Queue: w.queue, Now: w.clock}))
@@ -186,6 +196,9 @@ type browser struct {
 	t       *testing.T
 	jar     map[string]string
 	header  http.Header // sent with each request, over what a browser sends
+	from    string      // its address and port
+	ctx     context.Context
+	seen    func() // called after each answer; nil: nobody is
 	URL     string
 	Status  int
 	Header  http.Header
@@ -194,15 +207,15 @@ type browser struct {
 }
 
 func (w *world) browser(t *testing.T) *browser {
-	return &browser{w: w, t: t, jar: map[string]string{}, header: http.Header{}}
+	return &browser{w: w, t: t, jar: map[string]string{}, header: http.Header{}, from: "127.0.0.1:40000", ctx: context.Background()}
 }
 
 // send makes one request and follows no redirect.
 func (b *browser) send(method, target, kind, body string) *browser {
-	r := httptest.NewRequest(method, issuer+target, strings.NewReader(body))
+	r := httptest.NewRequestWithContext(b.ctx, method, issuer+target, strings.NewReader(body))
 	r.RequestURI = target // as a browser sends it: not the absolute form
 	r.Host = "op.test"
-	r.RemoteAddr = "127.0.0.1:40000"
+	r.RemoteAddr = b.from
 	if body == "" {
 		r.Body = http.NoBody
 	}
@@ -233,6 +246,9 @@ func (b *browser) send(method, target, kind, body string) *browser {
 		} else {
 			b.jar[c.Name] = c.Value
 		}
+	}
+	if b.seen != nil {
+		b.seen()
 	}
 	return b
 }

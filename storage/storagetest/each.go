@@ -20,15 +20,38 @@ import (
 // Each runs fn as the subtests "sqlite" and "postgres", each on a fresh migrated database.
 func Each(t *testing.T, fn func(t *testing.T, s *storage.Store)) {
 	t.Helper()
+	EachNamed(t, func(t *testing.T, s *storage.Store, _ string) { fn(t, s) })
+}
+
+// EachNamed is Each for tests that look at the database with SQL of their own (DB): database is its PASSPORT_DATABASE.
+func EachNamed(t *testing.T, fn func(t *testing.T, s *storage.Store, database string)) {
+	t.Helper()
 	t.Run("sqlite", func(t *testing.T) {
-		fn(t, Open(t, SQLite(t)))
+		name := SQLite(t)
+		fn(t, Open(t, name), name)
 	})
 	if Databases() == "sqlite" {
 		return
 	}
 	t.Run("postgres", func(t *testing.T) {
-		fn(t, open(t, fresh(t, template(t))))
+		name := fresh(t, template(t))
+		fn(t, open(t, name), name)
 	})
+}
+
+// DB connects to a database beside the store that is open on it.
+func DB(t testing.TB, database string) *sql.DB {
+	t.Helper()
+	driver, dsn := "pgx", database
+	if file, ok := strings.CutPrefix(database, "sqlite:"); ok {
+		driver, dsn = "sqlite", "file:"+file+"?_pragma=busy_timeout(10000)"
+	}
+	db, err := sql.Open(driver, dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
 }
 
 // Databases is which databases this run tests: "sqlite", or "" for both.
