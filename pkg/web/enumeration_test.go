@@ -57,6 +57,7 @@ var flows = map[string]flow{
 	"register": {page: "/register", mails: true, walk: func(b *browser, email string) { b.register(email) }},
 	"terms":    {own: "it is compared with the one before, which register takes"},
 	"recover":  {page: "/recover", mails: true, walk: func(b *browser, email string) { b.submit("recover-submit", "email", email) }},
+	"lookup":   {page: "/lookup", mails: true, walk: func(b *browser, email string) { b.submit("lookup-submit", "email", email) }},
 	"address": {page: "/account/address", mails: true, walk: func(b *browser, email string) {
 		b.submit("address-submit", "new-email", email)
 	}},
