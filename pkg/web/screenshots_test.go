@@ -29,5 +29,5 @@ func TestPictures(t *testing.T) {
 			}
 		}
 		c.tour()
-	})
+	}, func(string) bool { return true })
 }

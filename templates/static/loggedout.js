@@ -1,4 +1,5 @@
-/* Goes on to the site when every frame has loaded, or when that takes too long. */
+/* Goes on to the site when every frame has loaded, or when that takes too long. Where there is none to go to, it looks how far
+   the sites have been told: in place, for a page that is loaded anew moves under the reader (WCAG 2.2.1). */
 (function () {
   var loaded = 0, total = -1, gone = false;
   function go() {
@@ -20,5 +21,21 @@
       go();
     }
     setTimeout(go, 4000);
+    setTimeout(look, 2000);
   });
+  function look() {
+    var link = document.getElementById('look-again'), report = document.getElementById('report');
+    if (!link) {
+      return;
+    }
+    fetch(link.href).then(function (answer) {
+      return answer.ok ? answer.text() : '';
+    }).then(function (text) {
+      var now = new DOMParser().parseFromString(text, 'text/html').getElementById('report');
+      if (now) {
+        report.replaceChildren.apply(report, Array.from(now.childNodes));
+        setTimeout(look, 2000);
+      }
+    }, function () {});
+  }
 })();
