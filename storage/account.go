@@ -376,24 +376,40 @@ type accountLinkRow struct {
 	CreatedAt stamp `gorm:"autoCreateTime:false"`
 	ExpiresAt stamp
 	UsedAt    stamp
+	ProvenAt  stamp
+	IsPrimary bool
+	Tries     int64
+}
+
+func (r accountLinkRow) link() account.Link {
+	return account.Link{Purpose: r.Purpose, Hash: r.Hash, Email: r.Email, Canonical: r.Canonical, CreatedAt: r.CreatedAt.Time,
+		ProvenAt: r.ProvenAt.Time, Primary: r.IsPrimary}
 }
 
 func (accountLinkRow) TableName() string { return "account_link" }
 
-// ReplaceLink puts a link in place of the account's unused ones of its purpose.
-func (s *Store) ReplaceLink(ctx context.Context, accountID string, l account.Link, when, expires time.Time) error {
+// ReplaceLinks puts links in place of the account's unused ones of their purpose.
+func (s *Store) ReplaceLinks(ctx context.Context, accountID string, links []account.Link, when, expires time.Time) error {
 	return s.InTx(ctx, func(ctx context.Context) error {
-		old := s.db(ctx).Where("account_id = ? AND purpose = ? AND used_at IS NULL", accountID, l.Purpose).Delete(&accountLinkRow{})
-		if old.Error != nil {
-			return old.Error
+		for _, l := range links {
+			old := s.db(ctx).Where("account_id = ? AND purpose = ? AND used_at IS NULL", accountID, l.Purpose).Delete(&accountLinkRow{})
+			if old.Error != nil {
+				return old.Error
+			}
 		}
-		return s.AddLink(ctx, accountID, l, when, expires)
+		for _, l := range links {
+			if err := s.AddLink(ctx, accountID, l, when, expires); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 
 // AddLink adds a link; an empty accountID makes it nobody's.
 func (s *Store) AddLink(ctx context.Context, accountID string, l account.Link, when, expires time.Time) error {
-	row := accountLinkRow{Purpose: l.Purpose, Hash: l.Hash, Email: l.Email, Canonical: l.Canonical, CreatedAt: at(when), ExpiresAt: at(expires)}
+	row := accountLinkRow{Purpose: l.Purpose, Hash: l.Hash, Email: l.Email, Canonical: l.Canonical, CreatedAt: at(when), ExpiresAt: at(expires),
+		ProvenAt: at(l.ProvenAt), IsPrimary: l.Primary}
 	if accountID != "" {
 		row.AccountID = &accountID
 	}
@@ -411,9 +427,22 @@ func (s *Store) ByAccountLink(ctx context.Context, purpose string, hash []byte, 
 	if len(rows) == 0 {
 		return account.Record{}, account.Link{}, account.ErrNotFound
 	}
-	l := account.Link{Purpose: purpose, Hash: hash, Email: rows[0].Email, Canonical: rows[0].Canonical, CreatedAt: rows[0].CreatedAt.Time}
 	rec, err := s.person(ctx, `WHERE address.is_primary AND account.id = ? AND account.state IN ('active', 'closing')`, *rows[0].AccountID)
-	return rec, l, err
+	return rec, rows[0].link(), err
+}
+
+// Waiting reads the newest live link of an account for a purpose.
+func (s *Store) Waiting(ctx context.Context, accountID, purpose string, now time.Time) (account.Link, error) {
+	var rows []accountLinkRow
+	err := s.read(ctx).Where("account_id = ? AND purpose = ? AND used_at IS NULL AND expires_at > ?", accountID, purpose, at(now)).
+		Order("created_at DESC").Limit(1).Find(&rows).Error
+	if err != nil {
+		return account.Link{}, err
+	}
+	if len(rows) == 0 {
+		return account.Link{}, account.ErrNotFound
+	}
+	return rows[0].link(), nil
 }
 
 // SpendLink spends a link, once.
@@ -436,24 +465,53 @@ func (s *Store) DropLinks(ctx context.Context, accountID string, from time.Time,
 	return q.Delete(&accountLinkRow{}).Error
 }
 
-// SetAddress puts a proven address in the primary one's place.
-func (s *Store) SetAddress(ctx context.Context, accountID, email, canonical string, when time.Time) error {
+// Addresses reads the proven addresses of an account.
+func (s *Store) Addresses(ctx context.Context, accountID string) ([]account.Address, error) {
+	var rows []addressRow
+	err := s.read(ctx).Where("account_id = ? AND proven_at IS NOT NULL", accountID).Order("is_primary DESC, proven_at, id").Find(&rows).Error
+	list := make([]account.Address, len(rows))
+	for i, r := range rows {
+		list[i] = account.Address{ID: r.ID, Email: r.Email, Canonical: r.Canonical, Primary: r.IsPrimary, ProvenAt: r.ProvenAt.Time}
+	}
+	return list, err
+}
+
+// AddAddress adds a proven address.
+func (s *Store) AddAddress(ctx context.Context, accountID string, a account.Address) error {
 	return s.InTx(ctx, func(ctx context.Context) error {
-		changed := s.db(ctx).Model(&addressRow{}).Where("account_id = ? AND is_primary", accountID).
-			Updates(map[string]any{"email": email, "canonical": canonical, "proven_at": at(when)})
-		if errors.Is(changed.Error, gorm.ErrDuplicatedKey) {
+		err := s.db(ctx).Create(&addressRow{ID: newID(), AccountID: accountID, Email: a.Email, Canonical: a.Canonical,
+			ProvenAt: at(a.ProvenAt), CreatedAt: at(a.ProvenAt)}).Error
+		if errors.Is(err, gorm.ErrDuplicatedKey) {
 			return account.ErrTaken
 		}
-		if err := oneRow(changed, account.ErrNotFound); err != nil {
+		if err != nil {
+			return err
+		}
+		return s.DropPending(ctx, a.Canonical, accountID)
+	})
+}
+
+// MakePrimary puts a proven address in the primary one's place. At no time are there two.
+func (s *Store) MakePrimary(ctx context.Context, accountID, canonical string, when time.Time) error {
+	return s.InTx(ctx, func(ctx context.Context) error {
+		old := s.db(ctx).Model(&addressRow{}).Where("account_id = ? AND is_primary", accountID).Update("is_primary", false)
+		if err := oneRow(old, account.ErrGone); err != nil {
+			return err
+		}
+		proven := s.db(ctx).Model(&addressRow{}).Where("account_id = ? AND canonical = ? AND proven_at IS NOT NULL", accountID, canonical).
+			Update("is_primary", true)
+		if err := oneRow(proven, account.ErrGone); err != nil {
 			return err
 		}
 		// What is told to sites of the person has changed.
-		touched := s.db(ctx).Model(&accountRow{}).Where("id = ?", accountID).Update("updated_at", at(when))
-		if touched.Error != nil {
-			return touched.Error
-		}
-		return s.DropPending(ctx, canonical, accountID)
+		return s.db(ctx).Model(&accountRow{}).Where("id = ?", accountID).Update("updated_at", at(when)).Error
 	})
+}
+
+// RemoveAddress removes one that is not the primary.
+func (s *Store) RemoveAddress(ctx context.Context, accountID, canonical string) error {
+	gone := s.db(ctx).Where("account_id = ? AND canonical = ? AND NOT is_primary", accountID, canonical).Delete(&addressRow{})
+	return oneRow(gone, account.ErrGone)
 }
 
 // SetProfile replaces name, language and claims.

@@ -187,13 +187,24 @@ type Password struct {
 	Saved  bool
 }
 
-// Address asks for the address that mail is to go to.
+// Address shows the addresses of the account, and asks for another.
 type Address struct {
 	Base
-	Person Person
-	Email  string // as typed
-	Sent   bool
-	Dev    bool // there is /dev/inbox
+	Person    Person
+	Addresses []Mailbox
+	Waiting   string // one whose link is under way; empty: none
+	Full      bool   // there are as many as there may be
+	Email     string // as typed
+	Sent      bool
+	Done      bool
+	Dev       bool // there is /dev/inbox
+}
+
+// Mailbox is one of them, counted from one.
+type Mailbox struct {
+	N         int
+	ID, Email string
+	Primary   bool
 }
 
 // NewAddress is where the mail to it leads.

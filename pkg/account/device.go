@@ -78,8 +78,12 @@ func (d *Directory) TellNewBrowser(ctx context.Context, who Authenticated, b Bro
 	if errors.Is(err, ErrLimited) { // the log of events has all of them
 		return nil
 	}
+	rec := *who.tell
+	if err == nil { // to the primary address, whichever was typed
+		rec, err = d.store.ByID(ctx, rec.ID)
+	}
 	if err == nil {
-		err = d.mailNotice(ctx, *who.tell, "newbrowser", map[string]string{"browser": b.Name, "system": b.System, "network": b.Network,
+		err = d.mailNotice(ctx, rec, "newbrowser", map[string]string{"browser": b.Name, "system": b.System, "network": b.Network,
 			"time": d.now().UTC().Format("2006-01-02 15:04") + " UTC"})
 	}
 	if err != nil {

@@ -160,7 +160,11 @@ func (d *Directory) makeExport(ctx context.Context, job exportJob, compose func(
 	if err != nil {
 		return err
 	}
-	content, err := compose(ctx, rec.view())
+	all, err := d.whole(ctx, rec)
+	if err != nil {
+		return err
+	}
+	content, err := compose(ctx, all)
 	if err != nil {
 		return fmt.Errorf("compose an export: %w", err)
 	}

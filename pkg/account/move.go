@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/passport-network/passport/pkg/audit"
@@ -12,10 +13,36 @@ import (
 	"github.com/passport-network/passport/pkg/mail"
 )
 
-// AddressLifetime is how long the link that proves a new address holds.
-const AddressLifetime = 24 * time.Hour
+const (
+	// AddressLifetime is how long the link that proves a new address holds.
+	AddressLifetime = 24 * time.Hour
+	// MaxAddresses is how many addresses an account may have.
+	MaxAddresses = 10
+)
 
-// AddressChange is a person who wants mail at another address.
+// AddressList is what an account has of addresses.
+type AddressList struct {
+	Proven  []Address // the primary one first, then the oldest
+	Waiting string    // a new one, whose link is under way; empty: none
+}
+
+// Addresses lists them, for their owner. ErrNotFound.
+func (d *Directory) Addresses(ctx context.Context, accountID string) (*AddressList, error) {
+	if _, err := d.active(ctx, accountID); err != nil {
+		return nil, err
+	}
+	proven, err := d.store.Addresses(ctx, accountID)
+	if err != nil {
+		return nil, fmt.Errorf("read addresses: %w", err)
+	}
+	l, err := d.store.Waiting(ctx, accountID, purposeAddress, d.now())
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return nil, fmt.Errorf("read a link: %w", err)
+	}
+	return &AddressList{Proven: proven, Waiting: l.Email}, nil
+}
+
+// AddressChange is a person who has another address, or wants mail there.
 type AddressChange struct {
 	AccountID string
 	Email     string
@@ -34,10 +61,11 @@ func (d *Directory) AskAddress(ctx context.Context, c AddressChange) error {
 	switch {
 	case err != nil:
 		return err
-	case canonical == rec.Canonical:
-		return &FieldError{Field: "new-email", Key: "address.same"}
 	case !d.door.lets(canonical):
 		return &FieldError{Field: "new-email", Key: "error.email.domain"}
+	}
+	if err := d.mayAdd(ctx, rec.ID, canonical); err != nil {
+		return err
 	}
 	if err := d.limits.TakeNetwork(ctx, c.IP, limit.MailIP, limit.MailNet); err != nil {
 		return err
@@ -58,7 +86,7 @@ func (d *Directory) AskAddress(ctx context.Context, c AddressChange) error {
 			return ErrNotFound
 		}
 		l := Link{Purpose: purposeAddress, Hash: hashToken(token), Email: send, Canonical: canonical}
-		if err := d.store.ReplaceLink(ctx, rec.ID, l, now, now.Add(AddressLifetime)); err != nil {
+		if err := d.store.ReplaceLinks(ctx, rec.ID, []Link{l}, now, now.Add(AddressLifetime)); err != nil {
 			return err
 		}
 		if owner.ID != "" {
@@ -68,6 +96,20 @@ func (d *Directory) AskAddress(ctx context.Context, c AddressChange) error {
 	})
 	if err != nil && !errors.Is(err, ErrLimited) { // A22: the answer stays as it is
 		return fmt.Errorf("ask for an address: %w", err)
+	}
+	return nil
+}
+
+// mayAdd tells whether the account has not this address already, and not too many. *FieldError.
+func (d *Directory) mayAdd(ctx context.Context, accountID, canonical string) error {
+	all, err := d.store.Addresses(ctx, accountID)
+	switch {
+	case err != nil:
+		return fmt.Errorf("read addresses: %w", err)
+	case slices.ContainsFunc(all, func(a Address) bool { return a.Canonical == canonical }):
+		return &FieldError{Field: "new-email", Key: "address.same"}
+	case len(all) >= MaxAddresses:
+		return &FieldError{Field: "new-email", Key: "address.many"}
 	}
 	return nil
 }
@@ -85,9 +127,10 @@ func (d *Directory) ReadAddress(ctx context.Context, token, accountID string) (*
 	return &LinkView{Email: l.Email, Language: rec.Language}, nil
 }
 
-// ChangeAddress proves the new address and puts it in the old one's place. The old one has a mail by which, for seven
-// days, all of it is undone. Links of recoveries that went to the old address are dead. Errors: ErrLink, ErrLimited.
-func (d *Directory) ChangeAddress(ctx context.Context, token, accountID string) error {
+// ProveAddress proves the new address: people sign in with it from now on. Where it is to be the primary one it takes that
+// one's place, which stays an address of the account. The primary one has a mail by which, for seven days, all of it is
+// undone. Errors: ErrLink, ErrLimited.
+func (d *Directory) ProveAddress(ctx context.Context, token, accountID string, primary bool) error {
 	if _, err := d.ReadAddress(ctx, token, accountID); err != nil {
 		return err
 	}
@@ -101,20 +144,94 @@ func (d *Directory) ChangeAddress(ctx context.Context, token, accountID string) 
 		if err := d.store.LockAddress(ctx, l.Canonical); err != nil {
 			return err
 		}
-		if err := d.store.SetAddress(ctx, rec.ID, l.Email, l.Canonical, now); err != nil {
+		var field *FieldError
+		if err := d.mayAdd(ctx, rec.ID, l.Canonical); errors.As(err, &field) {
+			return ErrGone // since it was mailed
+		} else if err != nil {
 			return err
 		}
-		if err := d.store.DropLinks(ctx, rec.ID, time.Time{}, purposeRecover); err != nil {
+		if err := d.store.AddAddress(ctx, rec.ID, Address{Email: l.Email, Canonical: l.Canonical, ProvenAt: now}); err != nil {
 			return err
 		}
-		err := d.audit.Record(ctx, audit.Event{Event: audit.AccountAddressChanged, ActorKind: audit.ActorAccount, ActorID: rec.ID, Subject: rec.ID, At: now})
-		if err != nil {
+		if primary {
+			return d.makePrimary(ctx, rec, l.Canonical, now)
+		}
+		if err := d.changed(ctx, audit.AccountAddressAdded, rec, now); err != nil {
 			return err
 		}
-		return d.mailNotice(ctx, rec, "moved", nil) // to the old one
+		return d.mailNotice(ctx, rec, "added", nil)
 	})
 	if errors.Is(err, ErrTaken) {
 		return ErrLink
+	}
+	return err
+}
+
+// makePrimary puts an address in the primary one's place, in the transaction of ctx. The old one, rec's, is told, and can
+// undo it. Links of recoveries from before are dead.
+func (d *Directory) makePrimary(ctx context.Context, rec Record, canonical string, now time.Time) error {
+	if err := d.store.MakePrimary(ctx, rec.ID, canonical, now); err != nil {
+		return err
+	}
+	if err := d.store.DropLinks(ctx, rec.ID, time.Time{}, purposeRecover); err != nil {
+		return err
+	}
+	if err := d.changed(ctx, audit.AccountAddressChanged, rec, now); err != nil {
+		return err
+	}
+	return d.mailNotice(ctx, rec, "moved", nil)
+}
+
+// changed records what the owner has done.
+func (d *Directory) changed(ctx context.Context, event string, rec Record, now time.Time) error {
+	return d.audit.Record(ctx, audit.Event{Event: event, ActorKind: audit.ActorAccount, ActorID: rec.ID, Subject: rec.ID, At: now})
+}
+
+// SetPrimary makes one of the account's proven addresses its primary one. The one before stays, is told, and can undo it for
+// seven days. Errors: ErrNotFound (no such address), ErrLimited.
+func (d *Directory) SetPrimary(ctx context.Context, accountID, addressID string) error {
+	return d.changeAddress(ctx, accountID, addressID, func(ctx context.Context, rec Record, a Address, now time.Time) error {
+		return d.makePrimary(ctx, rec, a.Canonical, now)
+	})
+}
+
+// RemoveAddress takes an address that is not the primary one from the account. It is told, and can undo it for seven days.
+// Errors: ErrNotFound (no such address), ErrLimited.
+func (d *Directory) RemoveAddress(ctx context.Context, accountID, addressID string) error {
+	return d.changeAddress(ctx, accountID, addressID, func(ctx context.Context, rec Record, a Address, now time.Time) error {
+		if err := d.store.RemoveAddress(ctx, rec.ID, a.Canonical); err != nil {
+			return err
+		}
+		// A link that lies there must not be of use to whoever has the address next.
+		if err := d.store.DropLinks(ctx, rec.ID, time.Time{}, purposeRecover); err != nil {
+			return err
+		}
+		if err := d.changed(ctx, audit.AccountAddressRemoved, rec, now); err != nil {
+			return err
+		}
+		return d.mailNoticeTo(ctx, rec, a, "removed", nil)
+	})
+}
+
+// changeAddress does something with an address that is not the primary one. It is found among the account's own (B14).
+func (d *Directory) changeAddress(ctx context.Context, accountID, addressID string, act func(ctx context.Context, rec Record, a Address, now time.Time) error) error {
+	rec, err := d.active(ctx, accountID)
+	if err != nil {
+		return err
+	}
+	err = d.change(ctx, rec, func(ctx context.Context, rec Record, now time.Time) error {
+		all, err := d.store.Addresses(ctx, rec.ID)
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(all, func(a Address) bool { return a.ID == addressID && !a.Primary })
+		if i < 0 {
+			return ErrGone
+		}
+		return act(ctx, rec, all[i], now)
+	})
+	if errors.Is(err, ErrGone) {
+		return ErrNotFound
 	}
 	return err
 }

@@ -39,7 +39,7 @@ func TestChangeAddress(t *testing.T) {
 			if v, err := w.ReadAddress(ctx, token, who.AccountID); err != nil || v.Email != "New@m.test" {
 				t.Errorf("%+v %v", v, err)
 			}
-			if err := w.ChangeAddress(ctx, token, who.AccountID); err != nil {
+			if err := w.ProveAddress(ctx, token, who.AccountID, true); err != nil {
 				t.Fatal(err)
 			}
 			if email(who.AccountID) != "New@m.test" {
@@ -48,23 +48,23 @@ func TestChangeAddress(t *testing.T) {
 			if _, err := w.signIn("new@m.test", goodPassword, nil); err != nil {
 				t.Errorf("with the new address: %v", err)
 			}
-			if _, err := w.signIn("old@m.test", goodPassword, nil); !errors.Is(err, account.ErrCredentials) {
-				t.Errorf("with the old address: %v", err)
+			if in, err := w.signIn("old@m.test", goodPassword, nil); err != nil || in.AccountID != who.AccountID {
+				t.Errorf("with the old address, which stays: %+v %v", in, err)
 			}
 			if l := must(w.sess.List(ctx, who.AccountID)); len(l) != 1 {
 				t.Errorf("%d logins", len(l))
 			}
-			if err := w.ChangeAddress(ctx, token, who.AccountID); !errors.Is(err, account.ErrLink) {
+			if err := w.ProveAddress(ctx, token, who.AccountID, true); !errors.Is(err, account.ErrLink) {
 				t.Errorf("a second time: %v", err)
 			}
-			if m := w.last("old@m.test"); !strings.Contains(m.Subject, "address at") {
+			if m := w.last("old@m.test"); !strings.Contains(m.Subject, "main address") {
 				t.Errorf("the old address was told %q", m.Subject)
 			}
 		})
 		w.run(t, "undone from the old address, for seven days, whatever was done since", func(t *testing.T) {
 			who := w.member("victim@m.test", goodPassword)
 			// Somebody who has the password moves the account, changes the password, and moves on.
-			if err := w.ChangeAddress(ctx, link(who.AccountID, "thief@m.test"), who.AccountID); err != nil {
+			if err := w.ProveAddress(ctx, link(who.AccountID, "thief@m.test"), who.AccountID, true); err != nil {
 				t.Fatal(err)
 			}
 			alarm := w.link("victim@m.test", "alarm")
@@ -72,7 +72,7 @@ func TestChangeAddress(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := w.ChangeAddress(ctx, link(who.AccountID, "thief2@m.test"), who.AccountID); err != nil {
+			if err := w.ProveAddress(ctx, link(who.AccountID, "thief2@m.test"), who.AccountID, true); err != nil {
 				t.Fatal(err)
 			}
 			waiting := link(who.AccountID, "thief3@m.test")
@@ -87,7 +87,7 @@ func TestChangeAddress(t *testing.T) {
 			if email(who.AccountID) != "victim@m.test" {
 				t.Errorf("the address is %s", email(who.AccountID))
 			}
-			if err := w.ChangeAddress(ctx, waiting, who.AccountID); !errors.Is(err, account.ErrLink) {
+			if err := w.ProveAddress(ctx, waiting, who.AccountID, true); !errors.Is(err, account.ErrLink) {
 				t.Errorf("A13 a change that waited: %v", err)
 			}
 			if _, err := w.Recover(ctx, w.link("victim@m.test", "recover/password"), "her very own one"); err != nil {
@@ -106,7 +106,7 @@ func TestChangeAddress(t *testing.T) {
 			if _, err := w.Recover(ctx, w.link("wait@m.test", "recover/password"), another); err != nil {
 				t.Fatal(err)
 			}
-			if err := w.ChangeAddress(ctx, token, who.AccountID); !errors.Is(err, account.ErrLink) {
+			if err := w.ProveAddress(ctx, token, who.AccountID, true); !errors.Is(err, account.ErrLink) {
 				t.Error(err)
 			}
 		})
@@ -116,7 +116,7 @@ func TestChangeAddress(t *testing.T) {
 				t.Fatal(err)
 			}
 			recovery := w.link("rec@m.test", "recover/password")
-			if err := w.ChangeAddress(ctx, link(who.AccountID, "rec2@m.test"), who.AccountID); err != nil {
+			if err := w.ProveAddress(ctx, link(who.AccountID, "rec2@m.test"), who.AccountID, true); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := w.Recover(ctx, recovery, another); !errors.Is(err, account.ErrLink) {
@@ -134,7 +134,7 @@ func TestChangeAddress(t *testing.T) {
 			// One that somebody else proves while the link is under way; the owner's sign-in is not touched.
 			token := link(who.AccountID, "late@m.test")
 			late := w.member("late@m.test", goodPassword)
-			if err := w.ChangeAddress(ctx, token, who.AccountID); !errors.Is(err, account.ErrLink) {
+			if err := w.ProveAddress(ctx, token, who.AccountID, true); !errors.Is(err, account.ErrLink) {
 				t.Error(err)
 			}
 			for id, want := range map[string]string{who.AccountID: "me@m.test", owner.AccountID: "taken@m.test", late.AccountID: "late@m.test"} {
@@ -144,7 +144,7 @@ func TestChangeAddress(t *testing.T) {
 			}
 			// A stranger's pending registration ends when the address is proven.
 			_, l := w.register("pending@m.test", another)
-			if err := w.ChangeAddress(ctx, w.linkAfter(func() error { return ask(who.AccountID, "pending@m.test") }, "pending@m.test", "account/address/confirm"), who.AccountID); err != nil {
+			if err := w.ProveAddress(ctx, w.linkAfter(func() error { return ask(who.AccountID, "pending@m.test") }, "pending@m.test", "account/address/confirm"), who.AccountID, true); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := w.ReadConfirm(ctx, l.confirm, nil); !errors.Is(err, account.ErrLink) {
@@ -157,14 +157,14 @@ func TestChangeAddress(t *testing.T) {
 			if _, err := w.ReadAddress(ctx, token, bob.AccountID); !errors.Is(err, account.ErrLink) {
 				t.Errorf("bob reads it: %v", err)
 			}
-			if err := w.ChangeAddress(ctx, token, bob.AccountID); !errors.Is(err, account.ErrLink) {
+			if err := w.ProveAddress(ctx, token, bob.AccountID, true); !errors.Is(err, account.ErrLink) {
 				t.Errorf("bob follows it: %v", err)
 			}
 			if _, err := w.Recover(ctx, token, another); !errors.Is(err, account.ErrLink) {
 				t.Errorf("as a recovery: %v", err)
 			}
 			w.pass(24 * time.Hour)
-			if err := w.ChangeAddress(ctx, token, who.AccountID); !errors.Is(err, account.ErrLink) {
+			if err := w.ProveAddress(ctx, token, who.AccountID, true); !errors.Is(err, account.ErrLink) {
 				t.Errorf("after a day: %v", err)
 			}
 			for _, bad := range []string{"", "x", "a@b\r\nBcc: c@d.test"} {
@@ -183,7 +183,7 @@ func TestChangeAddress(t *testing.T) {
 				ids[i] = w.member("race"+string(rune('a'+i))+"@m.test", goodPassword).AccountID
 				tokens[i] = w.linkAfter(func() error { return ask(ids[i], "prize@m.test") }, "prize@m.test", "account/address/confirm")
 			}
-			once(t, len(ids), account.ErrLink, func(i int) error { return w.ChangeAddress(ctx, tokens[i], ids[i]) })
+			once(t, len(ids), account.ErrLink, func(i int) error { return w.ProveAddress(ctx, tokens[i], ids[i], true) })
 		})
 	})
 }
@@ -192,13 +192,18 @@ func TestChangeAddress(t *testing.T) {
 func TestThief(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		ctx := t.Context()
+		// move leaves nothing of the address before.
 		move := func(id, email string) {
 			w.t.Helper()
 			w.limits.Add(1)
+			old := must(w.Addresses(ctx, id)).Proven[0]
 			ask := func() error {
 				return w.AskAddress(ctx, account.AddressChange{AccountID: id, Email: email, IP: ip()})
 			}
-			if err := w.ChangeAddress(ctx, w.linkAfter(ask, email, "account/address/confirm"), id); err != nil {
+			if err := w.ProveAddress(ctx, w.linkAfter(ask, email, "account/address/confirm"), id, true); err != nil {
+				w.t.Fatal(err)
+			}
+			if err := w.RemoveAddress(ctx, id, old.ID); err != nil {
 				w.t.Fatal(err)
 			}
 		}

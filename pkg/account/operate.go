@@ -37,6 +37,7 @@ type Account struct {
 	State      string          `json:"state"`
 	Email      string          `json:"email"`
 	Confirmed  bool            `json:"confirmed"`
+	Others     []string        `json:"other_emails,omitempty"` // proven, and not the primary one
 	Name       string          `json:"name"`
 	Language   string          `json:"language"`
 	Claims     json.RawMessage `json:"claims"`
@@ -144,7 +145,24 @@ func (d *Directory) Show(ctx context.Context, ref string) (*Account, error) {
 	if err != nil {
 		return nil, err
 	}
-	return rec.view(), nil
+	return d.whole(ctx, rec)
+}
+
+// whole is an account with all of its addresses.
+func (d *Directory) whole(ctx context.Context, rec Record) (*Account, error) {
+	all, err := d.store.Addresses(ctx, rec.ID)
+	if err != nil {
+		return nil, fmt.Errorf("read addresses: %w", err)
+	}
+	a := rec.view()
+	for _, other := range all {
+		if other.Primary {
+			a.Email = other.Email // rec may have been found by another one
+		} else {
+			a.Others = append(a.Others, other.Email)
+		}
+	}
+	return a, nil
 }
 
 func (d *Directory) find(ctx context.Context, ref string) (Record, error) {
@@ -186,9 +204,14 @@ func (d *Directory) Budgets(ctx context.Context, ref string) (id string, budgets
 	if err != nil {
 		return "", nil, err
 	}
-	who := canonical
-	if !rec.ProvenAt.IsZero() { // as Authenticate counts
-		who = rec.ID
+	who, recovers := canonical, canonical
+	if !rec.ProvenAt.IsZero() { // as Authenticate and AskRecovery count
+		if who = rec.ID; rec.State != Pending {
+			if rec, err = d.store.ByID(ctx, rec.ID); err != nil {
+				return "", nil, fmt.Errorf("find an account: %w", err)
+			}
+			recovers = rec.Canonical
+		}
 	}
 	if rec.ID != "" {
 		for _, rule := range []limit.Rule{limit.AccountChange, limit.NewBrowser, limit.Export} {
@@ -196,9 +219,15 @@ func (d *Directory) Budgets(ctx context.Context, ref string) (id string, budgets
 		}
 	}
 	budgets = append(budgets, limit.Budget{Rule: limit.LoginAccount, Of: who, Key: []string{who}})
-	box := mailBox(canonical)
-	for _, rule := range []limit.Rule{limit.MailAddressHour, limit.MailAddressDay, limit.RecoverAddressHour, limit.RecoverAddressDay} {
-		budgets = append(budgets, limit.Budget{Rule: rule, Of: box, Key: []string{box}})
+	for _, b := range []struct {
+		rule limit.Rule
+		of   string
+	}{
+		{limit.MailAddressHour, canonical}, {limit.MailAddressDay, canonical},
+		{limit.RecoverAddressHour, recovers}, {limit.RecoverAddressDay, recovers},
+	} {
+		box := mailBox(b.of)
+		budgets = append(budgets, limit.Budget{Rule: b.rule, Of: box, Key: []string{box}})
 	}
 	return rec.ID, budgets, nil
 }

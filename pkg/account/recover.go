@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,9 +34,9 @@ type RecoveryRequest struct {
 	IP       netip.Addr
 }
 
-// AskRecovery mails a link by which a new password can be set to the address that the account has proven, as it is
-// stored (A8). To any other address goes a mail that says so. Both make the same work, and the answer is one: nobody
-// learns who has an account. A full budget of the address is no error: the mail does not go (A22).
+// AskRecovery mails a link by which a new password can be set to the address, if an account has proven it, as it is stored
+// (A8). To any other address goes a mail that says so. Both make the same work, and the answer is one: nobody learns who has
+// an account. A full budget of the account, or of the address, is no error: the mail does not go (A22).
 // Errors: *FieldError ("recover-email"), ErrLimited (of the network).
 func (d *Directory) AskRecovery(ctx context.Context, r RecoveryRequest) error {
 	send, canonical, err := parseField("recover-email", r.Email)
@@ -50,22 +51,31 @@ func (d *Directory) AskRecovery(ctx context.Context, r RecoveryRequest) error {
 		return err
 	}
 	err = d.store.InTx(ctx, func(ctx context.Context) error {
-		if err := d.takeMail(ctx, limit.RecoverAddressHour, limit.RecoverAddressDay, canonical); err != nil {
-			return err
-		}
 		// Read once more, for good: the address may be another's by now, and a link to the old one must not be made.
 		rec, err := d.store.LockAccount(ctx, owner.ID)
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return err
 		}
-		if err == nil && rec.State == Active && rec.Canonical == canonical {
-			return d.mailRecovery(ctx, rec, "recover", audit.ActorAnonymous)
+		box := canonical
+		if err == nil {
+			box = rec.Canonical // one budget, whichever of its addresses was typed
+		}
+		if err := d.takeMail(ctx, limit.RecoverAddressHour, limit.RecoverAddressDay, box); err != nil {
+			return err
+		}
+		all, err := d.store.Addresses(ctx, owner.ID)
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(all, func(a Address) bool { return a.Canonical == canonical })
+		if rec.State == Active && i >= 0 {
+			return d.mailRecovery(ctx, rec, all[i], "recover", audit.ActorAnonymous)
 		}
 		msg := mail.Message{To: send, Language: languageOf(r.Language), Template: "norecover", Register: d.door.open(canonical)}
 		if owner.ID != "" { // disabled, closed: to the stored address, which must not learn it from a page
 			msg = mail.Message{To: owner.Email, Language: owner.Language, Template: "norecover"}
 		}
-		return d.mailLink(ctx, Record{}, msg, audit.ActorAnonymous)
+		return d.mailLink(ctx, "", Address{}, msg, audit.ActorAnonymous)
 	})
 	if err != nil && !errors.Is(err, ErrLimited) {
 		return fmt.Errorf("ask for a recovery: %w", err)
@@ -73,21 +83,21 @@ func (d *Directory) AskRecovery(ctx context.Context, r RecoveryRequest) error {
 	return nil
 }
 
-// mailRecovery makes the link anew, and mails it, in the transaction of ctx, which has locked the account. The template is
-// "recover" or "locked".
-func (d *Directory) mailRecovery(ctx context.Context, rec Record, template, actor string) error {
-	return d.mailLink(ctx, rec, mail.Message{To: rec.Email, Name: rec.Name, Language: rec.Language, Template: template}, actor)
+// mailRecovery makes the link anew, and mails it to one of the account's addresses, in the transaction of ctx, which has
+// locked the account. The template is "recover" or "locked".
+func (d *Directory) mailRecovery(ctx context.Context, rec Record, to Address, template, actor string) error {
+	return d.mailLink(ctx, rec.ID, to, mail.Message{To: to.Email, Name: rec.Name, Language: rec.Language, Template: template}, actor)
 }
 
-// mailLink makes a link of the account (of nobody's, where rec has no id), good for the address that it has now, and queues
-// a mail with it.
-func (d *Directory) mailLink(ctx context.Context, rec Record, msg mail.Message, actor string) error {
+// mailLink makes a link of the account (of nobody's, where there is no id), good while it has that address, and queues a mail
+// with it.
+func (d *Directory) mailLink(ctx context.Context, accountID string, to Address, msg mail.Message, actor string) error {
 	token, now := newToken(), d.now()
-	l := Link{Purpose: purposeRecover, Hash: hashToken(token), Email: rec.Email, Canonical: rec.Canonical}
-	if err := d.store.ReplaceLink(ctx, rec.ID, l, now, now.Add(RecoveryLifetime)); err != nil {
+	l := Link{Purpose: purposeRecover, Hash: hashToken(token), Email: to.Email, Canonical: to.Canonical}
+	if err := d.store.ReplaceLinks(ctx, accountID, []Link{l}, now, now.Add(RecoveryLifetime)); err != nil {
 		return err
 	}
-	err := d.audit.Record(ctx, audit.Event{Event: audit.AccountRecoveryAsked, ActorKind: actor, Subject: rec.ID, At: now})
+	err := d.audit.Record(ctx, audit.Event{Event: audit.AccountRecoveryAsked, ActorKind: actor, Subject: accountID, At: now})
 	if err != nil {
 		return err
 	}
@@ -153,8 +163,6 @@ func fitting(purpose string, rec Record, l Link) bool {
 		return rec.State == Closing
 	case purposeAlarm:
 		return rec.State == Active || rec.State == Closing
-	case purposeRecover: // nobody recovers an account by a mail to an address that it has left
-		return rec.State == Active && l.Canonical == rec.Canonical
 	}
 	return rec.State == Active
 }
@@ -205,7 +213,10 @@ func (d *Directory) Recover(ctx context.Context, token, newPassword string) (cre
 	if err != nil {
 		return "", err
 	}
-	_, err = d.spend(ctx, purposeRecover, token, func(ctx context.Context, rec Record, _ Link, now time.Time) error {
+	_, err = d.spend(ctx, purposeRecover, token, func(ctx context.Context, rec Record, l Link, now time.Time) error {
+		if err := d.still(ctx, rec.ID, l.Canonical); err != nil {
+			return err
+		}
 		// Whoever has guessed at the old password must not keep the owner from using the new one.
 		if err := d.limits.Clear(ctx, limit.LoginAccount, rec.ID); err != nil {
 			return err
@@ -214,6 +225,15 @@ func (d *Directory) Recover(ctx context.Context, token, newPassword string) (cre
 		return err
 	})
 	return credential, err
+}
+
+// still is ErrGone when the account has left the address that a mail went to: nobody recovers it from there.
+func (d *Directory) still(ctx context.Context, accountID, canonical string) error {
+	all, err := d.store.Addresses(ctx, accountID)
+	if err == nil && !slices.ContainsFunc(all, func(a Address) bool { return a.Canonical == canonical }) {
+		err = ErrGone
+	}
+	return err
 }
 
 // newPassword puts a password in the old one's place, in the transaction of ctx: whoever had the old one keeps nothing
@@ -240,24 +260,35 @@ func (d *Directory) newPassword(ctx context.Context, rec Record, hash, staying, 
 	return credential, d.mailNotice(ctx, rec, "changed", nil)
 }
 
-// mailNotice tells the owner what has happened, with a link by which it can be undone. The address's budget does not hold
-// it up: it is the owner's alarm.
+// mailNotice tells the owner, at the primary address, what has happened.
 func (d *Directory) mailNotice(ctx context.Context, rec Record, template string, data map[string]string) error {
+	return d.mailNoticeTo(ctx, rec, rec.primary(), template, data)
+}
+
+// mailNoticeTo tells the owner what has happened, with a link by which it can be undone. The address's budget does not hold
+// it up: it is the owner's alarm.
+func (d *Directory) mailNoticeTo(ctx context.Context, rec Record, to Address, template string, data map[string]string) error {
 	token, now := newToken(), d.now()
-	l := Link{Purpose: purposeAlarm, Hash: hashToken(token), Email: rec.Email, Canonical: rec.Canonical}
+	l := Link{Purpose: purposeAlarm, Hash: hashToken(token), Email: to.Email, Canonical: to.Canonical, ProvenAt: to.ProvenAt, Primary: to.Primary}
 	if err := d.store.AddLink(ctx, rec.ID, l, now, now.Add(AlarmLifetime)); err != nil {
 		return err
 	}
-	msg := mail.Message{To: rec.Email, Name: rec.Name, Language: rec.Language, Template: template, Data: map[string]string{"alarm": token}}
+	msg := mail.Message{To: to.Email, Name: rec.Name, Language: rec.Language, Template: template, Data: map[string]string{"alarm": token}}
 	for k, v := range data {
 		msg.Data[k] = v
 	}
 	return d.mail.Send(ctx, msg)
 }
 
+// primary is the primary address of a record that was read by its account.
+func (r Record) primary() Address {
+	return Address{ID: r.AddressID, Email: r.Email, Canonical: r.Canonical, Primary: true, ProvenAt: r.ProvenAt}
+}
+
 // Alarm is the owner saying "this wasn't me": the account is open, the address that the mail went to is its address again,
 // nobody can sign in with a password any more, all sessions and grants end, and a mail leads to a new password. All links
-// that were made since end too, later alarms among them: of an owner and a thief, the older mail is the owner's. ErrLink.
+// that were made since end too, later alarms among them: of an owner and a thief, the older mail is the owner's. So do the
+// addresses that came after that one, and of late. ErrLink.
 func (d *Directory) Alarm(ctx context.Context, token string) error {
 	_, err := d.spend(ctx, purposeAlarm, token, func(ctx context.Context, rec Record, l Link, now time.Time) error {
 		if rec.State == Closing {
@@ -279,44 +310,77 @@ func (d *Directory) Alarm(ctx context.Context, token string) error {
 			err = d.endAll(ctx, rec.ID)
 		}
 		if err == nil {
-			err = d.audit.Record(ctx, audit.Event{Event: audit.AccountLocked, ActorKind: audit.ActorAccount, ActorID: rec.ID, Subject: rec.ID, At: now})
+			err = d.changed(ctx, audit.AccountLocked, rec, now)
 		}
 		if err != nil {
 			return err
 		}
-		if l.Canonical != rec.Canonical {
-			displaced := rec
-			if err := d.restore(ctx, &rec, l, now); err != nil || rec.State == Disabled {
-				return err
-			}
-			// Told, and given no link: between two that want the account the older mail decides.
-			err := d.mail.Send(ctx, mail.Message{To: displaced.Email, Language: rec.Language, Template: "displaced", Register: d.door.open(displaced.Canonical)})
-			if err != nil {
-				return err
-			}
+		if ok, err := d.restore(ctx, rec, l, now); err != nil || !ok {
+			return err
 		}
 		// No budget: the alarm was spent by it.
-		return d.mailRecovery(ctx, rec, "locked", audit.ActorAccount)
+		return d.mailRecovery(ctx, rec, Address{Email: l.Email, Canonical: l.Canonical}, "locked", audit.ActorAccount)
 	})
 	return err
 }
 
-// restore gives the account the address back that an alarm went to. Where that has an account of its own by now, the
-// account that was taken is nobody's to use: the operator must look at it.
-func (d *Directory) restore(ctx context.Context, rec *Record, l Link, now time.Time) error {
+// restore brings the account's addresses back to what they were when an alarm went to one of them, and takes those away
+// that a thief may have brought since. Not ok: that address has an account of its own by now, and this one is nobody's to
+// use: the operator must look at it.
+func (d *Directory) restore(ctx context.Context, rec Record, l Link, now time.Time) (ok bool, err error) {
+	all, err := d.store.Addresses(ctx, rec.ID)
+	if err != nil {
+		return false, err
+	}
+	if !slices.ContainsFunc(all, func(a Address) bool { return a.Canonical == l.Canonical }) {
+		if ok, err := d.bringBack(ctx, rec.ID, l, now); err != nil || !ok {
+			return false, err
+		}
+	}
+	// An address that was brought this week may be the thief's, who has waited before he did what the alarm was about.
+	since := l.CreatedAt.Add(-AlarmLifetime)
+	primary := l.Primary
+	var gone []Address
+	for _, a := range all {
+		later := a.Canonical != l.Canonical && a.ProvenAt.After(l.ProvenAt)
+		if later && (a.Primary && l.Primary || !a.ProvenAt.Before(since)) {
+			gone, primary = append(gone, a), primary || a.Primary
+		}
+	}
+	if primary && rec.Canonical != l.Canonical {
+		if err := d.store.MakePrimary(ctx, rec.ID, l.Canonical, now); err != nil {
+			return false, err
+		}
+	}
+	for _, a := range gone {
+		if err := d.store.RemoveAddress(ctx, rec.ID, a.Canonical); err != nil {
+			return false, err
+		}
+		// Told, and given no link: between two that want the account the older mail decides.
+		if err := d.mail.Send(ctx, mail.Message{To: a.Email, Language: rec.Language, Template: "displaced", Register: d.door.open(a.Canonical)}); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// bringBack gives the account an address again that it had. Not ok: somebody else has it.
+func (d *Directory) bringBack(ctx context.Context, accountID string, l Link, now time.Time) (ok bool, err error) {
 	if err := d.store.LockAddress(ctx, l.Canonical); err != nil {
-		return err
+		return false, err
 	}
 	owner, err := d.owner(ctx, l.Canonical)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if owner.ID != "" {
-		rec.State = Disabled
-		return d.store.SetState(ctx, rec.ID, Disabled, now)
+		return false, d.store.SetState(ctx, accountID, Disabled, now)
 	}
-	rec.Email, rec.Canonical = l.Email, l.Canonical
-	return d.store.SetAddress(ctx, rec.ID, l.Email, l.Canonical, now)
+	since := l.ProvenAt
+	if since.IsZero() { // a link of the version before
+		since = now
+	}
+	return true, d.store.AddAddress(ctx, accountID, Address{Email: l.Email, Canonical: l.Canonical, ProvenAt: since})
 }
 
 // PasswordChange is a person who knows the password and wants another.

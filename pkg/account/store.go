@@ -62,6 +62,16 @@ type Link struct {
 	// Of a link that acts on an account which others can see: the address that it is about; empty: none.
 	Email, Canonical string
 	CreatedAt        time.Time // as it was read
+	// Of an alarm: since when that address had been proven, and whether it was the primary one.
+	ProvenAt time.Time
+	Primary  bool
+}
+
+// Address is one that an account has proven. People sign in with any of them; sites get the primary one.
+type Address struct {
+	ID, Email, Canonical string
+	Primary              bool
+	ProvenAt             time.Time
 }
 
 // Proof is what confirming an address writes.
@@ -116,13 +126,15 @@ type Store interface {
 	// LockAccount reads an account by id, and keeps it and its sign-ins from changing until the transaction ends:
 	// ErrNotFound. Whatever acts on an account which others can see takes this lock first.
 	LockAccount(ctx context.Context, accountID string) (Record, error)
-	// ReplaceLink puts a link in place of the account's unused ones of its purpose; with an empty accountID it is
+	// ReplaceLinks puts links in place of the account's unused ones of their purpose; with an empty accountID they are
 	// nobody's, after the same work.
-	ReplaceLink(ctx context.Context, accountID string, l Link, at, expires time.Time) error
+	ReplaceLinks(ctx context.Context, accountID string, links []Link, at, expires time.Time) error
 	// AddLink adds one beside those that there are.
 	AddLink(ctx context.Context, accountID string, l Link, at, expires time.Time) error
-	// ByAccountLink reads the account of a live link that ReplaceLink or AddLink made, active or closing: ErrNotFound.
+	// ByAccountLink reads the account of a live link that ReplaceLinks or AddLink made, active or closing: ErrNotFound.
 	ByAccountLink(ctx context.Context, purpose string, hash []byte, now time.Time) (Record, Link, error)
+	// Waiting reads the newest live link of an account for a purpose: ErrNotFound.
+	Waiting(ctx context.Context, accountID, purpose string, now time.Time) (Link, error)
 	// SpendLink spends it, once: ErrGone.
 	SpendLink(ctx context.Context, purpose string, hash []byte, accountID string, at time.Time) error
 	// DropLinks removes an account's links of some purposes (none named: of all) that were made at a time or later (the
@@ -146,9 +158,15 @@ type Store interface {
 	SetPassword(ctx context.Context, accountID, hash string, at time.Time) (credential string, err error)
 	// DropPassword removes it: nobody can sign in with one any more.
 	DropPassword(ctx context.Context, accountID string) error
-	// SetAddress puts a proven address in the primary one's place: ErrTaken, and the transaction is lost, when another
+	// Addresses reads the proven addresses of an account, the primary one first, then the oldest.
+	Addresses(ctx context.Context, accountID string) ([]Address, error)
+	// AddAddress adds a proven address that is not the primary one: ErrTaken, and the transaction is lost, when another
 	// account has proven it. Pending registrations that name it end.
-	SetAddress(ctx context.Context, accountID, email, canonical string, at time.Time) error
+	AddAddress(ctx context.Context, accountID string, a Address) error
+	// MakePrimary puts one of the account's proven addresses in the primary one's place, which stays: ErrGone.
+	MakePrimary(ctx context.Context, accountID, canonical string, at time.Time) error
+	// RemoveAddress removes one that is not the primary: ErrGone.
+	RemoveAddress(ctx context.Context, accountID, canonical string) error
 	// SetProfile replaces name, language and claims.
 	SetProfile(ctx context.Context, r Record, at time.Time) error
 	// SetState moves an account to a state: ErrNotFound.

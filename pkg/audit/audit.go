@@ -30,6 +30,8 @@ const (
 	AccountDeleted         = "account.deleted"
 	AccountPasswordChanged = "account.password_changed"
 	AccountAddressChanged  = "account.address_changed"
+	AccountAddressAdded    = "account.address_added"
+	AccountAddressRemoved  = "account.address_removed"
 	AccountClosing         = "account.closing"
 	AccountReopened        = "account.reopened"
 	AccountExportAsked     = "account.export_asked"
@@ -68,6 +70,7 @@ const (
 var events = set(
 	AccountRegistered, AccountConfirmed, AccountCancelled, AccountCreated, AccountChanged, AccountDisabled,
 	AccountEnabled, AccountDeleted, AccountPasswordChanged, AccountAddressChanged, AccountClosing, AccountReopened, AccountExportAsked, AccountExported, AccountRecoveryAsked, AccountLookedUp, AccountLocked,
+	AccountAddressAdded, AccountAddressRemoved,
 	LoginSucceeded, LoginFailed, LoginEnded,
 	ConsentGranted, ConsentDenied, ConsentRevoked,
 	CodeReplayed, RefreshReused,

@@ -40,7 +40,7 @@ type Message struct {
 	To       string // one address, as it was proven or typed
 	Name     string // of the person, where it is known to be theirs
 	Language string // BCP 47; English when no template is in it
-	Template string // of templates/mail: "confirm", "known", "recover", "norecover", "changed", "newaddress", "moved", "displaced", "closing", "reopened", "welcome", "newbrowser", "locked", "found", "unconfirmed", "nobody", "data", "test"
+	Template string // of templates/mail: "confirm", "known", "recover", "norecover", "changed", "newaddress", "added", "moved", "removed", "displaced", "closing", "reopened", "welcome", "newbrowser", "locked", "found", "unconfirmed", "nobody", "data", "test"
 	// Data is what the template says beside it: tokens of the links, by purpose ("confirm", "cancel", "recover", "alarm",
 	// "address", "reopen", "data"), and of a sign-in "browser", "system", "network", "time".
 	Data     map[string]string

@@ -218,6 +218,8 @@ func TestActivity(t *testing.T) {
 }
 
 // TestAddress: 4.15, another address.
+var addressID = regexp.MustCompile(`name="(?:primary|remove)" value="([^"]+)"`)
+
 func TestAddress(t *testing.T) {
 	w := newWorld(t)
 	w.person("ada@example.test")
@@ -249,6 +251,35 @@ func TestAddress(t *testing.T) {
 	}
 	undo := w.mailed(t)
 	w.browser(t).loginWith(t, "countess@example.test", password)
+	t.Run("several, one of them the main one", func(t *testing.T) {
+		b.get("/account/address").want(200, "address-primary-2")
+		if b.has("address-primary-1") || b.has("address-remove-1") {
+			t.Error("the main one can be removed")
+		}
+		b.submit("address-submit", "new-email", "third@example.test").want(200, "address-waiting")
+		b.get(w.mailed(t)).submit("new-address-submit", "primary", "").want(200, "address-remove-3")
+		id := addressID.FindAllStringSubmatch(b.Body, -1)
+		c := w.browser(t).loginWith(t, "bob@example.test", password).get("/account/address").want(200, "address-submit")
+		_, fields := c.form("address-submit")
+		for _, name := range []string{"primary", "remove"} {
+			fields.Set(name, id[0][1])
+			if c.post("/account/address", fields); c.Status != http.StatusNotFound {
+				t.Errorf("B14 bob, %s: %d", name, c.Status)
+			}
+			fields.Del(name)
+		}
+		b.submit("address-remove-3").want(200, "address-remove-2")
+		if b.has("address-3") || strings.Contains(b.Body, "third@") {
+			t.Errorf("it says:\n%s", b.Body)
+		}
+		third := w.mailed(t)
+		w.browser(t).get(third).want(200, "alarm-submit")
+		b.submit("address-primary-2").want(200, "address-primary-2")
+		if b.get("/account/profile"); !strings.Contains(b.Body, "ada@example.test") || strings.Contains(b.Body, "countess@") {
+			t.Errorf("it says:\n%s", b.Body)
+		}
+		b.get("/account/address").submit("address-primary-2").want(200, "address-primary-2")
+	})
 	t.Run("undone from the old address", func(t *testing.T) {
 		owner := w.browser(t)
 		owner.get(undo).want(200, "alarm-submit")

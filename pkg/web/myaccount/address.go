@@ -16,33 +16,72 @@ func (m *Room) getAddress(w http.ResponseWriter, r *http.Request, v *visitor) er
 	if err != nil {
 		return err
 	}
-	page := m.address(w, r, v)
-	page.Sent = sent != ""
+	done, err := web.Query(r, "done")
+	if err != nil {
+		return err
+	}
+	page, err := m.address(w, r, v)
+	if err != nil {
+		return err
+	}
+	page.Sent, page.Done = sent != "", done != ""
 	return m.Pages.Render(w, r, http.StatusOK, "", page)
 }
 
-func (m *Room) address(w http.ResponseWriter, r *http.Request, v *visitor) *templates.Address {
-	page := &templates.Address{Person: v.person(), Dev: m.Dev}
+func (m *Room) address(w http.ResponseWriter, r *http.Request, v *visitor) (*templates.Address, error) {
+	list, err := m.Accounts.Addresses(r.Context(), v.id)
+	if err != nil {
+		return nil, err
+	}
+	page := &templates.Address{Person: v.person(), Dev: m.Dev, Waiting: list.Waiting}
+	page.Full = len(list.Proven) >= account.MaxAddresses
+	for i, a := range list.Proven {
+		page.Addresses = append(page.Addresses, templates.Mailbox{N: i + 1, ID: a.ID, Email: a.Email, Primary: a.Primary})
+	}
 	page.SignedIn, page.Token = true, m.Pages.FormToken(w, r, "address", v.id)
-	return page
+	return page, nil
 }
 
+// postAddress changes what the account has, or asks for another address.
 func (m *Room) postAddress(w http.ResponseWriter, r *http.Request, v *visitor, form web.Form) error {
-	page, status := m.address(w, r, v), http.StatusUnprocessableEntity
-	err := m.Accounts.AskAddress(r.Context(), account.AddressChange{AccountID: v.id, Email: form["new-email"], IP: web.ClientIP(r)})
+	var err error
+	done := "done"
+	switch {
+	case form["primary"] != "":
+		err = m.Accounts.SetPrimary(r.Context(), v.id, form["primary"])
+	case form["remove"] != "":
+		err = m.Accounts.RemoveAddress(r.Context(), v.id, form["remove"])
+	default:
+		done = "sent"
+		err = m.Accounts.AskAddress(r.Context(), account.AddressChange{AccountID: v.id, Email: form["new-email"], IP: web.ClientIP(r)})
+	}
+	if errors.Is(err, account.ErrNotFound) {
+		return web.ErrNotFound
+	}
+	if err != nil {
+		return m.addressFault(w, r, v, form, err)
+	}
+	web.See(w, r, "/account/address", url.Values{done: {"1"}})
+	return nil
+}
+
+// addressFault shows the page with what was wrong.
+func (m *Room) addressFault(w http.ResponseWriter, r *http.Request, v *visitor, form web.Form, cause error) error {
+	page, err := m.address(w, r, v)
+	if err != nil {
+		return err
+	}
+	status := http.StatusUnprocessableEntity
 	var fault *account.FieldError
 	var limited *limit.Limited
 	switch {
-	case errors.As(err, &fault):
+	case errors.As(cause, &fault):
 		page.Errors, page.Email = map[string]string{fault.Field: fault.Key}, form["new-email"]
-	case errors.As(err, &limited):
+	case errors.As(cause, &limited):
 		status, page.Problem = http.StatusTooManyRequests, "waiting.limited"
 		web.SetRetry(w.Header(), limited.Retry)
-	case err != nil:
-		return err
 	default:
-		web.See(w, r, "/account/address", url.Values{"sent": {"1"}})
-		return nil
+		return cause
 	}
 	return m.Pages.Render(w, r, status, "", page)
 }
@@ -90,9 +129,14 @@ func (m *Room) postNewAddress(w http.ResponseWriter, r *http.Request) error {
 	if v == nil {
 		return account.ErrLink
 	}
-	if err := m.Accounts.ChangeAddress(r.Context(), t, v.id); err != nil {
+	primary := form["primary"] == "1"
+	if err := m.Accounts.ProveAddress(r.Context(), t, v.id, primary); err != nil {
 		return err
 	}
-	web.See(w, r, "/account/profile", url.Values{"saved": {"1"}})
+	if primary {
+		web.See(w, r, "/account/profile", url.Values{"saved": {"1"}})
+	} else {
+		web.See(w, r, "/account/address", url.Values{"done": {"1"}})
+	}
 	return nil
 }
