@@ -118,6 +118,8 @@ func newApp(ctx context.Context, cfg *config.Config, logger *slog.Logger) (_ *ap
 	if a.mailer, err = mail.New(mail.Config{
 		From: cfg.MailFrom, Issuer: cfg.Issuer, Brand: cfg.Brand, SMTP: cfg.SMTPURL, CAFile: cfg.OutboundCAFile,
 		Queue: a.outbox, Now: now,
+		DKIM: mail.DKIM{Domain: cfg.DKIMDomain, Selector: cfg.DKIMSelector, KeyFile: cfg.DKIMKeyFile},
+		Help: cfg.HelpURL, Privacy: cfg.PrivacyURL, Terms: cfg.TermsURL,
 	}); err != nil {
 		return nil, err
 	}

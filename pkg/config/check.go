@@ -377,6 +377,15 @@ func (c *Config) checkMail(issuerHost string) (faults []string) {
 	if c.MailFrom != "" && (err != nil || a.Address != c.MailFrom || strings.ContainsAny(c.MailFrom, `[]"`)) {
 		faults = append(faults, "mail_from: is not a plain mail address (name@host)")
 	}
+	if (c.DKIMSelector == "") != (c.DKIMKeyFile == "") || c.DKIMDomain != "" && c.DKIMKeyFile == "" {
+		faults = append(faults, "dkim_selector: is of use with dkim_key_file alone, and the other way round")
+	}
+	if c.DKIMDomain != "" && !mailDomain.MatchString(c.DKIMDomain) {
+		faults = append(faults, "dkim_domain: not a mail domain in lower case")
+	}
+	if c.DKIMSelector != "" && !mailDomain.MatchString(c.DKIMSelector+".x") { // one label is enough
+		faults = append(faults, "dkim_selector: not a name of the DNS in lower case")
+	}
 	return faults
 }
 

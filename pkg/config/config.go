@@ -21,13 +21,16 @@ type Config struct {
 	Secret         string   `key:"secret" secret:"yes" doc:"At least 32 random bytes, for example of \"openssl rand -base64 32\". It seals the keys in the database: keep a copy beside your backups. Required without --dev."`
 	SecretPrevious []string `key:"secret_previous" secret:"yes" doc:"Earlier secrets, while \"passport keys reseal\" has not yet run."`
 
-	SMTPURL  string `key:"smtp_url" secret:"yes" doc:"smtp://USER:PASSWORD@HOST:587 (STARTTLS is demanded) or smtps://USER:PASSWORD@HOST:465. Required without --dev, where mail goes to /dev/inbox."`
-	MailFrom string `key:"mail_from" doc:"The sender of our mail. Default: no-reply at the issuer's host."`
-	Brand    string `key:"brand" default:"Passport" doc:"The name that pages and mails bear."`
+	SMTPURL      string `key:"smtp_url" secret:"yes" doc:"smtp://USER:PASSWORD@HOST:587 (STARTTLS is demanded) or smtps://USER:PASSWORD@HOST:465. Required without --dev, where mail goes to /dev/inbox."`
+	MailFrom     string `key:"mail_from" doc:"The sender of our mail. Default: no-reply at the issuer's host."`
+	DKIMSelector string `key:"dkim_selector" doc:"Mails are signed (DKIM) with the key of dkim_key_file under this name; \"passport mail check-dns\" tells the record to publish at SELECTOR._domainkey.DOMAIN. Default: they are not signed here."`
+	DKIMKeyFile  string `key:"dkim_key_file" doc:"The private key (PEM) for that: RSA of at least 2048 bits, of \"openssl genrsa 2048\", or Ed25519."`
+	DKIMDomain   string `key:"dkim_domain" doc:"The domain that answers for the mail. Default: that of mail_from."`
+	Brand        string `key:"brand" default:"Passport" doc:"The name that pages and mails bear."`
 
-	HelpURL    string `key:"help_url" doc:"Your help centre, https: a link in the foot of every page."`
-	PrivacyURL string `key:"privacy_url" doc:"Your privacy policy, https: a link in the foot of every page."`
-	TermsURL   string `key:"terms_url" doc:"Your terms of use, https: a link in the foot of every page."`
+	HelpURL    string `key:"help_url" doc:"Your help centre, https: a link in the foot of every page and mail."`
+	PrivacyURL string `key:"privacy_url" doc:"Your privacy policy, https: a link in the foot of every page and mail."`
+	TermsURL   string `key:"terms_url" doc:"Your terms of use, https: a link in the foot of every page and mail."`
 
 	SignUp             string   `key:"signup" default:"open" doc:"Who may create an account: \"open\": anybody. \"closed\": nobody; you make them by \"passport account create\"."`
 	SignUpAllowDomains []string `key:"signup_allow_domains" doc:"Mail domains, with all below them, that addresses of accounts must be of. Default: any."`

@@ -183,6 +183,8 @@ func TestWhatRoomsRefuse(t *testing.T) {
 		"PASSPORT_SMTP_URL=smtp://u:hunter2@mail.test?tls=no":        "smtp_url",
 		"PASSPORT_SMTP_URL=smtp://u:hunter2@mail.test?starttls=no":   "smtp_url",
 		"PASSPORT_SMTP_URL=smtps://u:hunter2@mail.test?starttls=off": "smtp_url",
+		"PASSPORT_DKIM_SELECTOR=passport":                            "dkim_selector",
+		"PASSPORT_DKIM_KEY_FILE=/key.pem":                            "dkim_selector",
 		"PASSPORT_SIGNIN_PAGES=three":                                "signin_pages",
 		"PASSPORT_SIGNUP=maybe":                                      "signup",
 		"PASSPORT_SIGNUP_PRESET=modern":                              "signup_preset",
@@ -217,6 +219,25 @@ func TestWhatRoomsRefuse(t *testing.T) {
 	c, err := Load(Sources{Dev: true, Environ: []string{"PASSPORT_ISSUER=http://127.0.0.1:8080"}})
 	if err != nil || c.MailFrom != "no-reply@localhost" {
 		t.Errorf("%+v %v", c, err)
+	}
+}
+
+// The keys of DKIM belong together.
+func TestDKIM(t *testing.T) {
+	const selector, file = "PASSPORT_DKIM_SELECTOR=2026.pass", "PASSPORT_DKIM_KEY_FILE=/key.pem"
+	for value, key := range map[string]string{selector: "", "PASSPORT_DKIM_SELECTOR=a b": "dkim_selector", "PASSPORT_DKIM_SELECTOR=A": "dkim_selector"} {
+		_, err := Load(Sources{Environ: good(file, value, "PASSPORT_DKIM_DOMAIN=mail.test")})
+		var faults Faults
+		if key == "" && err != nil || key != "" && (!errors.As(err, &faults) || len(faults) != 1 || !strings.HasPrefix(faults[0], key+": ")) {
+			t.Errorf("%s: %v", value, err)
+		}
+	}
+	for _, domain := range []string{"Mail.test", "a b", "-.test", "mail"} {
+		var faults Faults
+		_, err := Load(Sources{Environ: good(file, selector, "PASSPORT_DKIM_DOMAIN="+domain)})
+		if !errors.As(err, &faults) || len(faults) != 1 || !strings.HasPrefix(faults[0], "dkim_domain: ") {
+			t.Errorf("%s: %v", domain, err)
+		}
 	}
 }
 

@@ -34,6 +34,8 @@ type fields struct {
 	Register                                               string // where an account can be created; empty: it cannot
 	Confirm, Cancel, Recover, Alarm, Address, Reopen, Data string // links that bear a token
 
+	Help, Privacy, Terms string // the operator's pages; empty: there is none
+
 	Browser, System, Network, Time string // of a sign-in; Browser and System are empty where they are unknown
 }
 
@@ -45,11 +47,12 @@ func loadTexts() (texts, error) {
 	}
 	for _, file := range files {
 		stem := strings.TrimSuffix(path.Base(file), ".txt")
-		plain, err := texttemplate.New(path.Base(file)).Option("missingkey=error").ParseFS(templates.Mail, file)
+		part := "mail/parts/" + strings.TrimPrefix(path.Ext(stem), ".")
+		plain, err := texttemplate.New(path.Base(file)).Option("missingkey=error").ParseFS(templates.Mail, file, part+".txt")
 		if err != nil {
 			return nil, fmt.Errorf("mail template: %w", err)
 		}
-		html, err := htmltemplate.New("layout.html").ParseFS(templates.Mail, "mail/layout.html", "mail/"+stem+".html")
+		html, err := htmltemplate.New("layout.html").ParseFS(templates.Mail, "mail/layout.html", "mail/"+stem+".html", part+".html")
 		if err != nil {
 			return nil, fmt.Errorf("mail template: %w", err)
 		}
@@ -78,6 +81,7 @@ func (m *Mailer) compose(b job) (*letter, error) {
 		return nil, errors.New("no such mail template")
 	}
 	f := fields{Brand: m.brand, Host: m.issuer.Host, Name: b.Name, SignIn: m.link("/login", ""), Profile: m.link("/account/profile", ""), Forgotten: m.link("/recover", ""),
+		Help: m.links[0], Privacy: m.links[1], Terms: m.links[2],
 		Browser: b.Data["browser"], System: b.Data["system"], Network: b.Data["network"], Time: b.Data["time"]}
 	if b.Register {
 		f.Register = m.link("/register", "")
@@ -96,7 +100,7 @@ func (m *Mailer) compose(b job) (*letter, error) {
 	}
 	var subject, plain, html strings.Builder
 	if t.plain.ExecuteTemplate(&subject, "subject", f) != nil ||
-		t.plain.Execute(&plain, f) != nil || t.html.Execute(&html, f) != nil {
+		t.plain.Execute(&plain, f) != nil || t.plain.ExecuteTemplate(&plain, "links", f) != nil || t.html.Execute(&html, f) != nil {
 		return nil, errors.New("the mail cannot be written")
 	}
 	return &letter{

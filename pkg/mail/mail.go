@@ -30,9 +30,12 @@ type Config struct {
 	// SMTP is smtp://USER:PASSWORD@HOST:587 (option starttls=require, opportunistic or off; required by
 	// default unless the host is loopback), smtps://…, or empty: the dev inbox.
 	SMTP   string
+	DKIM   DKIM
 	CAFile string // certificates (PEM) that the mail server's is checked against, beside the system's
-	Queue  *outbox.Queue
-	Now    func() time.Time
+	// The operator's own pages; empty: there is none.
+	Help, Privacy, Terms string
+	Queue                *outbox.Queue
+	Now                  func() time.Time
 }
 
 // Message is a mail to be.
@@ -49,14 +52,16 @@ type Message struct {
 
 // Mailer composes mails and sends them through the outbox.
 type Mailer struct {
-	from   string
-	issuer *url.URL
-	brand  string
-	queue  *outbox.Queue
-	now    func() time.Time
-	texts  texts
-	server *server // nil: the inbox
-	inbox  *Inbox
+	from      string
+	issuer    *url.URL
+	brand     string
+	queue     *outbox.Queue
+	now       func() time.Time
+	texts     texts
+	links     [3]string  // help, privacy, terms
+	signature *signature // nil: mails are not signed here
+	server    *server    // nil: the inbox
+	inbox     *Inbox
 }
 
 // New makes a mailer and names it the queue's handler of mails.
@@ -81,10 +86,17 @@ func New(c Config) (*Mailer, error) {
 	if m.texts, err = loadTexts(); err != nil {
 		return nil, fmt.Errorf("mail: %w", err)
 	}
+	m.links = [3]string{c.Help, c.Privacy, c.Terms}
+	if m.signature, err = newSignature(c.DKIM, m.from); err != nil {
+		return nil, fmt.Errorf("mail: %w", err)
+	}
 	if c.SMTP == "" {
 		m.inbox = &Inbox{}
 	} else if m.server, err = parseServer(c.SMTP, c.CAFile, issuer.Hostname()); err != nil {
 		return nil, fmt.Errorf("mail: %w", err)
+	}
+	if m.server != nil {
+		m.server.signature = m.signature
 	}
 	c.Queue.Handle(Kind, atOnce, m.deliver)
 	return m, nil

@@ -2,6 +2,7 @@ package mail
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -31,6 +32,8 @@ type server struct {
 	password string
 	hello    string
 	tls      *tls.Config
+
+	signature *signature // nil: none
 }
 
 // String names it: host and port, never who we are there.
@@ -135,6 +138,11 @@ func (s *server) send(ctx context.Context, l *letter) error {
 	if err != nil {
 		return outbox.Permanent(outbox.Failure("malformed", errors.New("the mail cannot be composed")))
 	}
+	if s.signature != nil {
+		if err := s.signature.sign(msg); err != nil {
+			return outbox.Failure("dkim", errors.New("the mail cannot be signed"))
+		}
+	}
 	c, err := s.client()
 	if err != nil {
 		return outbox.Failure("configuration", errors.New("the mail client cannot be made"))
@@ -174,7 +182,8 @@ func classify(err error) error {
 
 // message is the letter as MIME: text first, HTML as the better alternative.
 func (l *letter) message() (*gomail.Msg, error) {
-	m := gomail.NewMsg(gomail.WithCharset(gomail.CharsetUTF8), gomail.WithEncoding(gomail.EncodingQP), gomail.WithNoDefaultUserAgent())
+	m := gomail.NewMsg(gomail.WithCharset(gomail.CharsetUTF8), gomail.WithEncoding(gomail.EncodingQP), gomail.WithNoDefaultUserAgent(),
+		gomail.WithBoundary(rand.Text())) // the same each time that it is written: what is signed is what is sent
 	if err := m.EnvelopeFrom(l.from); err != nil {
 		return nil, err
 	}

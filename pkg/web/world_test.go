@@ -51,6 +51,7 @@ type world struct {
 	store   *storage.Store
 	site    *web.Site
 	handler http.Handler
+	mailer  *mail.Mailer
 	inbox   *mail.Inbox
 	queue   *outbox.Queue
 	people  *account.Directory
@@ -132,7 +133,7 @@ func newWorldOn(t *testing.T, store *storage.Store, set func(*account.Config), e
 	limits := limit.New(limit.Config{Store: w.store, HashKey: ring.Secret(keys.SecretLimit)})
 	w.queue = outbox.New(outbox.Config{Store: w.store, Sealer: sealer, Now: w.clock, Logger: logger})
 	mailer := must(mail.New(mail.Config{Issuer: issuer, Brand: "Passport", Queue: w.queue, Now: w.clock}))
-	w.inbox = mailer.Inbox()
+	w.mailer, w.inbox = mailer, mailer.Inbox()
 	people := account.Config{Store: w.store, Mail: mailer, Limits: limits, Sessions: sessions, Grants: w.store,
 		Audit: w.store, Queue: w.queue, Sealer: sealer, Now: w.clock, DeviceKey: ring.Secret(keys.SecretDevice), Hasher: account.HasherConfig{Memory: 64, Time: 1, Threads: 1, Parallel: 4, Queue: 100}}
 	set(&people)
