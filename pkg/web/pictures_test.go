@@ -195,7 +195,6 @@ func (c *camera) tour() {
 		c.open("/account/" + page)
 		c.shoot(page)
 	}
-	c.press("#data-submit", "#data-making")
 	c.open("/account/data")
 	c.press("#data-submit", "#data-making")
 	c.shoot("data-making")
