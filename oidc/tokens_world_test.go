@@ -100,7 +100,7 @@ func (m *moody) RevokeGrant(ctx context.Context, id string, at time.Time) error 
 }
 
 // replica is a second server over the same database, with another engine; store answers for its grants.
-func (w *world) replica(t *testing.T, store *moody, change func(*engine.Config)) *world {
+func (w *world) replica(t testing.TB, store *moody, change func(*engine.Config)) *world {
 	t.Helper()
 	if store.Store == nil {
 		store.Store = w.store
@@ -146,7 +146,7 @@ type site struct {
 }
 
 // site registers a client that skips consent: what these tests are about comes after it.
-func (w *world) site(t *testing.T, change func(c *client.Client)) *site {
+func (w *world) site(t testing.TB, change func(c *client.Client)) *site {
 	t.Helper()
 	c := client.Client{RequirePKCE: true, SkipConsent: true}
 	c.Metadata.ClientName = "Site"
@@ -183,13 +183,13 @@ func pairs(v url.Values, changes []string) url.Values {
 	return v
 }
 
-func (s *site) post(t *testing.T, path string, form url.Values) answer {
+func (s *site) post(t testing.TB, path string, form url.Values) answer {
 	t.Helper()
 	return s.w.browser().do(t, s.request(t, path, form))
 }
 
 // request is a POST of the site's, authenticated.
-func (s *site) request(t *testing.T, path string, form url.Values) *http.Request {
+func (s *site) request(t testing.TB, path string, form url.Values) *http.Request {
 	t.Helper()
 	if s.Public() {
 		form.Set("client_id", s.ID)
@@ -206,24 +206,24 @@ func (s *site) request(t *testing.T, path string, form url.Values) *http.Request
 }
 
 // code asks for a code in a browser that is signed in.
-func (s *site) code(t *testing.T, b *browser, changes ...string) string {
+func (s *site) code(t testing.TB, b *browser, changes ...string) string {
 	t.Helper()
 	return b.authorize(t, to(s.Client, changes...)).code()
 }
 
-func (s *site) redeem(t *testing.T, code string, changes ...string) answer {
+func (s *site) redeem(t testing.TB, code string, changes ...string) answer {
 	t.Helper()
 	return s.post(t, "/token", pairs(url.Values{"grant_type": {"authorization_code"}, "code": {code},
 		"redirect_uri": {redirect}, "code_verifier": {verifier}}, changes))
 }
 
-func (s *site) refresh(t *testing.T, token string, changes ...string) answer {
+func (s *site) refresh(t testing.TB, token string, changes ...string) answer {
 	t.Helper()
 	return s.post(t, "/token", pairs(url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token}}, changes))
 }
 
 // signedIn is a browser in which somebody is signed in, and its account.
-func (w *world) signedIn(t *testing.T, name string) (*browser, string) {
+func (w *world) signedIn(t testing.TB, name string) (*browser, string) {
 	t.Helper()
 	account := w.person(name)
 	b := w.browser()
@@ -232,7 +232,7 @@ func (w *world) signedIn(t *testing.T, name string) (*browser, string) {
 }
 
 // offline gets a whole token set.
-func (s *site) offline(t *testing.T, b *browser) engine.TokenOutput {
+func (s *site) offline(t testing.TB, b *browser) engine.TokenOutput {
 	t.Helper()
 	return s.redeem(t, s.code(t, b, "scope", "openid profile offline_access")).tokens()
 }
@@ -286,7 +286,7 @@ func (a answer) fails(status int, code string) {
 }
 
 // userinfo asks with a bearer token.
-func (w *world) userinfo(t *testing.T, token string) answer {
+func (w *world) userinfo(t testing.TB, token string) answer {
 	t.Helper()
 	req, err := http.NewRequest(http.MethodGet, w.server.URL+"/userinfo", nil)
 	if err != nil {
@@ -297,13 +297,13 @@ func (w *world) userinfo(t *testing.T, token string) answer {
 }
 
 // dead expects that a token opens nothing at /userinfo.
-func (w *world) dead(t *testing.T, token string) {
+func (w *world) dead(t testing.TB, token string) {
 	t.Helper()
 	w.userinfo(t, token).fails(http.StatusUnauthorized, "invalid_token")
 }
 
 // idToken verifies an ID token by the key set's key that its header names, and gives header and claims.
-func (w *world) idToken(t *testing.T, raw string) (header, claims map[string]any) {
+func (w *world) idToken(t testing.TB, raw string) (header, claims map[string]any) {
 	t.Helper()
 	parsed, err := jose.ParseSignedCompact(raw, []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.ES256, jose.EdDSA})
 	if err != nil {

@@ -32,7 +32,7 @@ type web struct {
 	hits  map[string]int
 }
 
-func newWeb(t *testing.T) *web {
+func newWeb(t testing.TB) *web {
 	t.Helper()
 	w := &web{pages: map[string]http.HandlerFunc{}, hits: map[string]int{}}
 	w.server = httptest.NewTLSServer(w)

@@ -49,7 +49,7 @@ var challenge = func() string {
 
 // world is the protocol over a real database and real HTTP; only the pages are stand-ins.
 type world struct {
-	t        *testing.T
+	t        testing.TB
 	store    *storage.Store
 	raw      *sql.DB
 	postgres bool
@@ -75,7 +75,7 @@ func each(t *testing.T, fn func(t *testing.T, w *world)) {
 	}
 }
 
-func newWorld(t *testing.T, dsn string) *world {
+func newWorld(t testing.TB, dsn string) *world {
 	t.Helper()
 	w := &world{t: t, store: storagetest.Open(t, dsn)}
 	w.must(w.store.Migrate(t.Context()))
@@ -290,14 +290,14 @@ func (w *world) browser() *browser {
 
 // answer is a response, read.
 type answer struct {
-	t        *testing.T
+	t        testing.TB
 	status   int
 	header   http.Header
 	body     string
 	location string
 }
 
-func (b *browser) do(t *testing.T, req *http.Request) answer {
+func (b *browser) do(t testing.TB, req *http.Request) answer {
 	t.Helper()
 	if b.ip != "" {
 		req.Header.Set("Test-IP", b.ip)
@@ -317,7 +317,7 @@ func (b *browser) do(t *testing.T, req *http.Request) answer {
 	return answer{t, res.StatusCode, res.Header, string(body), res.Header.Get("Location")}
 }
 
-func (b *browser) get(t *testing.T, pathAndQuery string) answer {
+func (b *browser) get(t testing.TB, pathAndQuery string) answer {
 	t.Helper()
 	req, err := http.NewRequest(http.MethodGet, b.w.server.URL+pathAndQuery, nil)
 	if err != nil {
@@ -326,7 +326,7 @@ func (b *browser) get(t *testing.T, pathAndQuery string) answer {
 	return b.do(t, req)
 }
 
-func (b *browser) post(t *testing.T, path string, form url.Values) answer {
+func (b *browser) post(t testing.TB, path string, form url.Values) answer {
 	t.Helper()
 	req, err := http.NewRequest(http.MethodPost, b.w.server.URL+path, strings.NewReader(form.Encode()))
 	if err != nil {
@@ -336,19 +336,19 @@ func (b *browser) post(t *testing.T, path string, form url.Values) answer {
 	return b.do(t, req)
 }
 
-func (b *browser) authorize(t *testing.T, v url.Values) answer {
+func (b *browser) authorize(t testing.TB, v url.Values) answer {
 	t.Helper()
 	return b.get(t, "/authorize?"+v.Encode())
 }
 
 // signIn signs an account in, outside (i empty) or inside a flow.
-func (b *browser) signIn(t *testing.T, account, i string) answer {
+func (b *browser) signIn(t testing.TB, account, i string) answer {
 	t.Helper()
 	return b.post(t, "/test/signin", url.Values{"account": {account}, "i": {i}})
 }
 
 // act posts to one of the stand-ins with an i.
-func (b *browser) act(t *testing.T, what, i string) answer {
+func (b *browser) act(t testing.TB, what, i string) answer {
 	t.Helper()
 	return b.post(t, "/test/"+what, url.Values{"i": {i}})
 }
@@ -440,7 +440,7 @@ type granted struct {
 	authTime                                  int64
 }
 
-func (w *world) grantOf(t *testing.T, code string) (g granted) {
+func (w *world) grantOf(t testing.TB, code string) (g granted) {
 	t.Helper()
 	sum := sha256.Sum256([]byte(code))
 	row := w.raw.QueryRowContext(t.Context(), `SELECT g.scopes, c.nonce, c.challenge, g.account_id, g.claims, g.offline, g.auth_time
@@ -460,7 +460,7 @@ func (w *world) blob(b []byte) string {
 }
 
 // freshCopy has the registry read a client again that a test changed behind its back.
-func (w *world) freshCopy(t *testing.T, c *client.Client) *client.Client {
+func (w *world) freshCopy(t testing.TB, c *client.Client) *client.Client {
 	t.Helper()
 	w.exec(`UPDATE revision SET n = n + 1 WHERE topic = 'client'`)
 	w.exec(`UPDATE client SET revision = (SELECT n FROM revision WHERE topic = 'client') WHERE client_id = '%s'`, c.ID)
@@ -477,7 +477,7 @@ func unb64(s string) string {
 	return string(raw)
 }
 
-func (w *world) sign(t *testing.T, alg string, claims map[string]any, typ string) string {
+func (w *world) sign(t testing.TB, alg string, claims map[string]any, typ string) string {
 	t.Helper()
 	key, err := w.ring.Signer(alg)
 	w.must(err)
