@@ -47,7 +47,7 @@ func (e *Engine) Exchange(ctx context.Context, r *http.Request, authn client.Aut
 	}
 	// fosite's own parameter for what RFC 8707 calls resource means nothing here.
 	r.PostForm.Del("audience")
-	w := &work{engine: e, client: authn.Client, now: e.now(), resources: resources}
+	w := &work{engine: e, client: authn.Client, now: e.now(), grantType: grantType, resources: resources}
 	if grantType == refreshToken {
 		w.wanted = strings.Fields(r.PostForm.Get("scope"))
 	}

@@ -25,6 +25,7 @@ type work struct {
 	nonce     string          // authorize: for an ID token that goes to the redirect URI
 	rawCode   string          // authorize: the code issued, for c_hash
 
+	grantType string   // token request: one of those that admissible lets through
 	resources []string // token request: the resource parameters
 
 	code      *grant.CodeRead  // code exchange, device: a live code of this client
