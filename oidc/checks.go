@@ -236,7 +236,7 @@ func (p *Provider) checkNonce(_ context.Context, q *request, _ url.Values) *refu
 func (p *Provider) checkPrompt(_ context.Context, q *request, _ url.Values) *refusal {
 	q.prompt = strings.Fields(q.params.Get("prompt"))
 	for _, word := range q.prompt {
-		if !slices.Contains(prompts, word) {
+		if !slices.Contains(p.prompts(), word) {
 			return invalid("prompt has an unknown value.")
 		}
 	}

@@ -65,7 +65,7 @@ func (p *Provider) metadata() map[string]any {
 		"scopes_supported":           scopesSupported,
 		"claim_types_supported":      []string{"normal"},
 		"claims_supported":           claims,
-		"prompt_values_supported":    prompts,
+		"prompt_values_supported":    p.prompts(),
 		"display_values_supported":   []string{"page", "popup", "touch", "wap"},
 		"ui_locales_supported":       p.cfg.Languages,
 		"claims_parameter_supported": true,

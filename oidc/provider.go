@@ -44,6 +44,8 @@ type Config struct {
 	ACRValues []string
 	// Registration tells that clients can register themselves (package oidc/registration).
 	Registration bool
+	// NoCreate: nobody registers without more: prompt=create is not offered, and not taken.
+	NoCreate bool
 	// SecurityContact is a URI at which to report a hole, for /.well-known/security.txt (RFC 9116); empty: there is no
 	// such file.
 	SecurityContact string

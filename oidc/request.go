@@ -98,8 +98,15 @@ const (
 
 var responseModes = []string{modeQuery, modeFragment, modeFormPost}
 
-// prompts are the values of prompt (Core §3.1.2.1; Initiating User Registration 1.0).
-var prompts = []string{"none", "login", "consent", "select_account", "create"}
+// prompts are the values of prompt that we take (Core §3.1.2.1). Where nobody registers unasked, create is as unknown as any
+// other (Initiating User Registration 1.0 §4).
+func (p *Provider) prompts() []string {
+	all := []string{"none", "login", "consent", "select_account", "create"}
+	if p.cfg.NoCreate {
+		all = all[:len(all)-1]
+	}
+	return all
+}
 
 // parameters reads the parameters of a GET's query, or of a POST's body and query together: one that stands
 // in both is a doubled one (security case R13).

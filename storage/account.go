@@ -13,7 +13,7 @@ import (
 
 var _ account.Store = (*Store)(nil)
 
-var accountRows = []any{&accountRow{}, &addressRow{}, &credentialRow{}, &mailTokenRow{}, &accountLinkRow{}}
+var accountRows = []any{&accountRow{}, &addressRow{}, &credentialRow{}, &mailTokenRow{}, &accountLinkRow{}, &invitationRow{}}
 
 type accountRow struct {
 	ID          string `gorm:"primaryKey"`
@@ -30,6 +30,9 @@ type accountRow struct {
 	FormID      *string
 	BrowserHash []byte
 	Interaction []byte
+	// Of terms and privacy policy, as they were accepted.
+	TermsVersion, PrivacyVersion string
+	InvitationID                 string
 }
 
 func (accountRow) TableName() string { return "account" }
@@ -90,6 +93,7 @@ func (p personRow) record() account.Record {
 		ID: p.Account.ID, Sub: p.Account.Sub, State: p.Account.State, Name: p.Account.Name, Claims: []byte(p.Account.Claims), Language: p.Account.Language,
 		CreatedAt: p.Account.CreatedAt.Time, UpdatedAt: p.Account.UpdatedAt.Time, DisabledAt: p.Account.DisabledAt.Time,
 		TermsAt: p.Account.TermsAt.Time, ExpiresAt: p.Account.ExpiresAt.Time, BrowserHash: p.Account.BrowserHash, Interaction: p.Account.Interaction,
+		Accepted: account.Versions{Terms: p.Account.TermsVersion, Privacy: p.Account.PrivacyVersion}, Invitation: p.Account.InvitationID,
 		AddressID: p.AddressID, Email: p.Email, Canonical: p.Canonical, ProvenAt: p.ProvenAt.Time,
 	}
 	if p.Account.FormID != nil {
@@ -179,6 +183,7 @@ func (s *Store) Insert(ctx context.Context, r account.Record) error {
 			ID: r.ID, Sub: r.Sub, State: r.State, Name: r.Name, Claims: string(r.Claims), Language: r.Language,
 			CreatedAt: at(r.CreatedAt), UpdatedAt: at(r.UpdatedAt), DisabledAt: at(r.DisabledAt), TermsAt: at(r.TermsAt),
 			ExpiresAt: at(r.ExpiresAt), BrowserHash: r.BrowserHash, Interaction: r.Interaction,
+			TermsVersion: r.Accepted.Terms, PrivacyVersion: r.Accepted.Privacy, InvitationID: r.Invitation,
 		}
 		if r.FormID != "" {
 			row.FormID = &r.FormID

@@ -57,6 +57,7 @@ var voided = []struct{ table, sql string }{
 	{"mail_token", "DELETE FROM mail_token"},
 	{"account_link", "DELETE FROM account_link"},
 	{"registration_token", "DELETE FROM registration_token"},
+	{"invitation", "DELETE FROM invitation"},
 	// Mails with dead links, and mails that were sent since.
 	{"outbox", "DELETE FROM outbox"},
 }

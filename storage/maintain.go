@@ -46,6 +46,8 @@ var purges = []struct{ table, key, over string }{
 	{"data_export", "id", "expires_at <= @now"},
 	{"used_once", "key", "expires_at <= @now"},
 	{"registration_token", "id", "(expires_at <= @now OR uses < 1)"},
+	// Who registered with it in its last moment has until then to confirm (account.PendingLifetime).
+	{"invitation", "id", "(uses < 1 OR expires_at <= CAST(@now AS bigint) - 259200000000)"},
 	{"key_set", "uri", "tried_at <= CAST(@now AS bigint) - 604800000000"}, // its client has not come for a week
 	{"consent", "login_id", "login_id <> '' AND NOT EXISTS (SELECT 1 FROM login WHERE login.id = consent.login_id AND ended_at IS NULL)"},
 	{"browser", "id", "expires_at <= @now"},

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/passport-network/passport/oidc/client"
+	"github.com/passport-network/passport/pkg/account"
 	"github.com/passport-network/passport/pkg/audit"
 	"github.com/passport-network/passport/storage"
 	"github.com/passport-network/passport/storage/storagetest"
@@ -175,6 +176,28 @@ func TestPurge(t *testing.T) {
 		var left int64
 		if err := s.Read(t.Context()).Table("used_once").Where("key = ?", []byte("new")).Count(&left).Error; err != nil || left != 1 {
 			t.Errorf("the new row went: %v", err)
+		}
+	})
+}
+
+// An invitation goes three days after its end, when nobody can confirm with it any more, and once it is used up.
+func TestPurgeInvitations(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, s *storage.Store) {
+		end := time.Unix(1_000_000, 0).UTC()
+		for id, uses := range map[string]int64{"ends": 1, "used": 0} {
+			if err := s.InsertInvitation(t.Context(), account.Invitation{ID: id, Hash: []byte(id), Uses: uses, CreatedAt: end.Add(-time.Hour), ExpiresAt: end}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, c := range []struct {
+			at   time.Time
+			want int64
+		}{{end.Add(-time.Hour), 1}, {end.Add(account.PendingLifetime - time.Second), 1}, {end.Add(account.PendingLifetime), 0}} {
+			var left int64
+			_, err := s.Purge(t.Context(), c.at, 100)
+			if err = errors.Join(err, s.Read(t.Context()).Table("invitation").Count(&left).Error); err != nil || left != c.want {
+				t.Errorf("%s: %d are left, want %d: %v", c.at, left, c.want, err)
+			}
 		}
 	})
 }

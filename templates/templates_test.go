@@ -111,6 +111,7 @@ func samples() map[string]Page {
 			{Key: "activity.login.succeeded", Name: "Firefox", System: "Linux", Network: "203.0.113.0/24"}, {Key: "activity.consent.granted", Site: hostile}}},
 		"activity-none":  &Activity{Base: Base{SignedIn: true}},
 		"closed-door":    &Notice{Title: "register.closed.title", Body: "register.closed.body", Action: "recover.back", To: "/login"},
+		"invited-door":   &Notice{Title: "register.invited.title", Body: "register.invited.body", Action: "recover.back", To: "/login"},
 		"login-open":     &Login{Base: flow, Site: site, Open: true},
 		"recover":        &Recover{Base: flow, Site: site, Email: ada.Email},
 		"recover-wrong":  &Recover{Base: faulty("recover-email", "error.email.invalid"), Email: "ada@"},

@@ -164,6 +164,7 @@ func accountVerb(open openFunc, verb, short, done string,
 // accountWords say to an operator what the pages say to people by their message keys.
 var accountWords = map[string]string{
 	"error.email.invalid":       "this is no e-mail address that Passport takes (name@host.domain, no comments, no quotes)",
+	"error.email.domain":        "addresses of this domain may not be used (signup_allow_domains, signup_deny_domains, signup_deny_disposable)",
 	"error.name.characters":     "the name has characters that cannot be shown safely",
 	"error.name.link":           "the name looks like a link or an address",
 	"error.name.long":           "the name has more than 100 characters",

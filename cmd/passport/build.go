@@ -130,7 +130,8 @@ func newApp(ctx context.Context, cfg *config.Config, logger *slog.Logger) (_ *ap
 	a.accounts, err = account.New(account.Config{
 		Store: a.store, Mail: a.mailer, Limits: a.limits, Sessions: a.sessions, Grants: a.store, Audit: a.store, Now: now,
 		Queue: a.outbox, Sealer: a.sealer, DeviceKey: a.ring.Secret(keys.SecretDevice), Passwords: passwords,
-		Door: account.Door{Closed: cfg.SignUp == "closed", Allow: cfg.SignUpAllowDomains, Deny: cfg.SignUpDenyDomains},
+		Door: account.Door{Closed: cfg.SignUp == "closed", Invitation: cfg.SignUp == "invitation", Allow: cfg.SignUpAllowDomains,
+			Deny: cfg.SignUpDenyDomains, Disposable: cfg.SignUpDenyDisposable},
 		Fields: account.Fields{
 			Name: account.Want(cfg.SignUpName), Phone: account.Want(cfg.SignUpPhone), BirthDate: account.Want(cfg.SignUpBirthDate),
 			RecoveryAddress: account.Want(cfg.SignUpRecoveryAddress), RecoveryQuestion: account.Want(cfg.SignUpRecoveryQuestion),
@@ -171,7 +172,7 @@ func (a *app) handler() (http.Handler, error) {
 	provider, err := oidc.New(oidc.Config{
 		Issuer: cfg.Issuer, Engine: flows, Store: a.store, Clients: a.clients, Keys: a.ring, Sessions: a.sessions,
 		Outbound: a.outbound, Limits: a.limits, Now: now, Audit: a.store, Pages: pages.OIDC(), ClientIP: web.ClientIP, NoteClient: web.NoteClient,
-		ACRValues: []string{signin.ACRPassword}, Languages: languages, Registration: cfg.Registration != "off", SecurityContact: contact,
+		ACRValues: []string{signin.ACRPassword}, Languages: languages, Registration: cfg.Registration != "off", NoCreate: cfg.SignUp != "open", SecurityContact: contact,
 	})
 	if err != nil {
 		return nil, err

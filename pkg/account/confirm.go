@@ -38,10 +38,13 @@ type Confirmed struct {
 	Language    string
 }
 
-// ReadConfirm shows a confirm link; it changes nothing (A1: mail scanners open links). ErrLink.
+// ReadConfirm shows a confirm link; it changes nothing (A1: mail scanners open links). ErrLink, ErrDomain.
 func (d *Directory) ReadConfirm(ctx context.Context, token string, flowHash []byte) (*LinkView, error) {
 	rec, err := d.byLink(ctx, purposeConfirm, token)
 	if err != nil {
+		return nil, err
+	}
+	if err := d.door.still(rec); err != nil {
 		return nil, err
 	}
 	return rec.linkView(flowHash), nil
@@ -89,10 +92,13 @@ func (d *Directory) byLink(ctx context.Context, purpose, token string) (Record, 
 // enough; in any other the password of the registration is needed, or a new one, with which all that was
 // set before is dropped: a stranger may have registered the owner's address and waits for this very click
 // (pre-hijacking, A10–A13). The first proof of an address ends every other registration of it.
-// Errors: ErrLink, ErrNeedPassword, ErrPassword, *FieldError ("new-password"), ErrLimited, ErrBusy.
+// Errors: ErrLink, ErrDomain, ErrInvitation, ErrNeedPassword, ErrPassword, *FieldError ("new-password"), ErrLimited, ErrBusy.
 func (d *Directory) Confirm(ctx context.Context, in ConfirmInput) (*Confirmed, error) {
 	rec, err := d.byLink(ctx, purposeConfirm, in.Token)
 	if err != nil {
+		return nil, err
+	}
+	if err := d.door.still(rec); err != nil {
 		return nil, err
 	}
 	p := Proof{
@@ -117,6 +123,9 @@ func (d *Directory) Confirm(ctx context.Context, in ConfirmInput) (*Confirmed, e
 		return nil, ErrNeedPassword
 	}
 	err = d.store.InTx(ctx, func(ctx context.Context) error {
+		if err := d.admit(ctx, rec.Invitation); err != nil {
+			return err
+		}
 		if err := d.prove(ctx, p); err != nil || !out.Here {
 			return err
 		}

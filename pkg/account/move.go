@@ -115,7 +115,8 @@ func (d *Directory) mayAdd(ctx context.Context, accountID, canonical string) err
 }
 
 // ReadAddress shows the link that proves a new address; it changes nothing. ErrLink, also for who is signed in with
-// another account: a stranger may have typed somebody's address, and waits for this very click.
+// another account: a stranger may have typed somebody's address, and waits for this very click. ErrDomain: it may not be
+// used any more.
 func (d *Directory) ReadAddress(ctx context.Context, token, accountID string) (*LinkView, error) {
 	rec, l, err := d.byAccountLink(ctx, purposeAddress, token)
 	if err != nil {
@@ -124,12 +125,15 @@ func (d *Directory) ReadAddress(ctx context.Context, token, accountID string) (*
 	if rec.ID != accountID {
 		return nil, ErrLink
 	}
+	if !d.door.lets(l.Canonical) { // it was when the mail went
+		return nil, ErrDomain
+	}
 	return &LinkView{Email: l.Email, Language: rec.Language}, nil
 }
 
 // ProveAddress proves the new address: people sign in with it from now on. Where it is to be the primary one it takes that
 // one's place, which stays an address of the account. The primary one has a mail by which, for seven days, all of it is
-// undone. Errors: ErrLink, ErrLimited.
+// undone. Errors: ErrLink, ErrDomain, ErrLimited.
 func (d *Directory) ProveAddress(ctx context.Context, token, accountID string, primary bool) error {
 	if _, err := d.ReadAddress(ctx, token, accountID); err != nil {
 		return err

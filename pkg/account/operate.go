@@ -47,6 +47,7 @@ type Account struct {
 	TermsAt    time.Time       `json:"terms_at,omitzero"` // when they were accepted
 	DisabledAt time.Time       `json:"disabled_at,omitzero"`
 	ExpiresAt  time.Time       `json:"expires_at,omitzero"`
+	Invitation string          `json:"invitation,omitempty"` // the id of the one that it came by
 }
 
 func (r Record) view() *Account {
@@ -57,7 +58,7 @@ func (r Record) view() *Account {
 	return &Account{
 		ID: r.ID, Sub: r.Sub, State: r.State, Email: r.Email, Confirmed: !r.ProvenAt.IsZero(), Name: r.Name,
 		Language: r.Language, Claims: claims, Password: r.Password != "", CreatedAt: r.CreatedAt,
-		UpdatedAt: r.UpdatedAt, TermsAt: r.TermsAt, DisabledAt: r.DisabledAt, ExpiresAt: r.ExpiresAt,
+		UpdatedAt: r.UpdatedAt, TermsAt: r.TermsAt, DisabledAt: r.DisabledAt, ExpiresAt: r.ExpiresAt, Invitation: r.Invitation,
 	}
 }
 

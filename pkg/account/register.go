@@ -29,6 +29,7 @@ type Registration struct {
 	Name        string
 	Phone       string
 	BirthDate   string // YYYY-MM-DD
+	Invitation  string // the token of the invitation; empty: none
 	Language    string
 	FlowHash    []byte // SHA-256 of the flow cookie of the browser
 	Interaction []byte // hash of the interaction; nil: none
@@ -46,7 +47,7 @@ type PendingView struct {
 }
 
 // Check says whether the form's first page can be taken: address, password and the fields that are asked for, no more.
-// It does no work that differs between addresses. The error is a *FieldError, or ErrClosed.
+// It does no work that differs between addresses. The error is a *FieldError, ErrClosed or ErrInvitation.
 func (d *Directory) Check(ctx context.Context, r Registration) error {
 	_, err := d.checkRegistration(ctx, r)
 	return err
@@ -57,6 +58,7 @@ type form struct {
 	send, canonical  string
 	password, name   string
 	phone, birthDate string
+	invitation       string // its id
 }
 
 func (d *Directory) checkRegistration(ctx context.Context, r Registration) (form, error) {
@@ -70,6 +72,9 @@ func (d *Directory) checkRegistration(ctx context.Context, r Registration) (form
 	}
 	if !d.door.lets(f.canonical) {
 		return form{}, &FieldError{Field: "register-email", Key: "error.email.domain"}
+	}
+	if f.invitation, err = d.invited(ctx, r.Invitation, f.canonical); err != nil {
+		return form{}, err
 	}
 	if f.name, err = d.fields.Name.filled("register-name", r.Name, "error.name.empty", checkName); err != nil {
 		return form{}, err
@@ -87,7 +92,7 @@ func (d *Directory) checkRegistration(ctx context.Context, r Registration) (form
 // Register writes a pending registration and queues its mail, in one transaction. A known address is
 // answered alike after the same work: its registration is written too, but the mail goes to the owner, says
 // "you already have an account" and has no link, so that nobody can confirm it.
-// Errors: *FieldError, ErrClosed, ErrLimited, ErrBusy.
+// Errors: *FieldError, ErrClosed, ErrInvitation, ErrLimited, ErrBusy.
 func (d *Directory) Register(ctx context.Context, r Registration) (id string, err error) {
 	f, err := d.checkRegistration(ctx, r)
 	if err != nil {
@@ -123,7 +128,7 @@ func (d *Directory) Register(ctx context.Context, r Registration) (id string, er
 	rec := newRecord(f, hash, now)
 	rec.Language = languageOf(r.Language)
 	rec.FormID, rec.BrowserHash, rec.Interaction = r.FormID, r.FlowHash, r.Interaction
-	rec.TermsAt = now
+	rec.TermsAt, rec.Invitation = now, f.invitation
 	err = d.store.InTx(ctx, func(ctx context.Context) error { return d.insertPending(ctx, rec, owner) })
 	if errors.Is(err, ErrGone) {
 		id, ok, err := d.posted(ctx, r)
@@ -186,7 +191,13 @@ func (d *Directory) insertPending(ctx context.Context, rec, owner Record) error 
 	if err := d.store.Insert(ctx, rec); err != nil {
 		return err
 	}
+	if err := d.hold(ctx, rec); err != nil {
+		return err
+	}
 	event := audit.Event{Event: audit.AccountRegistered, ActorKind: audit.ActorAnonymous, Subject: rec.ID, At: rec.CreatedAt}
+	if rec.Invitation != "" {
+		event.Detail = map[string]any{"invitation": rec.Invitation}
+	}
 	if err := d.audit.Record(ctx, event); err != nil {
 		return err
 	}

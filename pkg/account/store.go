@@ -43,6 +43,8 @@ type Record struct {
 	FormID      string    // of the registration form; empty: made by the operator
 	BrowserHash []byte    // SHA-256 of the flow cookie of the browser that registered
 	Interaction []byte    // hash of the interaction in which it was registered
+	Invitation  string    // id of the one that it came by; empty: none
+	Accepted    Versions  // at TermsAt
 
 	AddressID string
 	Email     string // as typed
@@ -151,6 +153,22 @@ type Store interface {
 	FinishExport(ctx context.Context, e Export) error
 	// DropExport removes an account's, if there is one.
 	DropExport(ctx context.Context, accountID string) error
+
+	// InsertInvitation adds one.
+	InsertInvitation(ctx context.Context, i Invitation) error
+	// ReadInvitation reads one by the hash of its token, ListInvitations all, oldest first: those that are not late, and
+	// have uses. ErrNotFound.
+	ReadInvitation(ctx context.Context, hash []byte, now time.Time) (Invitation, error)
+	ListInvitations(ctx context.Context, now time.Time) ([]Invitation, error)
+	// DeleteInvitation removes one: ErrNotFound.
+	DeleteInvitation(ctx context.Context, id string) error
+	// HoldInvitation lets the pending registration r, which is written, hold a use of its invitation, in one transaction
+	// with that: ErrGone when there is none left. Where it is the last one, other registrations of the same browser with
+	// it end first: somebody has mistyped the address. What locks more takes the lock of the invitation before all others'
+	// accounts and addresses.
+	HoldInvitation(ctx context.Context, r Record, now time.Time) error
+	// SpendInvitation takes one use for good: ErrGone when there is none, or the invitation is gone.
+	SpendInvitation(ctx context.Context, id string) error
 
 	// SignedIn records the use of a password; a non-empty hash replaces the one that was read (old).
 	SignedIn(ctx context.Context, accountID, old, hash string, at time.Time) error

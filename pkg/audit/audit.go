@@ -62,6 +62,9 @@ const (
 	RegistrationTokenCreated = "registration_token.created"
 	RegistrationTokenRevoked = "registration_token.revoked"
 
+	InvitationCreated = "invitation.created"
+	InvitationRevoked = "invitation.revoked"
+
 	LimitCleared = "limit.cleared" // of the subject, else of the network or domain in the detail
 
 	DatabaseRestored = "database.restored" // from a copy: all that was begun before is void
@@ -77,6 +80,7 @@ var events = set(
 	ClientCreated, ClientChanged, ClientDisabled, ClientEnabled, ClientDeleted, ClientVerified,
 	ClientSecretRotated,
 	RegistrationTokenCreated, RegistrationTokenRevoked,
+	InvitationCreated, InvitationRevoked,
 	LimitCleared,
 	DatabaseRestored,
 )

@@ -62,6 +62,11 @@ func set(field any, words []string) string {
 	switch f := field.(type) {
 	case *string:
 		*f = words[0]
+	case *bool:
+		if words[0] != "true" && words[0] != "false" {
+			return "must be true or false"
+		}
+		*f = words[0] == "true"
 	case *time.Duration:
 		d, err := time.ParseDuration(words[0])
 		if err != nil || d < 0 {
@@ -174,8 +179,8 @@ func (c *Config) complete() (faults []string) {
 			}
 		}
 	}
-	if c.SignUp != "open" && c.SignUp != "closed" {
-		add("signup: must be open or closed")
+	if !slices.Contains([]string{"open", "invitation", "closed"}, c.SignUp) {
+		add("signup: must be open, invitation or closed")
 	}
 	faults = append(faults, c.checkFields()...)
 	if c.RegistrationTrust != "unverified" && c.RegistrationTrust != "verified" {

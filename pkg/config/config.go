@@ -32,9 +32,10 @@ type Config struct {
 	PrivacyURL string `key:"privacy_url" doc:"Your privacy policy, https: a link in the foot of every page and mail."`
 	TermsURL   string `key:"terms_url" doc:"Your terms of use, https: a link in the foot of every page and mail."`
 
-	SignUp             string   `key:"signup" default:"open" doc:"Who may create an account: \"open\": anybody. \"closed\": nobody; you make them by \"passport account create\"."`
-	SignUpAllowDomains []string `key:"signup_allow_domains" doc:"Mail domains, with all below them, that addresses of accounts must be of. Default: any."`
-	SignUpDenyDomains  []string `key:"signup_deny_domains" doc:"Mail domains, with all below them, that addresses of accounts may not be of."`
+	SignUp               string   `key:"signup" default:"open" doc:"Who may create an account: \"open\": anybody. \"invitation\": who has a link of \"passport invitation create\". \"closed\": nobody; you make them by \"passport account create\". Who has registered before it is changed has the three days to confirm."`
+	SignUpAllowDomains   []string `key:"signup_allow_domains" doc:"Mail domains, with all below them, that addresses of accounts must be of. Default: any."`
+	SignUpDenyDomains    []string `key:"signup_deny_domains" doc:"Mail domains, with all below them, that addresses of accounts may not be of. Who has registered with one before it is denied cannot confirm any more."`
+	SignUpDenyDisposable bool     `key:"signup_deny_disposable" default:"false" doc:"\"true\": mail domains of a built-in list of disposable addresses are denied too."`
 
 	SignUpPreset           string `key:"signup_preset" default:"standard" doc:"What the registration form asks for beside address and password. \"standard\": the name. \"classic\": all that the old forms had: name, birth date and recovery question, which are required, phone and recovery address, which are not. The five keys below say otherwise, each for its field: \"off\", \"optional\" or \"required\". What is required is asked for at the registration alone: accounts that you make, or that are older than the setting, may not have it."`
 	SignUpName             string `key:"signup_name" doc:"The name. Default: by signup_preset."`

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	htmltemplate "html/template"
 	"io/fs"
+	"net/url"
 	"path"
 	"strings"
 	texttemplate "text/template"
@@ -35,6 +36,7 @@ type fields struct {
 	Confirm, Cancel, Recover, Alarm, Address, Reopen, Data string // links that bear a token
 
 	Help, Privacy, Terms string // the operator's pages; empty: there is none
+	Invitation, Until    string // a link to register by, and the day that it ends
 
 	Browser, System, Network, Time string // of a sign-in; Browser and System are empty where they are unknown
 }
@@ -83,6 +85,9 @@ func (m *Mailer) compose(b job) (*letter, error) {
 	f := fields{Brand: m.brand, Host: m.issuer.Host, Name: b.Name, SignIn: m.link("/login", ""), Profile: m.link("/account/profile", ""), Forgotten: m.link("/recover", ""),
 		Help: m.links[0], Privacy: m.links[1], Terms: m.links[2],
 		Browser: b.Data["browser"], System: b.Data["system"], Network: b.Data["network"], Time: b.Data["time"]}
+	if token := b.Data["invitation"]; token != "" {
+		f.Invitation, f.Until = m.address("/register", url.Values{"invitation": {token}}), b.Data["until"]
+	}
 	if b.Register {
 		f.Register = m.link("/register", "")
 	}

@@ -43,9 +43,9 @@ type Message struct {
 	To       string // one address, as it was proven or typed
 	Name     string // of the person, where it is known to be theirs
 	Language string // BCP 47; English when no template is in it
-	Template string // of templates/mail: "confirm", "known", "recover", "norecover", "changed", "newaddress", "added", "moved", "removed", "displaced", "closing", "reopened", "welcome", "newbrowser", "locked", "found", "unconfirmed", "nobody", "data", "test"
+	Template string // of templates/mail: "confirm", "known", "recover", "norecover", "changed", "newaddress", "added", "moved", "removed", "displaced", "closing", "reopened", "welcome", "newbrowser", "locked", "found", "unconfirmed", "nobody", "data", "invitation", "test"
 	// Data is what the template says beside it: tokens of the links, by purpose ("confirm", "cancel", "recover", "alarm",
-	// "address", "reopen", "data"), and of a sign-in "browser", "system", "network", "time".
+	// "address", "reopen", "data"), and of a sign-in "browser", "system", "network", "time"; "invitation", a token too, and "until", its last day.
 	Data     map[string]string
 	Register bool // the mail may say where an account can be created
 }
@@ -189,10 +189,14 @@ type letter struct {
 
 // link makes a URL of the issuer alone (A4 of the catalogue of attacks: never of the request's Host).
 func (m *Mailer) link(path, token string) string {
-	u := url.URL{Scheme: m.issuer.Scheme, Host: m.issuer.Host, Path: path}
-	if token != "" {
-		u.RawQuery = url.Values{"t": {token}}.Encode()
+	if token == "" {
+		return m.address(path, nil)
 	}
+	return m.address(path, url.Values{"t": {token}})
+}
+
+func (m *Mailer) address(path string, query url.Values) string {
+	u := url.URL{Scheme: m.issuer.Scheme, Host: m.issuer.Host, Path: path, RawQuery: query.Encode()}
 	return u.String()
 }
 

@@ -2,9 +2,13 @@ package web_test
 
 import (
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/passport-network/passport/pkg/account"
 )
 
 // flowOf is the i of the page that the browser shows.
@@ -136,4 +140,107 @@ func TestLookup(t *testing.T) {
 		// Who is lost finds the page also where the flow is over.
 		w.browser(t).get("/help?i="+strings.Repeat("A", 43)).want(200, "help-recover")
 	})
+}
+
+// TestInvitation: 4.3, the link of an invitation, and the form behind it.
+func TestInvitation(t *testing.T) {
+	w := newWorldAt(t, account.Door{Invitation: true})
+	w.client("app")
+	invite := func(n account.NewInvitation) string {
+		t.Helper()
+		n.Uses, n.TTL = 1, 24*time.Hour
+		_, token, err := w.people.Invite(t.Context(), n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return token
+	}
+	t.Run("without one the page says so, and no form is taken", func(t *testing.T) {
+		b := w.browser(t)
+		if b.get("/register").want(200, "go-on"); b.has("register-submit") || !strings.Contains(b.Body, "by invitation") {
+			t.Errorf("the page:\n%s", b.Body)
+		}
+		if b.get(authorizeURL("app", "prompt", "create")); !strings.Contains(b.Header.Get("Location"), "error=invalid_request") {
+			t.Errorf("prompt=create: %d %s", b.Status, b.Header.Get("Location"))
+		}
+		if b.get("/.well-known/openid-configuration"); strings.Contains(b.Body, `"create"`) {
+			t.Error("discovery offers it")
+		}
+		for _, wrong := range []string{strings.Repeat("A", 43), "x"} {
+			if b.get("/register?invitation=" + wrong); b.Status != http.StatusForbidden || b.jar["__Host-invitation"] != "" {
+				t.Errorf("%s: %d", wrong, b.Status)
+			}
+		}
+	})
+	t.Run("with one: the token does not stay in the address", func(t *testing.T) {
+		token := invite(account.NewInvitation{Email: "ada@example.test"})
+		link := "/register?invitation=" + token
+		w.browser(t).send(http.MethodGet, link, "", "") // A1: a scanner opens it, and changes nothing
+		w.browser(t).send(http.MethodHead, link, "", "")
+		b := w.browser(t).send(http.MethodGet, link, "", "")
+		if to := b.Header.Get("Location"); b.Status != http.StatusSeeOther || to != "/register" {
+			t.Fatalf("%d %s", b.Status, to)
+		}
+		b.follow().want(200, "register-submit")
+		if strings.Contains(b.Body, token) || !strings.Contains(b.Body, `value="ada@example.test"`) {
+			t.Errorf("the page:\n%s", b.Body)
+		}
+		b.submit("register-submit", "email", "eve@example.test", "password", password, "name", "Eve").want(422, "register-email-error")
+		late, other := b.clone(), b.clone()
+		b.get("/register").register("ada@example.test").want(200, "waiting")
+		// The same link in another browser.
+		if other = w.browser(t).get(link).want(200, "register-submit"); !other.has("register-submit") {
+			t.Error("who opens it elsewhere sees no form")
+		}
+		other.submit("register-submit", "email", "ada@example.test", "password", password, "name", "Ada").want(200, "terms-submit")
+		confirm, _ := w.links()
+		b.get(confirm).submit("confirm-submit").want(200, "profile-submit")
+		other.submit("terms-submit", "terms-email", "ada@example.test").want(http.StatusForbidden, "go-on")
+		if late.get("/register"); late.has("register-submit") {
+			t.Error("a used one still shows the form")
+		}
+		if other.get(link); other.Status != http.StatusForbidden {
+			t.Errorf("the used link: %d", other.Status)
+		}
+		if text := w.logs.String(); strings.Contains(text, token) {
+			t.Error("the token is in the log")
+		}
+	})
+	t.Run("a form without the cookie", func(t *testing.T) {
+		token := invite(account.NewInvitation{})
+		b := w.browser(t).get("/register?invitation="+token).want(200, "register-submit")
+		delete(b.jar, "__Host-invitation")
+		b.submit("register-submit", "email", "bob@example.test", "password", password, "name", "Bob").want(http.StatusForbidden, "go-on")
+		w.pass(25 * time.Hour)
+		if b.get("/register?invitation=" + token); b.Status != http.StatusForbidden {
+			t.Errorf("late: %d", b.Status)
+		}
+	})
+	t.Run("where it is not needed it opens nothing", func(t *testing.T) {
+		open, closed := newWorld(t), newWorldAt(t, account.Door{Closed: true, Invitation: true})
+		token := "/register?invitation=" + strings.Repeat("A", 43)
+		open.browser(t).get(token).want(200, "register-submit")
+		if b := closed.browser(t).get(token).want(200, "go-on"); b.has("register-submit") || b.jar["__Host-invitation"] != "" {
+			t.Error("closed, and yet")
+		}
+	})
+}
+
+// TestDeniedSince: who has registered, and whose domain is denied before the link is followed, is told so.
+func TestDeniedSince(t *testing.T) {
+	var open account.Config
+	w := newWorldOf(t, func(c *account.Config) {
+		open = *c
+		c.Door.Deny = []string{"denied.test"}
+	})
+	_, err := must(account.New(open)).Register(t.Context(), account.Registration{FormID: "f", Email: "ada@denied.test", TermsEmail: "ada@denied.test",
+		Password: password, Name: "Ada", IP: netip.MustParseAddr("192.0.2.1")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	confirm, _ := w.links()
+	b := w.browser(t).get(confirm)
+	if b.Status != http.StatusForbidden || !strings.Contains(b.Body, "can no longer be used") {
+		t.Errorf("%d:\n%s", b.Status, b.Body)
+	}
 }

@@ -58,6 +58,10 @@ func explain(ctx context.Context, err error) *Error {
 		return &Error{Status: http.StatusNotFound, Key: "notfound", Cause: err}
 	case errors.Is(err, account.ErrLink):
 		return &Error{Status: http.StatusNotFound, Key: "link", Cause: err}
+	case errors.Is(err, account.ErrInvitation):
+		return &Error{Status: http.StatusForbidden, Key: "invitation", Cause: err}
+	case errors.Is(err, account.ErrDomain):
+		return &Error{Status: http.StatusForbidden, Key: "domain", Cause: err}
 	case errors.As(err, &limited):
 		return &Error{Status: http.StatusTooManyRequests, Key: "too_many", Retry: limited.Retry, Cause: err}
 	case errors.As(err, &busy):

@@ -122,7 +122,10 @@ func TestClosedDoor(t *testing.T) {
 	if b.get("/register").want(200, "go-on"); b.has("register-submit") {
 		t.Errorf("the form is there:\n%s", b.Body)
 	}
-	b.get(authorizeURL("app", "prompt", "create")).want(200, "go-on")
+	b.get(authorizeURL("app", "prompt", "create"))
+	if to := b.Header.Get("Location"); !strings.HasPrefix(to, callback) || !strings.Contains(to, "error=invalid_request") {
+		t.Errorf("prompt=create: %d %s", b.Status, to)
+	}
 	// A form that was open before the door was closed.
 	b.get("/login")
 	_, fields := b.form("login-submit")

@@ -141,7 +141,7 @@ func newWorldOn(t *testing.T, store *storage.Store, set func(*account.Config), e
 	pages := must(web.NewPages(web.PagesConfig{Issuer: issuer, FormKey: ring.Secret(keys.SecretForm), Sessions: sessions, Logger: logger}))
 	flows := must(engine.New(engine.Config{Issuer: issuer, Clients: w.clients, Store: w.store, Keys: ring, Now: w.clock, Audit: w.store}))
 	provider := must(oidc.New(oidc.Config{Issuer: issuer, Languages: []string{"en", "es"}, Engine: flows, Store: w.store, Clients: w.clients, Keys: ring,
-		Sessions: sessions, Limits: limits, Now: w.clock, Audit: w.store, Pages: pages.OIDC(), ClientIP: web.ClientIP, NoteClient: web.NoteClient}))
+		Sessions: sessions, Limits: limits, Now: w.clock, Audit: w.store, Pages: pages.OIDC(), ClientIP: web.ClientIP, NoteClient: web.NoteClient, NoCreate: people.Door.Closed || people.Door.Invitation}))
 	leaving := must(logout.New(logout.Config{Issuer: issuer, Store: w.store, Clients: w.clients, Keys: ring, Sessions: sessions,
 		SID: flows.SID, Now: w.clock, Pages: pages.Logout()}))
 	in := must(signin.New(signin.Config{Pages: pages, OIDC: provider, Clients: w.clients, Logout: leaving, Accounts: w.people, Sessions: sessions, Sealer: sealer, Now: w.clock}))

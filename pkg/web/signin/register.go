@@ -32,13 +32,14 @@ type draft struct {
 	Name     string    `json:"n,omitempty"`
 	Phone    string    `json:"t,omitempty"`
 	Born     string    `json:"b,omitempty"`
+	Invited  string    `json:"v,omitempty"` // the invitation's token
 	Flow     string    `json:"i"`
 	Expires  time.Time `json:"x"`
 }
 
 // registration is what the form held; the second page adds the rest.
 func (d draft) registration() account.Registration {
-	return account.Registration{FormID: d.FormID, Email: d.Email, Password: d.Password, Name: d.Name, Phone: d.Phone, BirthDate: d.Born}
+	return account.Registration{FormID: d.FormID, Email: d.Email, Password: d.Password, Name: d.Name, Phone: d.Phone, BirthDate: d.Born, Invitation: d.Invited}
 }
 
 // registerPage is the first page with what was typed into it, but the password.
@@ -62,36 +63,93 @@ func (s *Room) getRegister(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	q, err := queries(r, "invitation", "next", "back")
+	if err != nil {
+		return err
+	}
+	if q["invitation"] != "" {
+		return s.arrive(w, r, f, q["invitation"])
+	}
 	if !s.Accounts.Open() {
 		return s.closed(w, r, http.StatusOK, f)
 	}
-	next, err := web.Query(r, "next")
-	if err != nil {
-		return err
-	}
-	back, err := web.Query(r, "back")
-	if err != nil {
-		return err
-	}
-	if next != nextAdd && back == "" {
-		people, err := s.here(r, f)
-		if err != nil {
+	if q["next"] != nextAdd && q["back"] == "" {
+		if people, err := s.here(r, f); err != nil {
 			return err
-		}
-		if len(people) > 0 {
+		} else if len(people) > 0 {
 			return s.already(w, r, f, people)
 		}
 	}
-	page := s.registerPage(w, r, f, draft{})
+	return s.showRegister(w, r, f, q["next"], q["back"] != "")
+}
+
+// queries are parameters of the URL, each as web.Query gives it.
+func queries(r *http.Request, names ...string) (map[string]string, error) {
+	all := map[string]string{}
+	for _, name := range names {
+		v, err := web.Query(r, name)
+		if err != nil {
+			return nil, err
+		}
+		all[name] = v
+	}
+	return all, nil
+}
+
+// showRegister shows the form; back from the second page all but the password stands there again.
+func (s *Room) showRegister(w http.ResponseWriter, r *http.Request, f flow, next string, back bool) error {
+	var d draft
+	if s.Accounts.ByInvitation() {
+		i, err := s.Accounts.ReadInvitation(r.Context(), s.Pages.Recall(r, invitationCookie))
+		if errors.Is(err, account.ErrInvitation) {
+			return s.uninvited(w, r, http.StatusOK, f)
+		} else if err != nil {
+			return err
+		}
+		d.Email = i.Email
+	}
+	if back {
+		if old, err := s.unseal(r, f.id, s.Pages.Recall(r, draftCookie)); err == nil {
+			d = old
+		}
+	}
+	page := s.registerPage(w, r, f, d)
 	if next == nextAdd {
 		page.Next = next // the language switch leads back here, and not to the question
 	}
-	if back != "" { // from the second page: all but the password stands there again
-		if d, err := s.unseal(r, f.id, s.Pages.Recall(r, draftCookie)); err == nil {
-			page = s.registerPage(w, r, f, d)
-		}
-	}
 	return s.Pages.Render(w, r, http.StatusOK, f.locales(), page)
+}
+
+// invitationCookie keeps the token of an invitation while its person registers.
+const invitationCookie = "invitation"
+
+// arrive is where the link of an invitation leads. Its token does not stay in the address, which browsers keep, and send on.
+func (s *Room) arrive(w http.ResponseWriter, r *http.Request, f flow, token string) error {
+	if s.Accounts.ByInvitation() { // else there is nothing that it could open
+		if _, err := s.Accounts.ReadInvitation(r.Context(), token); err != nil {
+			return err
+		}
+		s.Pages.Remember(w, invitationCookie, token)
+	}
+	web.See(w, r, "/register", f.query())
+	return nil
+}
+
+// uninvited says that registration is by invitation, to who has none that holds.
+func (s *Room) uninvited(w http.ResponseWriter, r *http.Request, status int, f flow) error {
+	return s.Pages.Render(w, r, status, f.locales(), &templates.Notice{Title: "register.invited.title", Body: "register.invited.body",
+		Action: "recover.back", To: address("/login", f.query())})
+}
+
+// shut answers where the door is shut: by the operator, or for who has no invitation. Other errors are not its business.
+func (s *Room) shut(w http.ResponseWriter, r *http.Request, f flow, err error) (answered bool, _ error) {
+	switch {
+	case errors.Is(err, account.ErrClosed):
+		return true, s.closed(w, r, http.StatusForbidden, f)
+	case errors.Is(err, account.ErrInvitation):
+		return true, s.uninvited(w, r, http.StatusForbidden, f)
+	}
+	return false, nil
 }
 
 // nextAdd is the word by which a person who is signed in says that they want another account beside it.
@@ -134,15 +192,16 @@ func (s *Room) postRegister(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	d := draft{FormID: uuid.NewString(), Email: form["email"], Password: form["password"], Name: form["name"],
-		Phone: form["phone"], Born: form["birthdate"], Flow: f.id, Expires: s.Now().Add(draftLife)}
+		Phone: form["phone"], Born: form["birthdate"], Flow: f.id, Expires: s.Now().Add(draftLife),
+		Invited: s.Pages.Recall(r, invitationCookie)}
 	err = s.Accounts.Check(r.Context(), d.registration())
 	if errs, ok := field(err); ok {
 		page := s.registerPage(w, r, f, d)
 		page.Errors = errs
 		return s.Pages.Render(w, r, http.StatusUnprocessableEntity, f.locales(), page)
 	}
-	if errors.Is(err, account.ErrClosed) {
-		return s.closed(w, r, http.StatusForbidden, f)
+	if answered, err := s.shut(w, r, f, err); answered {
+		return err
 	}
 	if err != nil {
 		return err
@@ -198,8 +257,8 @@ func (s *Room) postTerms(w http.ResponseWriter, r *http.Request) error {
 		in.Interaction = oidc.InteractionHash(f.id)
 	}
 	_, err = s.Accounts.Register(r.Context(), in)
-	if errors.Is(err, account.ErrClosed) {
-		return s.closed(w, r, http.StatusForbidden, f)
+	if answered, err := s.shut(w, r, f, err); answered {
+		return err
 	}
 	if errs, ok := field(err); ok && errs["terms-email"] == "" { // the page before has to be filled in again
 		page := s.registerPage(w, r, f, d)

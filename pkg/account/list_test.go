@@ -1,0 +1,4 @@
+package account
+
+// Disposable is the built-in list of mail domains, for its test.
+var Disposable = disposableList
