@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs on Debian what the tests need and the machine lacks: PostgreSQL, Chromium, a C compiler (the race
-# detector needs cgo) and certutil; for deploy/integrations Apache's module, a JDK with Maven and Python's venv. Go and
+# detector needs cgo), certutil and Postfix; for deploy/integrations Apache's module, a JDK with Maven and Python's venv. Go and
 # Node are the caller's. Where it may not install, it installs nothing: all.sh then tells what could not run.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
@@ -14,6 +14,7 @@ browser >/dev/null || missing+=(chromium)
 command -v certutil >/dev/null || missing+=(libnss3-tools)
 # It brings apache2-bin, the program, but not apache2, the service: no web server is started.
 [ -e /usr/lib/apache2/modules/mod_auth_openidc.so ] || missing+=(libapache2-mod-auth-openidc)
+[ -x /usr/lib/postfix/sbin/master ] || missing+=(postfix)
 command -v javac >/dev/null || missing+=(default-jdk-headless)
 command -v mvn >/dev/null || missing+=(maven)
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
@@ -25,4 +26,8 @@ if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
 fi
 echo "installing: ${missing[*]}"
 export DEBIAN_FRONTEND=noninteractive
+# Without a configuration of its own Debian does not start a mail server: the test brings one.
+if command -v debconf-set-selections >/dev/null; then
+	echo 'postfix postfix/main_mailer_type select No configuration' | debconf-set-selections
+fi
 apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
