@@ -4,7 +4,6 @@ package web_test
 
 import (
 	"context"
-	"io/fs"
 	"net/http/httptest"
 	"strconv"
 	"strings"
@@ -16,8 +15,6 @@ import (
 
 	"github.com/passport-network/passport/oidc/client"
 	"github.com/passport-network/passport/pkg/account"
-	"github.com/passport-network/passport/pkg/mail"
-	"github.com/passport-network/passport/templates"
 )
 
 // telephone is how wide a common one is; narrowest, the smallest. Nothing may lie outside either.
@@ -190,7 +187,10 @@ func (c *camera) tour() {
 	c.press("#profile-submit", ".done", "#profile-language", c.lang)
 	c.shoot("profile-saved")
 	c.protocol()
-	c.w.browser(c.t).loginWith(c.t, "grace@example.com", password) // somewhere else
+	there := c.w.browser(c.t).loginWith(c.t, "grace@example.com", password) // somewhere else
+	if there.get(authorizeURL("app")); there.has("consent-allow") {
+		there.submit("consent-allow")
+	}
 	for _, page := range []string{"security", "sites", "activity", "password", "address", "data", "close"} {
 		c.open("/account/" + page)
 		c.shoot(page)
@@ -247,35 +247,6 @@ func (c *camera) tour() {
 	c.shoot("alarm")
 	c.press("#alarm-submit", "#go-on")
 	c.shoot("alarmed")
-	c.mails()
-}
-
-// mails shows each kind of mail, as programs that know HTML do, in the language of the pages.
-func (c *camera) mails() {
-	data := map[string]string{"browser": "Firefox", "system": "Linux", "network": "203.0.113.0/24", "time": "2026-01-02 15:04 UTC"}
-	for _, purpose := range []string{"confirm", "cancel", "recover", "alarm", "address", "reopen", "data"} {
-		data[purpose] = strings.Repeat("token", 8)
-	}
-	files, err := fs.Glob(templates.Mail, "mail/*.en.txt")
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	for _, file := range files {
-		name := strings.TrimSuffix(filepath.Base(file), ".en.txt")
-		err := c.w.mailer.Send(context.Background(), mail.Message{To: "ada@example.com", Name: "Ada Lovelace", Language: c.name[:2], Template: name, Data: data})
-		if err == nil {
-			_, err = c.w.queue.RunDue(context.Background())
-		}
-		page := filepath.Join(c.t.TempDir(), "mail.html")
-		if err == nil {
-			err = os.WriteFile(page, []byte(c.w.inbox.List()[0].HTML), 0o600)
-		}
-		if err != nil {
-			c.t.Fatal(err)
-		}
-		at(c, chromedp.Steps(chromedp.Navigate("file://"+page), chromedp.WaitReady(chromedp.CSS("table"))))
-		c.shoot("mail-" + name)
-	}
 }
 
 // protocol shows what only the protocol's less trodden ways show.
