@@ -56,6 +56,7 @@ var voided = []struct{ table, sql string }{
 	{"authorization_grant", "UPDATE authorization_grant SET revoked_at = @now WHERE revoked_at IS NULL"},
 	{"mail_token", "DELETE FROM mail_token"},
 	{"account_link", "DELETE FROM account_link"},
+	{"data_export", "DELETE FROM data_export"},
 	{"registration_token", "DELETE FROM registration_token"},
 	{"invitation", "DELETE FROM invitation"},
 	// Mails with dead links, and mails that were sent since.
