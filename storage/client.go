@@ -59,23 +59,12 @@ type clientJoin struct {
 
 // ClientsRevision reads the newest revision of the clients.
 func (s *Store) ClientsRevision(ctx context.Context) (int64, error) {
-	return clientsRevision(s.read(ctx).Raw(`SELECT n FROM revision WHERE topic = 'client'`))
+	return revision(s.read(ctx).Raw(`SELECT n FROM revision WHERE topic = 'client'`), TopicClients)
 }
 
 // RaiseClients makes the next revision; its row stays locked until the transaction ends.
 func (s *Store) RaiseClients(ctx context.Context) (int64, error) {
-	return clientsRevision(s.db(ctx).Raw(`UPDATE revision SET n = n + 1 WHERE topic = 'client' RETURNING n`))
-}
-
-func clientsRevision(q *gorm.DB) (int64, error) {
-	var n []int64
-	if err := q.Scan(&n).Error; err != nil {
-		return 0, fmt.Errorf("the revision of the clients: %w", err)
-	}
-	if len(n) != 1 {
-		return 0, fmt.Errorf("the revision of the clients has %d rows", len(n))
-	}
-	return n[0], nil
+	return s.raise(ctx, TopicClients)
 }
 
 // ChangedClients lists the clients whose last change lies in (after, upto].

@@ -2,7 +2,6 @@ package storage
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"gorm.io/gorm/clause"
@@ -39,20 +38,13 @@ func (signingKeyRow) TableName() string { return "signing_key" }
 
 // KeysRevision reads the number that grows with every change of keys or secrets.
 func (s *Store) KeysRevision(ctx context.Context) (int64, error) {
-	var n []int64
-	if err := s.read(ctx).Raw(`SELECT n FROM revision WHERE topic = 'keys'`).Scan(&n).Error; err != nil {
-		return 0, err
-	}
-	if len(n) != 1 {
-		return 0, fmt.Errorf("the revision of the keys has %d rows", len(n))
-	}
-	return n[0], nil
+	return revision(s.read(ctx).Raw(`SELECT n FROM revision WHERE topic = 'keys'`), TopicKeys)
 }
 
 // RaiseKeys tells all servers that keys or secrets have changed.
 func (s *Store) RaiseKeys(ctx context.Context) error {
-	res := s.db(ctx).Exec(`UPDATE revision SET n = n + 1 WHERE topic = 'keys'`)
-	return oneRow(res, fmt.Errorf("the revision of the keys has no row"))
+	_, err := s.raise(ctx, TopicKeys)
+	return err
 }
 
 // SigningKeys reads all keys of a purpose.

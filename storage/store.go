@@ -23,9 +23,10 @@ import (
 
 // Store is the database. It implements the Store interfaces of every room that has one.
 type Store struct {
-	writer *gorm.DB // PostgreSQL: the pool; SQLite: the one immediate writer connection
-	reader *gorm.DB // PostgreSQL: the same pool; SQLite: a pool of query_only connections
-	file   string   // SQLite: the database's file
+	writer *gorm.DB        // PostgreSQL: the pool; SQLite: the one immediate writer connection
+	reader *gorm.DB        // PostgreSQL: the same pool; SQLite: a pool of query_only connections
+	file   string          // SQLite: the database's file
+	pgx    *pgx.ConnConfig // PostgreSQL: how to connect
 }
 
 // Open connects to a database named as in PASSPORT_DATABASE: "sqlite:FILE" or "postgres://…".
@@ -141,7 +142,7 @@ func openPostgres(ctx context.Context, dsn string) (_ *Store, err error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open PostgreSQL: %w", err), db.Close())
 	}
-	return &Store{writer: g, reader: g}, nil
+	return &Store{writer: g, reader: g, pgx: cfg}, nil
 }
 
 func postgresConfig(dsn string) (*pgx.ConnConfig, int, error) {

@@ -18,6 +18,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/passport-network/passport/storage"
 )
 
 func serveCommand(open openFunc) *cobra.Command {
@@ -63,6 +65,7 @@ func (a *app) serve(cmd *cobra.Command) error {
 	loops, background := errgroup.WithContext(background)
 	for name, run := range map[string]func(context.Context) error{
 		"clock": a.clock.Run, "keys": a.ring.Run, "clients": a.clients.Run, "outbox": a.outbox.Run, "purge": a.purge,
+		"news": a.news,
 	} {
 		loops.Go(func() error {
 			if err := run(background); err != nil && background.Err() == nil {
@@ -85,6 +88,35 @@ func (a *app) serve(cmd *cobra.Command) error {
 		a.logger.Info("stopped")
 	}
 	return err
+}
+
+// newsAgain is how long a server waits before it listens again.
+const newsAgain = time.Second
+
+// news wakes the caches when the database says that something of theirs has changed. They look each second anyway: a
+// connection that is lost is noticed in nothing but that second.
+func (a *app) news(ctx context.Context) error {
+	for {
+		err := a.store.Listen(ctx, a.heard)
+		if ctx.Err() != nil {
+			return nil
+		}
+		a.logger.Warn("the database's news cannot be heard; polling goes on", "error", err)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(newsAgain):
+		}
+	}
+}
+
+func (a *app) heard(topic string) {
+	switch topic {
+	case storage.TopicKeys:
+		a.ring.Wake()
+	case storage.TopicClients:
+		a.clients.Wake()
+	}
 }
 
 // purgeEvery is how often what has expired is deleted; purgeBatch is how many rows of a table one step takes.

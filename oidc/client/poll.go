@@ -50,7 +50,16 @@ func (r *Registry) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+		case <-r.wake:
 		}
+	}
+}
+
+// Wake makes Run look at once: the database has said that a client has changed. It never waits.
+func (r *Registry) Wake() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
 	}
 }
 

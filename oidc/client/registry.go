@@ -52,6 +52,7 @@ type Registry struct {
 	seen    int64           // the newest revision that the cache heeds
 	polled  time.Time       // when that was last known to be so; zero: never
 	origins origins
+	wake    chan struct{}
 	servers *lru[string]  // resource → the client that serves it; empty: none
 	keySets *lru[*keySet] // jwks_uri → what stood there
 	drawing chan struct{} // whoever draws a logo holds a place in it
@@ -74,6 +75,7 @@ func NewRegistry(cfg Config) *Registry {
 	}
 	return &Registry{
 		cfg:         cfg,
+		wake:        make(chan struct{}, 1),
 		clients:     newLRU[*Client](cfg.MaxCached, maxCachedSize),
 		absent:      newLRU[time.Time](maxAbsent, maxCachedSize),
 		servers:     newLRU[string](maxAbsent, maxCachedSize),

@@ -46,6 +46,7 @@ func TestH13EmptyHashMatchesNothing(t *testing.T) {
 type counted struct {
 	*storage.Store
 	reads atomic.Int64
+	polls atomic.Int64
 	fail  atomic.Bool
 	read  func(id string) // called after each read
 }
@@ -65,6 +66,7 @@ func (c *counted) ReadClient(ctx context.Context, id string) (*client.Client, er
 }
 
 func (c *counted) ClientsRevision(ctx context.Context) (int64, error) {
+	c.polls.Add(1)
 	if c.fail.Load() {
 		return 0, errDown
 	}
@@ -240,6 +242,30 @@ func TestReady(t *testing.T) {
 	store.fail.Store(false)
 	mustPoll(t, r)
 	if err := r.Ready(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Whoever is woken does not wait for the next second: twenty looks in less than ten.
+func TestWake(t *testing.T) {
+	store := &counted{Store: storagetest.Open(t, storagetest.SQLite(t))}
+	r := replica(t, store, newClock(), 0)
+	ctx, stop := context.WithTimeout(t.Context(), 10*time.Second)
+	ended := make(chan error, 1)
+	go func() { ended <- r.Run(ctx) }()
+	for n := range 20 {
+		before := store.polls.Load()
+		r.Wake()
+		for store.polls.Load() == before {
+			select {
+			case <-ctx.Done():
+				t.Fatalf("%d looks in ten seconds", n)
+			case <-time.After(time.Millisecond):
+			}
+		}
+	}
+	stop()
+	if err := <-ended; err != nil {
 		t.Error(err)
 	}
 }

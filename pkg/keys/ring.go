@@ -64,6 +64,7 @@ type Ring struct {
 	current atomic.Pointer[snapshot]
 	polled  atomic.Int64 // when the last poll succeeded, in µs
 	polling sync.Mutex   // one poll or change at a time in this process
+	wake    chan struct{}
 }
 
 // Open reads the ring, and makes what is missing: all keys and secrets at the first start. Servers that start
@@ -75,7 +76,7 @@ func Open(ctx context.Context, c Config) (*Ring, error) {
 	case c.KeySetMaxAge < 0 || c.TokenLifetime < 0:
 		return nil, errors.New("the key set's max-age and the tokens' lifetime cannot be negative")
 	}
-	r := &Ring{store: c.Store, sealer: c.Sealer, now: c.Now,
+	r := &Ring{store: c.Store, sealer: c.Sealer, now: c.Now, wake: make(chan struct{}, 1),
 		maxAge:   cmp.Or(c.KeySetMaxAge, DefaultKeySetMaxAge),
 		lifetime: cmp.Or(c.TokenLifetime, DefaultTokenLifetime)}
 	// Opened before anything is made: a wrong secret must not add keys of its own.
@@ -174,9 +175,18 @@ func (r *Ring) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-ticks.C:
-			// Its failure shows in Ready, which readiness reports with its cause.
-			_ = r.Poll(ctx)
+		case <-r.wake:
 		}
+		// Its failure shows in Ready, which readiness reports with its cause.
+		_ = r.Poll(ctx)
+	}
+}
+
+// Wake makes Run look at once: the database has said that something has changed. It never waits.
+func (r *Ring) Wake() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -443,10 +444,12 @@ func mustSigner(t *testing.T, r *keys.Ring, alg string) *keys.Key {
 // flaky is a store that cannot be reached while it is told so.
 type flaky struct {
 	*storage.Store
-	down bool
+	down  bool
+	polls atomic.Int64
 }
 
 func (f *flaky) KeysRevision(ctx context.Context) (int64, error) {
+	f.polls.Add(1)
 	if f.down {
 		return 0, errors.New("unreachable")
 	}
@@ -477,6 +480,30 @@ func TestRingReady(t *testing.T) {
 			t.Errorf("not ready when the database is back: %v", err)
 		}
 	})
+}
+
+// Whoever is woken does not wait for the next second: twenty looks in less than ten.
+func TestRingWakes(t *testing.T) {
+	store := &flaky{Store: storagetest.Open(t, storagetest.SQLite(t))}
+	r := ring(t, store, newHandClock(), testSealer(t, "a"))
+	ctx, stop := context.WithTimeout(t.Context(), 10*time.Second)
+	ended := make(chan error, 1)
+	go func() { ended <- r.Run(ctx) }()
+	for n := range 20 {
+		before := store.polls.Load()
+		r.Wake()
+		for store.polls.Load() == before {
+			select {
+			case <-ctx.Done():
+				t.Fatalf("%d looks in ten seconds", n)
+			case <-time.After(time.Millisecond):
+			}
+		}
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
 }
 
 // A running server sees another's change within two seconds, and its readers never wait. The bound here is
