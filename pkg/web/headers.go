@@ -1,6 +1,7 @@
 package web
 
 import (
+	"maps"
 	"net/http"
 	"strings"
 )
@@ -11,6 +12,8 @@ const (
 	cspForms  = "; form-action 'self'"
 	cspNone   = "default-src 'none'"
 	cspNoCode = "; script-src 'none'"
+	cspNonce  = "; script-src 'nonce-"
+	cspCode   = "'; connect-src 'self'"
 )
 
 // permissions switches off what no page of ours asks a browser for; passkeys are ours alone.
@@ -22,14 +25,13 @@ const twoYears = "max-age=63072000; includeSubDomains"
 
 // policy is the Content-Security-Policy of a kind of route.
 func (k Kind) policy(nonce string) string {
-	code := "; script-src 'nonce-" + nonce + "'; connect-src 'self'"
 	switch k {
 	case Flow, FlowLink:
-		return cspBase + code
+		return cspBase + cspNonce + nonce + cspCode
 	case Consent:
 		return cspBase + cspNoCode
 	case Own, Landing:
-		return cspBase + cspForms + code
+		return cspBase + cspForms + cspNonce + nonce + cspCode
 	case Link:
 		return cspBase + cspForms
 	case Redirect: // what it shows is an error page, or form_post, which sets its own
@@ -41,13 +43,33 @@ func (k Kind) policy(nonce string) string {
 // setHeaders writes the headers of the route's kind before its handler runs, so that none can forget them.
 // A handler may set its own Cache-Control (documents) or policy (the form_post page).
 func setHeaders(h http.Header, k Kind, nonce string, https bool) {
+	fixed := fixedHeaders
+	if https {
+		fixed = fixedHeadersHTTPS
+	}
+	maps.Copy(h, fixed[k])
+	h["Content-Security-Policy"] = []string{k.policy(nonce)}
+}
+
+// What does not change from one request to the next is made once a kind. The values are shared by all answers: none has
+// room for a second one, so that Add makes a new list, as Set does.
+var fixedHeaders, fixedHeadersHTTPS = headersOfKinds(false), headersOfKinds(true)
+
+func headersOfKinds(https bool) (all [Frame + 1]http.Header) {
+	for k := range all {
+		all[k] = http.Header{}
+		headersOf(all[k], Kind(k), https)
+	}
+	return all
+}
+
+func headersOf(h http.Header, k Kind, https bool) {
 	if https {
 		h.Set("Strict-Transport-Security", twoYears)
 	}
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("Permissions-Policy", permissions)
-	h.Set("Content-Security-Policy", k.policy(nonce))
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Cache-Control", "no-store")
 	// strict-origin keeps Origin on our own form posts (no-referrer makes it "null") and leaks no path.

@@ -1,8 +1,10 @@
 package web
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"strings"
 	"testing"
 )
 
@@ -39,6 +41,34 @@ func TestClientIP(t *testing.T) {
 		r, _ = newRequest(r, c.trusted)
 		if got := ClientIP(r).String(); got != c.want {
 			t.Errorf("%s: %s, not %s", c.name, got, c.want)
+		}
+	}
+}
+
+// TestSharedHeaders: what one answer does to its headers is not seen by the next one.
+func TestSharedHeaders(t *testing.T) {
+	for k := Kind(0); k <= Frame; k++ {
+		first, second := http.Header{}, http.Header{}
+		setHeaders(first, k, "n1", true)
+		for name, values := range first {
+			first.Add(name, "more")
+			first.Set(name, "another")
+			if len(values) != 1 || cap(values) != 1 {
+				t.Errorf("kind %d: %s has room for another value", k, name)
+			}
+		}
+		setHeaders(second, k, "n2", true)
+		if second.Get("Strict-Transport-Security") != twoYears || strings.Contains(second.Get("Content-Security-Policy"), "n1") {
+			t.Errorf("kind %d: %v", k, second)
+		}
+		for name, values := range second {
+			if len(values) != 1 || values[0] == "another" {
+				t.Errorf("kind %d: %s is %q", k, name, values)
+			}
+		}
+		plain := http.Header{}
+		if setHeaders(plain, k, "n", false); plain.Get("Strict-Transport-Security") != "" || len(plain) != len(second)-1 {
+			t.Errorf("kind %d without TLS: %v", k, plain)
 		}
 	}
 }

@@ -130,9 +130,7 @@ func (s *Site) serve(route Route) http.Handler {
 		q := of(r)
 		q.route, q.kind = route.Name, route.Kind
 		h := w.Header()
-		for name := range h {
-			h.Del(name)
-		}
+		clear(h)
 		setHeaders(h, route.Kind, q.nonce, s.https)
 		err := readBody(w, r)
 		s.cors(h, r, route)
