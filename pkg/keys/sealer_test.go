@@ -9,7 +9,7 @@ import (
 
 func secret(c string) []byte { return []byte(strings.Repeat(c, MinSecret)) }
 
-func sealer(t *testing.T, current []byte, previous ...[]byte) *Sealer {
+func sealer(t testing.TB, current []byte, previous ...[]byte) *Sealer {
 	t.Helper()
 	s, err := NewSealer(current, previous...)
 	if err != nil {
