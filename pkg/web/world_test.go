@@ -47,7 +47,7 @@ func TestMain(m *testing.M) { storagetest.Main(m) }
 
 // world is the whole server, without a network; on SQLite, unless the test says otherwise.
 type world struct {
-	t       testing.TB
+	t       *testing.T
 	store   *storage.Store
 	site    *web.Site
 	handler http.Handler
@@ -97,18 +97,18 @@ func must[T any](v T, err error) T {
 }
 
 // newWorld wires the rooms as cmd/passport does. extra are routes of the test's own.
-func newWorld(t testing.TB, extra ...web.Route) *world {
+func newWorld(t *testing.T, extra ...web.Route) *world {
 	t.Helper()
 	return newWorldAt(t, account.Door{}, extra...)
 }
 
-func newWorldAt(t testing.TB, door account.Door, extra ...web.Route) *world {
+func newWorldAt(t *testing.T, door account.Door, extra ...web.Route) *world {
 	t.Helper()
 	return newWorldOf(t, func(c *account.Config) { c.Door = door }, extra...)
 }
 
 // newWorldOf sets what the people's directory is configured with.
-func newWorldOf(t testing.TB, set func(*account.Config), extra ...web.Route) *world {
+func newWorldOf(t *testing.T, set func(*account.Config), extra ...web.Route) *world {
 	t.Helper()
 	return newWorldOn(t, storagetest.Open(t, storagetest.SQLite(t)), set, extra...)
 }
@@ -194,7 +194,7 @@ func authorizeURL(client string, more ...string) string {
 // browser keeps cookies, follows redirects within the issuer, and fills in forms; it runs no script.
 type browser struct {
 	w       *world
-	t       testing.TB
+	t       *testing.T
 	jar     map[string]string
 	header  http.Header // sent with each request, over what a browser sends
 	from    string      // its address and port
