@@ -17,7 +17,7 @@ import (
 
 const module = "github.com/passport-network/passport/"
 
-const leaves = "pkg/session pkg/keys pkg/limit pkg/audit pkg/outbox pkg/outbound pkg/clock pkg/fault"
+const leaves = "pkg/session pkg/keys pkg/limit pkg/audit pkg/outbox pkg/outbound pkg/clock pkg/fault pkg/picture"
 
 // may lists, for each room, the only rooms of ours that its non-test files may import.
 // A room that is not here does not exist: adding one is a decision.
@@ -25,7 +25,7 @@ const leaves = "pkg/session pkg/keys pkg/limit pkg/audit pkg/outbox pkg/outbound
 var may = map[string]string{
 	"cmd/passload": "", "cmd/passport/demo": "",
 	"templates": "", "pkg/config": "",
-	"pkg/clock": "", "pkg/fault": "",
+	"pkg/clock": "", "pkg/fault": "", "pkg/picture": "",
 	"pkg/session": leaves, "pkg/keys": leaves, "pkg/limit": leaves, "pkg/audit": leaves,
 	"pkg/outbox": leaves, "pkg/outbound": leaves,
 	"pkg/mail":            leaves + " templates",

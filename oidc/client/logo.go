@@ -1,28 +1,19 @@
 package client
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"image"
-	"image/color"
-	_ "image/gif"  // a format that logos come in
-	_ "image/jpeg" // likewise
-	"image/png"
 
-	"golang.org/x/image/draw"
-	_ "golang.org/x/image/webp" // likewise
+	"github.com/passport-network/passport/pkg/picture"
 )
 
-const (
-	maxLogo     = 256 << 10 // bytes, as it is fetched
-	maxLogoSide = 1024      // pixels, judged before anything is decoded
-	maxScans    = 20        // of a JPEG: ten are usual for a progressive one
-	logoSide    = 256       // pixels, as it is served
-	drawAtOnce  = 2         // pictures: the rest of the machine is for people who sign in
-)
+// logoSide is how large a logo is served, in pixels.
+const logoSide = 256
+
+// logoLimits are those of a logo as it is fetched.
+var logoLimits = picture.Limits{Bytes: 256 << 10, Side: 1024}
 
 var errLogo = errors.New("must lead to a picture: PNG, JPEG, GIF or WebP, of at most 256 KiB and 1024 pixels a side")
 
@@ -41,9 +32,13 @@ func (r *Registry) fetchNamed(ctx context.Context, before, c *Client, rules Vali
 		c.LogoHash = ""
 	case before == nil || before.Metadata.LogoURI != m.LogoURI:
 		c.LogoHash = ""
-		raw, err := r.fetchDocument(ctx, m.LogoURI, maxLogo)
+		raw, err := r.fetchDocument(ctx, m.LogoURI, int64(logoLimits.Bytes))
 		if err == nil {
-			logo, err = r.drawn(ctx, raw)
+			// Pixels alone (CVE-2021-26715; security case S1).
+			logo, err = picture.Fit(ctx, raw, logoLimits, logoSide)
+		}
+		if errors.Is(err, picture.ErrUnfit) {
+			err = errLogo
 		}
 		switch {
 		case err != nil && rules.Operator:
@@ -83,46 +78,6 @@ func subset(part, whole []string) bool {
 		}
 	}
 	return true
-}
-
-// drawn is what redraw makes of a picture, for a few at once.
-func (r *Registry) drawn(ctx context.Context, raw []byte) ([]byte, error) {
-	select {
-	case r.drawing <- struct{}{}:
-		defer func() { <-r.drawing }()
-		return redraw(raw)
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-// redraw decodes a picture from a stranger and draws it anew: what people's browsers get of it is pixels alone
-// (CVE-2021-26715; security case S1).
-func redraw(raw []byte) ([]byte, error) {
-	size, kind, err := image.DecodeConfig(bytes.NewReader(raw))
-	if err != nil || size.Width < 1 || size.Height < 1 || size.Width > maxLogoSide || size.Height > maxLogoSide {
-		return nil, errLogo // before decoding: a small file can be a huge picture
-	}
-	if kind == "jpeg" && bytes.Count(raw, []byte{0xff, 0xda}) > maxScans {
-		return nil, errLogo // each scan of a few bytes goes over all of the picture: thousands of them take minutes
-	}
-	from, _, err := image.Decode(bytes.NewReader(raw))
-	if err != nil {
-		return nil, errLogo
-	}
-	bounds := from.Bounds()
-	w, h := bounds.Dx(), bounds.Dy()
-	if longest := max(w, h); longest > logoSide {
-		w, h = max(1, w*logoSide/longest), max(1, h*logoSide/longest)
-	}
-	to := image.NewNRGBA(image.Rect(0, 0, w, h))
-	draw.Draw(to, to.Bounds(), image.NewUniform(color.Transparent), image.Point{}, draw.Src)
-	draw.CatmullRom.Scale(to, to.Bounds(), from, bounds, draw.Over, nil)
-	var out bytes.Buffer
-	if err := png.Encode(&out, to); err != nil {
-		return nil, errLogo
-	}
-	return out.Bytes(), nil
 }
 
 // keepLogo writes the picture of a client beside it, or takes the old one away.

@@ -55,7 +55,6 @@ type Registry struct {
 	wake    chan struct{}
 	servers *lru[string]  // resource → the client that serves it; empty: none
 	keySets *lru[*keySet] // jwks_uri → what stood there
-	drawing chan struct{} // whoever draws a logo holds a place in it
 	logos   *lru[[]byte]  // client and LogoHash → the picture
 
 	hashKey     []byte
@@ -81,7 +80,6 @@ func NewRegistry(cfg Config) *Registry {
 		servers:     newLRU[string](maxAbsent, maxCachedSize),
 		keySets:     newLRU[*keySet](maxKeySets, maxCachedSize),
 		logos:       newLRU[[]byte](defaultCached, maxCachedLogos),
-		drawing:     make(chan struct{}, drawAtOnce),
 		hashKey:     cfg.Keys.Secret(keys.SecretClient),
 		pairwiseKey: cfg.Keys.Secret(keys.SecretPairwise),
 	}
