@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-const allClaims = `{"given_name":"Ada","family_name":"King","middle_name":"","nickname":null,"gender":"female","birthdate":"1815-12-10",
+const allClaims = `{"given_name":"Ada","family_name":"King","middle_name":"","nickname":null,"preferred_username":"ada","profile":"https://ada.test/me","picture":"https://op.test/pictures/x","gender":"female","birthdate":"1815-12-10",
 	"zoneinfo":"Europe/London","locale":"en-GB","website":"https://ada.test/","phone_number":"+44 20","phone_number_verified":true,
 	"address":{"country":"UK","locality":"London"},"sub":"forged","iss":"forged","email":"forged","updated_at":"forged","secret":"x"}`
 
@@ -107,7 +107,8 @@ func TestUserInfo(t *testing.T) {
 		t.Run("Q060 Q061 Q062 claims follow the scopes, with their types", func(t *testing.T) {
 			for scope, want := range map[string]map[string]any{
 				"openid": {},
-				"openid profile": {"name": "ada", "given_name": "Ada", "family_name": "King", "gender": "female", "birthdate": "1815-12-10",
+				"openid profile": {"name": "ada", "given_name": "Ada", "family_name": "King", "preferred_username": "ada", "profile": "https://ada.test/me",
+					"picture": "https://op.test/pictures/x", "gender": "female", "birthdate": "1815-12-10",
 					"zoneinfo": "Europe/London", "locale": "en-GB", "website": "https://ada.test/", "updated_at": float64(1700000000)},
 				"openid email":   {"email": "ada@example.test", "email_verified": true},
 				"openid address": {"address": map[string]any{"country": "UK", "locality": "London"}},

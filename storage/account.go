@@ -13,7 +13,7 @@ import (
 
 var _ account.Store = (*Store)(nil)
 
-var accountRows = []any{&accountRow{}, &addressRow{}, &credentialRow{}, &mailTokenRow{}, &accountLinkRow{}, &invitationRow{}}
+var accountRows = []any{&accountRow{}, &addressRow{}, &credentialRow{}, &mailTokenRow{}, &accountLinkRow{}, &invitationRow{}, &pictureRow{}}
 
 type accountRow struct {
 	ID          string `gorm:"primaryKey"`
@@ -524,6 +524,44 @@ func (s *Store) SetProfile(ctx context.Context, r account.Record, when time.Time
 	return oneRow(s.db(ctx).Model(&accountRow{}).Where("id = ?", r.ID).Updates(map[string]any{
 		"name": r.Name, "language": r.Language, "claims": string(r.Claims), "updated_at": at(when),
 	}), account.ErrNotFound)
+}
+
+type pictureRow struct {
+	Name      string `gorm:"primaryKey"`
+	AccountID string
+	JPEG      []byte `gorm:"column:jpeg"`
+	CreatedAt stamp  `gorm:"autoCreateTime:false"`
+}
+
+func (pictureRow) TableName() string { return "picture" }
+
+// SetPicture keeps a picture in place of the account's.
+func (s *Store) SetPicture(ctx context.Context, accountID, name string, jpeg []byte, when time.Time) error {
+	return s.InTx(ctx, func(ctx context.Context) error {
+		if err := s.DropPicture(ctx, accountID); err != nil {
+			return err
+		}
+		return s.db(ctx).Create(&pictureRow{Name: name, AccountID: accountID, JPEG: jpeg, CreatedAt: at(when)}).Error
+	})
+}
+
+// DropPicture takes the account's picture away.
+func (s *Store) DropPicture(ctx context.Context, accountID string) error {
+	return s.db(ctx).Where("account_id = ?", accountID).Delete(&pictureRow{}).Error
+}
+
+// ReadPicture reads the picture of an active account.
+func (s *Store) ReadPicture(ctx context.Context, name string) ([]byte, error) {
+	var rows []pictureRow
+	err := s.read(ctx).Where(`name = ? AND EXISTS (SELECT 1 FROM account WHERE account.id = picture.account_id AND account.state = 'active')`, name).
+		Limit(1).Find(&rows).Error
+	if err == nil && len(rows) == 0 {
+		err = account.ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	return rows[0].JPEG, nil
 }
 
 // SetState moves an account to a state.

@@ -286,6 +286,9 @@ func TestPurgeClosed(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			if err := s.SetPicture(ctx, id, "picture-"+id, []byte{0xff, 0xd8}, time.Unix(1, 0)); err != nil {
+				t.Fatal(err)
+			}
 			err := s.Record(ctx, audit.Event{Event: audit.LoginSucceeded, ActorKind: audit.ActorAccount, Subject: id, ClientID: "shop", Session: "l-" + id,
 				Detail: map[string]any{"device": "Firefox"}, At: time.Unix(1, 0)})
 			if err != nil {
@@ -298,6 +301,7 @@ func TestPurgeClosed(t *testing.T) {
 			}
 		}
 		for q, want := range map[string]int{
+			"picture": 2, "picture WHERE account_id = 'closing'": 0,
 			"account": 2, "account WHERE id = 'closing'": 0, "browser": 2, "browser WHERE id = 'b-closing'": 0,
 			"audit WHERE subject = 'closing' AND (detail <> '' OR client_id <> '' OR session <> '')":  0,
 			"audit WHERE subject = 'closing' AND event = 'account.deleted' AND actor_kind = 'system'": 1,

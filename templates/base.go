@@ -88,10 +88,12 @@ type Input struct {
 	ID, Field, Type, Label, Hint, Auto, Value, Mode string
 	Min, Max                                        string
 	Focus, Optional, Fixed                          bool
+	Unsaid                                          bool   // optional, as all around it: it need not be said
+	List                                            string // id of a list of suggestions
 }
 
 // Input builds a field from pairs: id, name, type, label and hint (message keys), auto (autocomplete), value,
-// mode (inputmode), min and max (length), focus and fixed ("yes"), optional ("yes"), or want ("optional", "required").
+// list (id of a datalist), mode (inputmode), min and max (length), focus and fixed ("yes"), optional ("yes"), or want ("optional", "required").
 func (b *Base) Input(pairs ...string) (Input, error) {
 	in := Input{Base: b, Type: "text"}
 	if len(pairs)%2 != 0 {
@@ -112,6 +114,8 @@ func (b *Base) Input(pairs ...string) (Input, error) {
 			in.Hint = v
 		case "auto":
 			in.Auto = v
+		case "list":
+			in.List = v
 		case "value":
 			in.Value = v
 		case "mode":

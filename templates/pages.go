@@ -2,6 +2,7 @@ package templates
 
 import (
 	"html/template"
+	"strings"
 	"time"
 )
 
@@ -349,8 +350,45 @@ type Profile struct {
 	Base
 	Person   Person
 	Full     string
+	Nameless bool // the name may be left empty
 	Language string
+	Text     map[string]string // the other claims, by name
+	Zones    []Zones
+	Picture  string // where it is, on this server; empty: none is here
+	Pictured bool   // there is one, here or elsewhere
 	Saved    bool
+}
+
+// Zones are time zones of one part of the world.
+type Zones struct {
+	Part  string
+	Names []string
+}
+
+// Want tells whether the name is required.
+func (p *Profile) Want() string {
+	if p.Nameless {
+		return "optional"
+	}
+	return "required"
+}
+
+// Claim is the input of a claim that may be left empty, from pairs: see Base.Input.
+func (p *Profile) Claim(name string, pairs ...string) (Input, error) {
+	in, err := p.Input(pairs...)
+	in.ID, in.Field, in.Value = "profile-"+strings.ReplaceAll(name, "_", "-"), name, p.Text[name]
+	in.Optional, in.Unsaid = true, true
+	return in, err
+}
+
+// Born is the kind of the field for the date of birth: a browser's date field shows nothing but a whole date, and what it
+// does not show it would take away.
+func (p *Profile) Born() string {
+	born := p.Text["birthdate"]
+	if day, err := time.Parse(time.DateOnly, born); born != "" && (err != nil || day.Year() < 1) {
+		return "text"
+	}
+	return "date"
 }
 
 // Inbox is the developer's mail box.

@@ -87,7 +87,11 @@ func samples() map[string]Page {
 		"home-in":        &Home{Base: Base{SignedIn: true}, Person: &ada},
 		"profile":        &Profile{Base: Base{SignedIn: true, Token: "token"}, Person: ada, Full: ada.Name, Language: "es", Saved: true},
 		"profile-wrong":  &Profile{Base: Base{SignedIn: true, Token: "token", Errors: map[string]string{"profile-name": "error.name.link"}}, Person: ada, Full: "https://evil.example", Language: "en"},
-		"login-again":    &Login{Base: Base{Next: "password", Token: "token"}, Email: ada.Email, Again: true},
+		"profile-full": &Profile{Base: Base{SignedIn: true, Token: "token", Errors: map[string]string{"profile-given-name": "error.name.link"}}, Person: ada, Nameless: true,
+			Text: map[string]string{"given_name": hostile, "zoneinfo": "Europe/Madrid", "birthdate": "1985"}, Picture: "/pictures/x", Pictured: true,
+			Zones: []Zones{{"Europe", []string{"Europe/London", "Europe/Madrid"}}, {hostile, []string{hostile}}}},
+		"profile-photo": &Profile{Base: Base{SignedIn: true, Token: "token", Errors: map[string]string{"profile-picture": "error.picture.large"}}, Person: ada},
+		"login-again":   &Login{Base: Base{Next: "password", Token: "token"}, Email: ada.Email, Again: true},
 		"address": &Address{Base: Base{SignedIn: true, Token: "token"}, Person: ada, Sent: true, Dev: true, Waiting: hostile,
 			Addresses: []Mailbox{{1, "a", ada.Email, true}, {2, "b", "countess@example.com", false}, {3, "c", hostile, false}}},
 		"address-done":  &Address{Base: Base{SignedIn: true, Token: "token"}, Person: ada, Done: true, Full: true, Addresses: []Mailbox{{1, "a", ada.Email, true}}},
@@ -99,6 +103,7 @@ func samples() map[string]Page {
 		"data-making":   &Data{Base: Base{SignedIn: true, Token: "token"}, Person: ada, Asked: time.Unix(1, 0), Making: true, Dev: true},
 		"data-ready":    &Data{Base: Base{SignedIn: true, Token: "token"}, Person: Person{Email: hostile}, Asked: time.Unix(1, 0), Until: time.Unix(2, 0)},
 		"data-file":     &DataFile{Base: Base{SignedIn: true, Token: "token"}, Person: ada, Made: time.Unix(1, 0), Until: time.Unix(2, 0)},
+		"data":          &Data{Base{SignedIn: true, Token: "token"}},
 		"closed":        &Notice{Title: "closed.title", Body: "closed.body", Action: "cancelled.home", To: "/"},
 		"reopen":        &Reopen{Base: Base{Link: "abc", Token: "token"}, Email: ada.Email},
 		"reopened":      &Notice{Title: "reopened.title", Body: "reopened.body", Action: "recovered.signin", To: "/login"},
@@ -318,6 +323,7 @@ func TestStableIDs(t *testing.T) {
 		"login": {"username", "password", "login-submit"}, "consent": {"consent-allow", "consent-deny"},
 		"register":     {"register-email", "register-password", "register-name", "register-submit"},
 		"register-all": {"register-name", "register-phone", "register-birthdate"},
+		"profile-full": {"profile-name", "profile-language", "profile-submit", "profile-picture", "picture-submit", "picture-remove", "profile-zoneinfo"},
 		"terms":        {"terms-email"}, "confirm": {"confirm-submit"}, "cancel": {"cancel-submit"}, "logout": {"logout-yes"},
 		"device": {"user-code", "device-submit"}, "start": {"start-submit"}, "loggedout-back": {"logout-continue"},
 	} {
@@ -397,7 +403,7 @@ func TestKeys(t *testing.T) {
 		}
 	})
 	// Keys that are put together: the group of claims, the reason of a name or password.
-	for _, prefix := range []string{"claims.", "error.name.", "error.password."} {
+	for _, prefix := range []string{"claims.", "error.name.", "error.text.", "error.password."} {
 		for k := range words["en"] {
 			if strings.HasPrefix(k, prefix) {
 				named[k] = true

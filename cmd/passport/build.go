@@ -130,6 +130,7 @@ func newApp(ctx context.Context, cfg *config.Config, logger *slog.Logger) (_ *ap
 	a.accounts, err = account.New(account.Config{
 		Store: a.store, Mail: a.mailer, Limits: a.limits, Sessions: a.sessions, Grants: a.store, Audit: a.store, Now: now,
 		Queue: a.outbox, Sealer: a.sealer, DeviceKey: a.ring.Secret(keys.SecretDevice), Passwords: passwords,
+		Pictures: cfg.Issuer + myaccount.PicturesPath,
 		Door: account.Door{Closed: cfg.SignUp == "closed", Invitation: cfg.SignUp == "invitation", Allow: cfg.SignUpAllowDomains,
 			Deny: cfg.SignUpDenyDomains, Disposable: cfg.SignUpDenyDisposable},
 		Fields: account.Fields{

@@ -105,9 +105,9 @@ func badInput(t *testing.T, w *world) {
 		endpoint{name: "end_session GET", method: "GET", path: "/end_session", wrongMethod: "DELETE", params: ending},
 		endpoint{name: "end_session POST", method: "POST", path: "/end_session", wrongMethod: "PUT", params: ending},
 	)
-	profile, leaving, changing := w.person(), w.person(), w.person()
+	profile, photo, leaving, changing := w.person(), w.person(), w.person(), w.person()
 	asked, chooser := w.person(), w.person()
-	for _, p := range []*person{profile, leaving, changing, asked, chooser} {
+	for _, p := range []*person{profile, photo, leaving, changing, asked, chooser} {
 		p.get(w.issuer+"/login").submit("login-submit", map[string]string{"username": "alice@example.test", "password": password})
 	}
 	waiting := w.person()
@@ -131,6 +131,7 @@ func badInput(t *testing.T, w *world) {
 		{"login in a flow", inFlow, "login-submit"},
 		{"register", w.person().get(w.issuer + "/register"), "register-submit"},
 		{"general information", profile.get(w.issuer + "/account/profile"), "profile-submit"},
+		{"picture", photo.get(w.issuer + "/account/profile"), "picture-submit"},
 		{"logout", leaving.get(w.issuer + "/logout"), "logout-yes"},
 		{"terms", w.person().get(w.issuer+"/register").submit("register-submit", map[string]string{
 			"register-email": "other@example.test", "register-password": password, "register-name": "Alice"}), "terms-submit"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/passport-network/passport/pkg/audit"
@@ -84,6 +85,8 @@ type Config struct {
 	Fields   Fields // of the registration form; zero: the name, required
 	// Passwords says which new ones are taken; zero: of any strength.
 	Passwords Passwords
+	// Pictures is what the address of a picture begins with, up to its last slash: https://…/pictures/
+	Pictures string
 	// DeviceKey makes device cookies: at least 32 bytes, the same on every replica.
 	DeviceKey []byte
 }
@@ -103,6 +106,7 @@ type Directory struct {
 	door      Door
 	fields    Fields
 	passwords Passwords
+	pictures  string
 	deviceKey []byte
 }
 
@@ -110,6 +114,9 @@ type Directory struct {
 func New(c Config) (*Directory, error) {
 	if c.Store == nil || c.Mail == nil || c.Limits == nil || c.Sessions == nil || c.Grants == nil || c.Audit == nil || c.Queue == nil || c.Sealer == nil || c.Now == nil {
 		return nil, errors.New("account: Store, Mail, Limits, Sessions, Grants, Audit, Queue, Sealer and Now are required")
+	}
+	if !strings.HasSuffix(c.Pictures, "/") {
+		return nil, errors.New("account: Pictures must be an address that ends in a slash")
 	}
 	if len(c.DeviceKey) < 32 {
 		return nil, errors.New("account: a DeviceKey of at least 32 bytes is required")
@@ -126,7 +133,7 @@ func New(c Config) (*Directory, error) {
 	}
 	return &Directory{
 		store: c.Store, mail: c.Mail, limits: c.Limits, sessions: c.Sessions, grants: c.Grants,
-		audit: c.Audit, queue: c.Queue, sealer: c.Sealer, now: c.Now, hasher: h, door: c.Door, fields: c.Fields, passwords: c.Passwords, deviceKey: c.DeviceKey,
+		audit: c.Audit, queue: c.Queue, sealer: c.Sealer, now: c.Now, hasher: h, door: c.Door, fields: c.Fields, passwords: c.Passwords, pictures: c.Pictures, deviceKey: c.DeviceKey,
 	}, nil
 }
 

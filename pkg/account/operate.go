@@ -215,7 +215,7 @@ func (d *Directory) Budgets(ctx context.Context, ref string) (id string, budgets
 		}
 	}
 	if rec.ID != "" {
-		for _, rule := range []limit.Rule{limit.AccountChange, limit.NewBrowser, limit.Export} {
+		for _, rule := range []limit.Rule{limit.AccountChange, limit.NewBrowser, limit.Export, limit.Picture} {
 			budgets = append(budgets, limit.Budget{Rule: rule, Of: rec.ID, Key: []string{rec.ID}})
 		}
 	}
@@ -284,6 +284,11 @@ func (d *Directory) Set(ctx context.Context, ref string, c Change) (*Account, er
 		}
 		if err := d.store.SetProfile(ctx, changed, d.now()); err != nil {
 			return err
+		}
+		if d.pictureOf(now) != d.pictureOf(changed) { // no claim leads to it any more
+			if err := d.store.DropPicture(ctx, rec.ID); err != nil {
+				return err
+			}
 		}
 		if hash == "" {
 			return d.operated(ctx, audit.AccountChanged, rec.ID, nil)

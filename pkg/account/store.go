@@ -187,6 +187,11 @@ type Store interface {
 	RemoveAddress(ctx context.Context, accountID, canonical string) error
 	// SetProfile replaces name, language and claims.
 	SetProfile(ctx context.Context, r Record, at time.Time) error
+	// SetPicture keeps a picture under a name in place of the account's; DropPicture takes it away, if there is one.
+	SetPicture(ctx context.Context, accountID, name string, jpeg []byte, at time.Time) error
+	DropPicture(ctx context.Context, accountID string) error
+	// ReadPicture reads the picture of an active account: ErrNotFound.
+	ReadPicture(ctx context.Context, name string) ([]byte, error)
 	// SetState moves an account to a state: ErrNotFound.
 	SetState(ctx context.Context, accountID, state string, at time.Time) error
 	// CloseAccount has an active account go at a time, ReopenAccount has it stay: ErrGone when it is not active, or not closing.

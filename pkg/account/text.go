@@ -82,7 +82,16 @@ func repeats(s string) bool {
 // checkName says whether a name can be shown to others: in pages, mails and at sites. It gives it in NFC,
 // trimmed, with single spaces. Required or not is the caller's.
 func checkName(field, raw string) (string, error) {
-	bad := func(key string) (string, error) { return "", &FieldError{Field: field, Key: "error.name." + key} }
+	name, err := checkLine(field, "error.name.", raw, maxName)
+	if err == nil && looksLikeLink(name) {
+		return "", &FieldError{Field: field, Key: "error.name.link"}
+	}
+	return name, err
+}
+
+// checkLine is checkName for any line of text, of at most so many code points; keys begins the key of what is wrong.
+func checkLine(field, keys, raw string, most int) (string, error) {
+	bad := func(key string) (string, error) { return "", &FieldError{Field: field, Key: keys + key} }
 	if len(raw) > maxNameRaw {
 		return bad("long")
 	}
@@ -105,14 +114,11 @@ func checkName(field, raw string) (string, error) {
 		}
 	}
 	name := strings.Join(strings.Fields(norm.NFC.String(raw)), " ")
-	if utf8.RuneCountInString(name) > maxName {
+	if utf8.RuneCountInString(name) > most {
 		return bad("long")
 	}
 	if strings.ContainsAny(name, "<>{}") {
 		return bad("characters")
-	}
-	if looksLikeLink(name) {
-		return bad("link")
 	}
 	return name, nil
 }

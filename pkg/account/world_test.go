@@ -64,7 +64,8 @@ func newWorld(t *testing.T, s *storage.Store) *world {
 	w.sess = must(session.New(session.Config{Store: s, Issuer: "https://op.test", Now: now}))
 	w.cfg = account.Config{
 		Store: w.store, Mail: mailer, Sessions: w.sess, Grants: s, Audit: w.store, Queue: w.queue, Sealer: sealer, Now: now, Hasher: cheap, DeviceKey: make([]byte, 32),
-		Limits: limit.New(limit.Config{Store: w.store, HashKey: make([]byte, 32)}),
+		Pictures: "https://op.test/pictures/",
+		Limits:   limit.New(limit.Config{Store: w.store, HashKey: make([]byte, 32)}),
 	}
 	w.Directory = must(account.New(w.cfg))
 	return w

@@ -40,6 +40,9 @@ var (
 	// Export: files of all that is known, each that is asked for or downloaded, by account: each is much, and is recorded.
 	Export = Rule{"export", 5, 10 * time.Minute}
 
+	// Picture: pictures that an account sends, each counted: each is work to decode and to draw.
+	Picture = Rule{"picture", 10, 6 * time.Minute}
+
 	// Client authentication, counted when it fails.
 	ClientAuthIP  = Rule{"client-auth-ip", 30, 10 * time.Second}
 	ClientAuthNet = Rule{"client-auth-net", 300, time.Second}

@@ -1,6 +1,8 @@
 package web
 
 import (
+	"errors"
+	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -41,6 +43,62 @@ func ParseForm(r *http.Request) (Form, error) {
 		form[name] = values[0]
 	}
 	return form, nil
+}
+
+// ErrTooLarge: the file of an upload is larger than it may be.
+var ErrTooLarge = errors.New("the file is too large")
+
+// ParseUpload reads the body of a form with one file (multipart/form-data, RFC 7578), whose field is file and whose size is
+// most; the other fields are held to what ParseForm holds them to. Nothing of it touches the disk. Errors: *Error, and
+// ErrTooLarge with the fields that came before the file.
+func ParseUpload(r *http.Request, file string, most int) (form Form, content []byte, err error) {
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || kind != "multipart/form-data" {
+		return nil, nil, &Error{Status: http.StatusUnsupportedMediaType, Key: "type", Cause: err}
+	}
+	parts, err := r.MultipartReader()
+	if err != nil {
+		return nil, nil, refuse(err)
+	}
+	form, seen := Form{}, map[string]bool{}
+	for {
+		part, err := parts.NextRawPart()
+		if errors.Is(err, io.EOF) {
+			return form, content, nil
+		}
+		if err != nil {
+			return nil, nil, unread(err)
+		}
+		name, limit := part.FormName(), maxField
+		if name == file {
+			limit = most
+		}
+		held, err := io.ReadAll(io.LimitReader(part, int64(limit)+1))
+		switch {
+		case err != nil:
+			return nil, nil, unread(err)
+		case seen[name] || len(seen) == maxFields || !clean(name):
+			return nil, nil, refuse(nil)
+		case name == file && len(held) > limit:
+			return form, nil, ErrTooLarge
+		case name == file:
+			content = held
+		case len(held) > limit || part.FileName() != "" || !clean(string(held)):
+			return nil, nil, refuse(nil)
+		default:
+			form[name] = string(held)
+		}
+		seen[name] = true
+	}
+}
+
+// unread is the error of a body that could not be read to its end.
+func unread(err error) error {
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return err
+	}
+	return refuse(err)
 }
 
 // Query gives the one value of a parameter of the URL: an id in base64url. Absent is "", nil; twice, too long or

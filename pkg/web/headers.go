@@ -85,6 +85,10 @@ func headersOf(h http.Header, k Kind, https bool) {
 		h.Set("Cross-Origin-Resource-Policy", "cross-origin")
 	case Asset:
 		h.Set("Cache-Control", "public, max-age=31536000, immutable")
+	case Picture:
+		// A copy is good for a day, not for ever: whoever takes a picture away wants it gone.
+		h.Set("Cache-Control", "public, max-age=86400, immutable")
+		h.Set("Cross-Origin-Resource-Policy", "cross-origin")
 	case Frame:
 		// Session Management §3.3: it stands in pages of other sites. It shows nothing that could be clicked.
 		h.Del("X-Frame-Options")

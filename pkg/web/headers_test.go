@@ -80,6 +80,8 @@ var table = func() map[string]expected {
 		"par": api("site"), "device_authorization": api("site"), "register-client": api(""), "manage-client": api(""),
 		"device": flow, "device-done": flow, "start": flow, "loggedout": flow,
 		"logo":          {csp: []string{onlyNone}, corp: "same-origin", cache: "no-store", referer: "strict-origin"}, // there is none here
+		"picture":       ownPage(baseCSP + formAction + nonceCSP),
+		"pictures":      {csp: []string{onlyNone}, corp: "cross-origin", cache: "no-store", referer: "strict-origin"}, // there is none here
 		"check_session": frame,
 		"jwks":          document("public, max-age=300"), "discovery": document("public, max-age=3600"), "metadata": document("public, max-age=3600"),
 		"static": static,
@@ -120,7 +122,7 @@ func TestHeadersOfEveryRoute(t *testing.T) {
 
 // address is one of those that a route answers.
 func address(path string) string {
-	return strings.NewReplacer("{id}", "none", "{client}", "app").Replace(path)
+	return strings.NewReplacer("{id}", "none", "{client}", "app", "{picture}", "none").Replace(path)
 }
 
 func checkHeaders(t *testing.T, b *browser, want expected) {

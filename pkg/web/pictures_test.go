@@ -3,7 +3,11 @@
 package web_test
 
 import (
+	"bytes"
 	"context"
+	"image"
+	"image/color"
+	"image/png"
 	"net/http/httptest"
 	"strconv"
 	"strings"
@@ -122,6 +126,27 @@ func (c *camera) shoot(page string) {
 	c.look(page)
 }
 
+// portrait gives an account a picture.
+func (c *camera) portrait(email string) {
+	c.t.Helper()
+	m := image.NewNRGBA(image.Rect(0, 0, 300, 200))
+	for i := range m.Bounds().Dx() * m.Bounds().Dy() {
+		x, y := i%300, i/300
+		m.Set(x, y, color.NRGBA{uint8(60 + x/2), uint8(200 - y/2), 120, 255})
+	}
+	var b bytes.Buffer
+	if err := png.Encode(&b, m); err != nil {
+		c.t.Fatal(err)
+	}
+	a, err := c.w.people.Show(context.Background(), email)
+	if err == nil {
+		err = c.w.people.SetPicture(context.Background(), a.ID, b.Bytes())
+	}
+	if err != nil {
+		c.t.Fatal(err)
+	}
+}
+
 func (c *camera) tour() {
 	c.w.client("app")
 	ctx := context.Background()
@@ -184,6 +209,12 @@ func (c *camera) tour() {
 	c.shoot("already-flow")
 	c.open("/account/profile")
 	c.shoot("profile")
+	c.portrait("grace@example.com")
+	c.open("/account/profile")
+	c.press("#profile-submit", "#problems", "#profile-phone-number", "020 7946 0123")
+	c.shoot("profile-wrong")
+	c.press("#profile-submit", ".done", "#profile-phone-number", "+44 20 7946 0123", "#profile-given-name", "Grace", "#profile-street-address", "5 Long Street")
+	c.open("/account/profile")
 	c.press("#profile-submit", ".done", "#profile-language", c.lang)
 	c.shoot("profile-saved")
 	c.protocol()

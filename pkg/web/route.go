@@ -30,12 +30,16 @@ const (
 	Document
 	// Asset is a static file under a hashed name.
 	Asset
+	// Picture is a person's picture: any site may show it.
+	Picture
 	// Frame is the session iframe: any site may frame it, nobody sees it.
 	Frame
 )
 
 // Page reports whether people see its errors as a page.
-func (k Kind) Page() bool { return k != API && k != Document && k != Asset && k != Frame }
+func (k Kind) Page() bool {
+	return k != API && k != Document && k != Asset && k != Picture && k != Frame
+}
 
 // CORS says which origins may read a route's answers.
 type CORS int
@@ -60,5 +64,8 @@ type Route struct {
 	// Protocol marks endpoints that other sites may post to by their specification: they are exempt from the
 	// cross-origin check of forms.
 	Protocol bool
-	Handler  Handler
+	// Upload marks the one form that sends a file. Its body is not read before the handler runs, who knows by then whether
+	// it is from somebody: see ParseUpload.
+	Upload  bool
+	Handler Handler
 }

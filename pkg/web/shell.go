@@ -3,7 +3,6 @@ package web
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -13,12 +12,16 @@ import (
 	"sort"
 	"strings"
 	"time"
+
+	"github.com/passport-network/passport/pkg/account"
 )
 
 // Bounds of a request (D1). Headers are bounded by the server (32 KiB).
 const (
 	maxURL  = 16 << 10
 	maxBody = 64 << 10
+	// maxUpload is the body of the one form that sends a file: the largest, and what surrounds it.
+	maxUpload = account.MaxPicture + maxBody
 
 	// maxTime is how long a request may work, the wait for a connection of the database's pool included (D9): who
 	// waits longer is answered 503, and holds nothing up.
@@ -57,10 +60,13 @@ func (s *Site) admit(r *http.Request) error {
 }
 
 // readBody refuses what no handler may unpack or read.
-func readBody(w http.ResponseWriter, r *http.Request) error {
+func readBody(w http.ResponseWriter, r *http.Request, upload bool) error {
 	switch {
 	case r.Header.Get("Content-Encoding") != "":
 		return &Error{Status: http.StatusUnsupportedMediaType, Key: "type"} // D7: a small bomb unpacks to a large one
+	case upload:
+		r.Body = http.MaxBytesReader(w, r.Body, maxUpload)
+		return nil
 	case r.ContentLength > maxBody:
 		return &Error{Status: http.StatusRequestEntityTooLarge, Key: "request_too_large"}
 	case r.Body == nil || r.Body == http.NoBody:
@@ -69,11 +75,7 @@ func readBody(w http.ResponseWriter, r *http.Request) error {
 	// Read before any handler runs: a body without a length must not be cut in the middle of a parse.
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
-			return err
-		}
-		return refuse(err)
+		return unread(err)
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	of(r).body = body
@@ -132,7 +134,7 @@ func (s *Site) serve(route Route) http.Handler {
 		h := w.Header()
 		clear(h)
 		setHeaders(h, route.Kind, q.nonce, s.https)
-		err := readBody(w, r)
+		err := readBody(w, r, route.Upload)
 		s.cors(h, r, route)
 		if err != nil {
 			s.answer(w, r, err)

@@ -135,7 +135,8 @@ func newWorldOn(t *testing.T, store *storage.Store, set func(*account.Config), e
 	mailer := must(mail.New(mail.Config{Issuer: issuer, Brand: "Passport", Queue: w.queue, Now: w.clock}))
 	w.mailer, w.inbox = mailer, mailer.Inbox()
 	people := account.Config{Store: w.store, Mail: mailer, Limits: limits, Sessions: sessions, Grants: w.store,
-		Audit: w.store, Queue: w.queue, Sealer: sealer, Now: w.clock, DeviceKey: ring.Secret(keys.SecretDevice), Hasher: account.HasherConfig{Memory: 64, Time: 1, Threads: 1, Parallel: 4, Queue: 100}}
+		Audit: w.store, Queue: w.queue, Sealer: sealer, Now: w.clock, DeviceKey: ring.Secret(keys.SecretDevice), Pictures: issuer + myaccount.PicturesPath,
+		Hasher: account.HasherConfig{Memory: 64, Time: 1, Threads: 1, Parallel: 4, Queue: 100}}
 	set(&people)
 	w.people = must(account.New(people))
 	pages := must(web.NewPages(web.PagesConfig{Issuer: issuer, FormKey: ring.Secret(keys.SecretForm), Sessions: sessions, Logger: logger}))

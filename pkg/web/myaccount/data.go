@@ -82,6 +82,7 @@ const eventsMost = 10_000
 type export struct {
 	MadeAt   time.Time        `json:"made_at"`
 	Account  *account.Account `json:"account"`
+	Picture  []byte           `json:"picture,omitempty"` // a JPEG
 	Browsers []exportBrowser  `json:"signed_in"`
 	Past     []exportBrowser  `json:"signed_in_before"` // as long as the browser is known
 	Sites    []exportSite     `json:"sites"`
@@ -119,6 +120,10 @@ type exportEvent struct {
 // compose writes the file of an account, in the language that its owner reads.
 func (m *Room) compose(ctx context.Context, a *account.Account) ([]byte, error) {
 	out := export{MadeAt: m.Now(), Account: a, Browsers: []exportBrowser{}, Past: []exportBrowser{}, Sites: []exportSite{}, Activity: []exportEvent{}}
+	var err error
+	if out.Picture, err = m.Accounts.PictureOf(ctx, a); err != nil && !errors.Is(err, account.ErrNotFound) {
+		return nil, err
+	}
 	logins, err := m.Sessions.History(ctx, a.ID)
 	if err != nil {
 		return nil, err

@@ -52,6 +52,8 @@ func (m *Room) Routes() []web.Route {
 		{Name: "home", Path: "/", Methods: get, Kind: web.Landing, Handler: m.getHome},
 		{Name: "profile", Path: "/account/profile", Methods: get, Kind: web.Own, Handler: m.own("profile", m.getProfile)},
 		{Name: "profile", Path: "/account/profile", Methods: post, Kind: web.Own, Handler: m.posted("profile", m.own, m.postProfile)},
+		{Name: "picture", Path: "/account/picture", Methods: post, Kind: web.Own, Upload: true, Handler: m.own("profile", m.postPicture)},
+		{Name: "pictures", Path: PicturesPath + "{picture}", Methods: get, Kind: web.Picture, Handler: m.getPicture},
 		{Name: "security", Path: "/account/security", Methods: get, Kind: web.Own, Handler: m.own("security", m.getSecurity)},
 		{Name: "security", Path: "/account/security", Methods: post, Kind: web.Own, Handler: m.posted("security", m.own, m.postSecurity)},
 		{Name: "sites", Path: "/account/sites", Methods: get, Kind: web.Own, Handler: m.own("sites", m.getSites)},

@@ -1,0 +1,61 @@
+package myaccount
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"github.com/gorilla/mux"
+
+	"github.com/passport-network/passport/pkg/account"
+	"github.com/passport-network/passport/pkg/web"
+)
+
+// PicturesPath is where people's pictures are: the name of one follows.
+const PicturesPath = "/pictures/"
+
+// postPicture takes a picture, or takes it away. Its body is read when it is known to be from somebody.
+func (m *Room) postPicture(w http.ResponseWriter, r *http.Request, v *visitor) error {
+	form, file, err := web.ParseUpload(r, "picture", account.MaxPicture)
+	large := errors.Is(err, web.ErrTooLarge)
+	if err != nil && !large {
+		return err
+	}
+	if err := m.Pages.CheckForm(r, form, "profile", v.id); err != nil {
+		return err
+	}
+	status := http.StatusUnprocessableEntity
+	switch {
+	case large:
+		status, err = http.StatusRequestEntityTooLarge, &account.FieldError{Field: "profile-picture", Key: "error.picture.large"}
+	case form["remove"] != "":
+		err = m.Accounts.DropPicture(r.Context(), v.id)
+	default:
+		err = m.Accounts.SetPicture(r.Context(), v.id, file)
+	}
+	var fault *account.FieldError
+	if errors.As(err, &fault) {
+		page := m.profile(w, r, v)
+		page.Errors = map[string]string{fault.Field: fault.Key}
+		return m.Pages.Render(w, r, status, "", page)
+	}
+	if err != nil {
+		return err
+	}
+	web.See(w, r, "/account/profile", url.Values{"saved": {"1"}})
+	return nil
+}
+
+// getPicture is for everybody who has been told its address.
+func (m *Room) getPicture(w http.ResponseWriter, r *http.Request) error {
+	jpeg, err := m.Accounts.ReadPicture(r.Context(), mux.Vars(r)["picture"])
+	if err != nil {
+		return err
+	}
+	h := w.Header()
+	h.Set("Content-Type", "image/jpeg")
+	h.Set("Content-Length", strconv.Itoa(len(jpeg)))
+	_, _ = w.Write(jpeg) // whoever asked has left: there is nobody to tell
+	return nil
+}
