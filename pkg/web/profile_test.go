@@ -92,7 +92,7 @@ func TestGeneralInformation(t *testing.T) {
 			}
 		}
 	})
-	t.Run("each scope gets its own", func(t *testing.T) {
+	t.Run("Q061 each scope gets its own", func(t *testing.T) {
 		b.upload(part{"picture", "me.png", pngText(t, 60, 60)}).want(200, "picture-remove")
 		seen := issuer + source(b.Body)
 		a := must(w.people.Show(t.Context(), "ada@example.test"))
