@@ -103,7 +103,6 @@ func samples() map[string]Page {
 		"data-making":   &Data{Base: Base{SignedIn: true, Token: "token"}, Person: ada, Asked: time.Unix(1, 0), Making: true, Dev: true},
 		"data-ready":    &Data{Base: Base{SignedIn: true, Token: "token"}, Person: Person{Email: hostile}, Asked: time.Unix(1, 0), Until: time.Unix(2, 0)},
 		"data-file":     &DataFile{Base: Base{SignedIn: true, Token: "token"}, Person: ada, Made: time.Unix(1, 0), Until: time.Unix(2, 0)},
-		"data":          &Data{Base{SignedIn: true, Token: "token"}},
 		"closed":        &Notice{Title: "closed.title", Body: "closed.body", Action: "cancelled.home", To: "/"},
 		"reopen":        &Reopen{Base: Base{Link: "abc", Token: "token"}, Email: ada.Email},
 		"reopened":      &Notice{Title: "reopened.title", Body: "reopened.body", Action: "recovered.signin", To: "/login"},

@@ -128,7 +128,8 @@ func TestGeneralInformation(t *testing.T) {
 	})
 	t.Run("it is in the download", func(t *testing.T) {
 		c := w.browser(t).loginWith(t, "ada@example.test", password)
-		c.get("/account/data").want(200, "data-submit").submit("data-submit")
+		c.get("/account/data").want(200, "data-submit").submit("data-submit").want(200, "data-making")
+		c.get(w.mailed(t)).want(200, "file-submit").submit("file-submit")
 		var out struct {
 			Account struct{ Claims map[string]any }
 			Picture []byte
