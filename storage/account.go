@@ -13,7 +13,7 @@ import (
 
 var _ account.Store = (*Store)(nil)
 
-var accountRows = []any{&accountRow{}, &addressRow{}, &credentialRow{}, &mailTokenRow{}, &accountLinkRow{}, &invitationRow{}, &pictureRow{}}
+var accountRows = []any{&accountRow{}, &addressRow{}, &credentialRow{}, &mailTokenRow{}, &accountLinkRow{}, &invitationRow{}, &pictureRow{}, &recoveryRow{}}
 
 type accountRow struct {
 	ID          string `gorm:"primaryKey"`
@@ -298,12 +298,15 @@ func (s *Store) Prove(ctx context.Context, p account.Proof) error {
 	})
 }
 
-// dropCredentials replaces everything with which somebody could sign in.
+// dropCredentials replaces everything with which somebody could sign in, or come back.
 func (s *Store) dropCredentials(ctx context.Context, p account.Proof) error {
 	if err := s.db(ctx).Where("account_id = ?", p.AccountID).Delete(&credentialRow{}).Error; err != nil {
 		return err
 	}
 	if err := s.db(ctx).Where("account_id = ? AND id <> ?", p.AccountID, p.AddressID).Delete(&addressRow{}).Error; err != nil {
+		return err
+	}
+	if err := s.SetRecovery(ctx, p.AccountID, account.Recovery{}); err != nil {
 		return err
 	}
 	_, err := s.insertPassword(ctx, p.AccountID, p.Password, p.At)
@@ -388,7 +391,7 @@ type accountLinkRow struct {
 
 func (r accountLinkRow) link() account.Link {
 	return account.Link{Purpose: r.Purpose, Hash: r.Hash, Email: r.Email, Canonical: r.Canonical, CreatedAt: r.CreatedAt.Time,
-		ProvenAt: r.ProvenAt.Time, Primary: r.IsPrimary}
+		ProvenAt: r.ProvenAt.Time, Primary: r.IsPrimary, Tries: int(r.Tries)}
 }
 
 func (accountLinkRow) TableName() string { return "account_link" }
@@ -409,6 +412,13 @@ func (s *Store) ReplaceLinks(ctx context.Context, accountID string, links []acco
 		}
 		return nil
 	})
+}
+
+// CountAnswer counts an answer that is tried with a link: the row is what stops the sixth of five at once.
+func (s *Store) CountAnswer(ctx context.Context, hash []byte, by, most int, now time.Time) error {
+	return oneRow(s.db(ctx).Exec(`UPDATE account_link SET tries = tries + ?
+		WHERE purpose = 'recover' AND hash = ? AND used_at IS NULL AND expires_at > ? AND tries + ? BETWEEN 0 AND ?`,
+		by, hash, at(now), by, most), account.ErrGone)
 }
 
 // AddLink adds a link; an empty accountID makes it nobody's.
@@ -517,6 +527,38 @@ func (s *Store) MakePrimary(ctx context.Context, accountID, canonical string, wh
 func (s *Store) RemoveAddress(ctx context.Context, accountID, canonical string) error {
 	gone := s.db(ctx).Where("account_id = ? AND canonical = ? AND NOT is_primary", accountID, canonical).Delete(&addressRow{})
 	return oneRow(gone, account.ErrGone)
+}
+
+type recoveryRow struct {
+	AccountID  string `gorm:"primaryKey"`
+	Email      string
+	Canonical  string
+	ProvenAt   stamp
+	Question   string
+	Answer     string
+	QuestionAt stamp
+}
+
+func (recoveryRow) TableName() string { return "recovery" }
+
+// Recovery reads what helps an account back.
+func (s *Store) Recovery(ctx context.Context, accountID string) (account.Recovery, error) {
+	var rows []recoveryRow
+	if err := s.read(ctx).Where("account_id = ?", accountID).Limit(1).Find(&rows).Error; err != nil || len(rows) == 0 {
+		return account.Recovery{}, err
+	}
+	r := rows[0]
+	return account.Recovery{Email: r.Email, Canonical: r.Canonical, ProvenAt: r.ProvenAt.Time, Question: r.Question, Answer: r.Answer,
+		QuestionAt: r.QuestionAt.Time}, nil
+}
+
+// SetRecovery puts it in place of what there was.
+func (s *Store) SetRecovery(ctx context.Context, accountID string, r account.Recovery) error {
+	if r == (account.Recovery{}) {
+		return s.db(ctx).Where("account_id = ?", accountID).Delete(&recoveryRow{}).Error
+	}
+	return s.db(ctx).Save(&recoveryRow{AccountID: accountID, Email: r.Email, Canonical: r.Canonical, ProvenAt: at(r.ProvenAt),
+		Question: r.Question, Answer: r.Answer, QuestionAt: at(r.QuestionAt)}).Error
 }
 
 // SetProfile replaces name, language and claims.

@@ -115,6 +115,7 @@ type Register struct {
 	Site                   *Site
 	Email                  string
 	Full, Phone, Birthdate Asked
+	Recovery, Question     Asked // the question comes with its answer
 }
 
 // Asked is a field that a form may have, with what was typed into it.
@@ -172,7 +173,8 @@ type Recover struct {
 // NewPassword is where the mail of a recovery leads.
 type NewPassword struct {
 	Base
-	Email string
+	Email    string
+	Question string // empty: none
 }
 
 // Alarm is where "this wasn't me" in a mail leads.
@@ -210,6 +212,26 @@ type Mailbox struct {
 
 // NewAddress is where the mail to it leads.
 type NewAddress struct {
+	Base
+	Person Person
+	Email  string
+}
+
+// Recovery shows what helps the account back.
+type Recovery struct {
+	Base
+	Address  string // the recovery address; empty: none
+	Waiting  string // another one, whose link is under way; empty: none
+	Set      string // the question that is asked; empty: none
+	Email    string // as typed
+	Question string // as typed
+	Sent     bool
+	Done     bool
+	Dev      bool // there is /dev/inbox
+}
+
+// NewRecovery is where the mail to a recovery address leads.
+type NewRecovery struct {
 	Base
 	Person Person
 	Email  string
@@ -429,6 +451,8 @@ func (*NewPassword) Name() string { return "new_password" }
 func (*Alarm) Name() string       { return "alarm" }
 func (*Address) Name() string     { return "address" }
 func (*NewAddress) Name() string  { return "new_address" }
+func (*Recovery) Name() string    { return "recovery" }
+func (*NewRecovery) Name() string { return "new_recovery" }
 func (*Close) Name() string       { return "close" }
 func (*Data) Name() string        { return "data" }
 func (*DataFile) Name() string    { return "data_file" }

@@ -44,7 +44,8 @@ func samples() map[string]Page {
 		"register":       &Register{Base: flow, Site: site, Full: Asked{Want: "required"}},
 		"register-wrong": &Register{Base: faulty("register-email", "error.email.invalid"), Email: "ada@", Full: Asked{"required", "Ada"}},
 		"register-bare":  &Register{Base: flow},
-		"register-all":   &Register{Base: flow, Full: Asked{"optional", hostile}, Phone: Asked{"required", "+44 20 7946 0123"}, Birthdate: Asked{"optional", "1985-03-31"}},
+		"register-all": &Register{Base: flow, Full: Asked{"optional", hostile}, Phone: Asked{"required", "+44 20 7946 0123"}, Birthdate: Asked{"optional", "1985-03-31"},
+			Recovery: Asked{"optional", hostile}, Question: Asked{"required", hostile}},
 		"register-phone": &Register{Base: faulty("register-phone", "error.phone.invalid"), Full: Asked{Want: "required"}, Phone: Asked{"required", hostile}},
 		"register-born":  &Register{Base: faulty("register-birthdate", "error.birthdate.invalid"), Birthdate: Asked{"required", "1899-12-31"}},
 		"already":        &Already{Base: flow, Site: site, People: []Person{ada, {LoginID: "2", Name: hostile, Email: "grace@example.com"}}},
@@ -146,7 +147,9 @@ func newSet(t *testing.T) *Set {
 func TestEveryPageRenders(t *testing.T) {
 	s := newSet(t)
 	shown := map[string]bool{}
-	for name, page := range samples() {
+	all := samples()
+	maps.Copy(all, recoverySamples())
+	for name, page := range all {
 		shown[page.Name()] = true
 		for _, l := range Languages {
 			t.Run(name+" "+l.Code, func(t *testing.T) {
@@ -321,7 +324,7 @@ func TestStableIDs(t *testing.T) {
 	for name, ids := range map[string][]string{
 		"login": {"username", "password", "login-submit"}, "consent": {"consent-allow", "consent-deny"},
 		"register":     {"register-email", "register-password", "register-name", "register-submit"},
-		"register-all": {"register-name", "register-phone", "register-birthdate"},
+		"register-all": {"register-name", "register-phone", "register-birthdate", "register-recovery-address", "register-recovery-question", "register-recovery-answer"},
 		"profile-full": {"profile-name", "profile-language", "profile-submit", "profile-picture", "picture-submit", "picture-remove", "profile-zoneinfo"},
 		"terms":        {"terms-email"}, "confirm": {"confirm-submit"}, "cancel": {"cancel-submit"}, "logout": {"logout-yes"},
 		"device": {"user-code", "device-submit"}, "start": {"start-submit"}, "loggedout-back": {"logout-continue"},

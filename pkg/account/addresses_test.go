@@ -89,7 +89,7 @@ func TestAddresses(t *testing.T) {
 			if len(w.letters("ANN@work.test")) > 0 {
 				t.Error("A8 mail went to the address as it was typed")
 			}
-			if _, err := w.Recover(ctx, w.link("Ann@work.test", "recover/password"), another); err != nil {
+			if _, err := w.Recover(ctx, w.link("Ann@work.test", "recover/password"), another, ""); err != nil {
 				t.Fatal(err)
 			}
 			if m := w.last("ann@d.test"); !strings.Contains(m.Subject, "was changed") {
@@ -141,7 +141,7 @@ func TestAddresses(t *testing.T) {
 			if m := w.last("new@d.test"); accountLink.MatchString(m.Text) {
 				t.Errorf("the other one has a link:\n%s", m.Text)
 			}
-			if _, err := w.Recover(ctx, w.link("old@d.test", "recover/password"), another); err != nil {
+			if _, err := w.Recover(ctx, w.link("old@d.test", "recover/password"), another, ""); err != nil {
 				t.Error(err)
 			}
 		})
@@ -162,7 +162,7 @@ func TestAddresses(t *testing.T) {
 			if _, err := w.signIn("side@d.test", goodPassword, nil); !errors.Is(err, account.ErrCredentials) {
 				t.Errorf("with it: %v", err)
 			}
-			if _, err := w.Recover(ctx, recovery, another); !errors.Is(err, account.ErrLink) {
+			if _, err := w.Recover(ctx, recovery, another, ""); !errors.Is(err, account.ErrLink) {
 				t.Errorf("a recovery that lies there: %v", err)
 			}
 			alarm := w.link("side@d.test", "alarm")

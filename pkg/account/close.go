@@ -29,7 +29,7 @@ func (d *Directory) Close(ctx context.Context, accountID, email string) error {
 		if err := d.store.CloseAccount(ctx, rec.ID, now, until); err != nil {
 			return err
 		}
-		if err := d.store.DropLinks(ctx, rec.ID, time.Time{}, purposeRecover, purposeAddress); err != nil {
+		if err := d.store.DropLinks(ctx, rec.ID, time.Time{}, pendingPurposes...); err != nil {
 			return err
 		}
 		if err := d.endAll(ctx, rec.ID); err != nil {

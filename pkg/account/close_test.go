@@ -35,7 +35,7 @@ func TestClose(t *testing.T) {
 			if err := w.begin(in); err == nil {
 				t.Error("a sign-in under way went on")
 			}
-			if _, err := w.Recover(ctx, recovery, another); !errors.Is(err, account.ErrLink) {
+			if _, err := w.Recover(ctx, recovery, another, ""); !errors.Is(err, account.ErrLink) {
 				t.Errorf("a recovery: %v", err)
 			}
 			if err := w.Close(ctx, who.AccountID, "ann@c.test"); !errors.Is(err, account.ErrNotFound) {
@@ -45,7 +45,7 @@ func TestClose(t *testing.T) {
 				t.Errorf("a wrong password: %v", err)
 			}
 			token := w.link("ann@c.test", "reopen")
-			if _, err := w.Recover(ctx, token, another); !errors.Is(err, account.ErrLink) {
+			if _, err := w.Recover(ctx, token, another, ""); !errors.Is(err, account.ErrLink) {
 				t.Errorf("A3 as a recovery: %v", err)
 			}
 			w.pass(30*24*time.Hour - time.Minute)

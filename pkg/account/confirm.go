@@ -16,7 +16,8 @@ type LinkView struct {
 	Email    string
 	Name     string // only where this browser made the registration: else a stranger may have chosen it
 	Language string
-	Here     bool // this browser made the registration: confirming needs no password
+	Here     bool   // this browser made the registration: confirming needs no password
+	Question string // of a recovery: the answer is asked for too; empty: none
 }
 
 // ConfirmInput is the posted confirmation.
@@ -187,6 +188,9 @@ func (d *Directory) prove(ctx context.Context, p Proof) error {
 		if err := d.endAll(ctx, p.AccountID); err != nil {
 			return err
 		}
+	}
+	if err := d.proveRecovery(ctx, p); err != nil {
+		return err
 	}
 	// Not out of the address's budget: it comes once, and what a stranger may cause must not differ for who has just
 	// confirmed.

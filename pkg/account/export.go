@@ -164,6 +164,11 @@ func (d *Directory) makeExport(ctx context.Context, job exportJob, compose func(
 	if err != nil {
 		return err
 	}
+	r, err := d.store.Recovery(ctx, rec.ID)
+	if err != nil {
+		return fmt.Errorf("read what was set for a recovery: %w", err)
+	}
+	all.Question = r.Question
 	content, err := compose(ctx, all)
 	if err != nil {
 		return fmt.Errorf("compose an export: %w", err)

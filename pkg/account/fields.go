@@ -23,7 +23,7 @@ func (w Want) On() bool { return w == Optional || w == Required }
 
 // Fields are what the registration form asks for beside address and password; the zero value asks for the name. A field
 // that is required is so at the registration: an account that the operator made, or that is older than the setting, may
-// not have it. RecoveryAddress and RecoveryQuestion are the form's to show and the recovery's to keep.
+// not have it. The recovery address gets its own mail once the account is confirmed.
 type Fields struct {
 	Name             Want
 	Phone            Want

@@ -90,7 +90,7 @@ func TestChangeAddress(t *testing.T) {
 			if err := w.ProveAddress(ctx, waiting, who.AccountID, true); !errors.Is(err, account.ErrLink) {
 				t.Errorf("A13 a change that waited: %v", err)
 			}
-			if _, err := w.Recover(ctx, w.link("victim@m.test", "recover/password"), "her very own one"); err != nil {
+			if _, err := w.Recover(ctx, w.link("victim@m.test", "recover/password"), "her very own one", ""); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := w.signIn("victim@m.test", "her very own one", nil); err != nil {
@@ -103,7 +103,7 @@ func TestChangeAddress(t *testing.T) {
 			if err := w.ask("wait@m.test"); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := w.Recover(ctx, w.link("wait@m.test", "recover/password"), another); err != nil {
+			if _, err := w.Recover(ctx, w.link("wait@m.test", "recover/password"), another, ""); err != nil {
 				t.Fatal(err)
 			}
 			if err := w.ProveAddress(ctx, token, who.AccountID, true); !errors.Is(err, account.ErrLink) {
@@ -119,7 +119,7 @@ func TestChangeAddress(t *testing.T) {
 			if err := w.ProveAddress(ctx, link(who.AccountID, "rec2@m.test"), who.AccountID, true); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := w.Recover(ctx, recovery, another); !errors.Is(err, account.ErrLink) {
+			if _, err := w.Recover(ctx, recovery, another, ""); !errors.Is(err, account.ErrLink) {
 				t.Error(err)
 			}
 		})
@@ -160,7 +160,7 @@ func TestChangeAddress(t *testing.T) {
 			if err := w.ProveAddress(ctx, token, bob.AccountID, true); !errors.Is(err, account.ErrLink) {
 				t.Errorf("bob follows it: %v", err)
 			}
-			if _, err := w.Recover(ctx, token, another); !errors.Is(err, account.ErrLink) {
+			if _, err := w.Recover(ctx, token, another, ""); !errors.Is(err, account.ErrLink) {
 				t.Errorf("as a recovery: %v", err)
 			}
 			w.pass(24 * time.Hour)
@@ -210,7 +210,7 @@ func TestThief(t *testing.T) {
 		email := func(id string) string { return must(w.Show(ctx, id)).Email }
 		back := func(owner string) {
 			w.t.Helper()
-			if _, err := w.Recover(ctx, w.link(owner, "recover/password"), "her very own one"); err != nil {
+			if _, err := w.Recover(ctx, w.link(owner, "recover/password"), "her very own one", ""); err != nil {
 				w.t.Fatal(err)
 			}
 			if in, err := w.signIn(owner, "her very own one", nil); err != nil || in.AccountID == "" {
@@ -364,7 +364,7 @@ func TestThief(t *testing.T) {
 				if err := act(); err != nil {
 					t.Fatal(err)
 				}
-				if _, err := w.Recover(ctx, recovery, another); !errors.Is(err, account.ErrLink) {
+				if _, err := w.Recover(ctx, recovery, another, ""); !errors.Is(err, account.ErrLink) {
 					t.Errorf("%s: a recovery from before: %v", name, err)
 				}
 				if err := w.Alarm(ctx, alarm); !errors.Is(err, account.ErrLink) {
@@ -467,7 +467,7 @@ func TestThief(t *testing.T) {
 				var wait sync.WaitGroup
 				errs := make([]error, 4)
 				wait.Go(func() { errs[0] = w.Alarm(ctx, alarm) })
-				wait.Go(func() { _, errs[1] = w.Recover(ctx, recovery, "a third one entirely") })
+				wait.Go(func() { _, errs[1] = w.Recover(ctx, recovery, "a third one entirely", "") })
 				wait.Go(func() {
 					_, errs[2] = w.ChangePassword(ctx, account.PasswordChange{AccountID: who.AccountID, Current: another, New: goodPassword, IP: ip()})
 				})

@@ -37,7 +37,9 @@ type Account struct {
 	State      string          `json:"state"`
 	Email      string          `json:"email"`
 	Confirmed  bool            `json:"confirmed"`
-	Others     []string        `json:"other_emails,omitempty"` // proven, and not the primary one
+	Others     []string        `json:"other_emails,omitempty"`      // proven, and not the primary one
+	Recovery   string          `json:"recovery_email,omitempty"`    // proven
+	Question   string          `json:"recovery_question,omitempty"` // for its owner alone
 	Name       string          `json:"name"`
 	Language   string          `json:"language"`
 	Claims     json.RawMessage `json:"claims"`
@@ -155,7 +157,12 @@ func (d *Directory) whole(ctx context.Context, rec Record) (*Account, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read addresses: %w", err)
 	}
+	r, err := d.store.Recovery(ctx, rec.ID)
+	if err != nil {
+		return nil, fmt.Errorf("read what was set for a recovery: %w", err)
+	}
 	a := rec.view()
+	a.Recovery = r.address().Email
 	for _, other := range all {
 		if other.Primary {
 			a.Email = other.Email // rec may have been found by another one

@@ -138,7 +138,7 @@ func TestOneRule(t *testing.T) {
 			if err := d.AskRecovery(ctx, account.RecoveryRequest{Email: "recover@rule.test", Language: "en", IP: ip()}); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := d.Recover(ctx, w.link("recover@rule.test", "recover/password"), weak); fieldKey(err) != key {
+			if _, err := d.Recover(ctx, w.link("recover@rule.test", "recover/password"), weak, ""); fieldKey(err) != key {
 				t.Error(err)
 			}
 		})

@@ -24,8 +24,12 @@ const (
 	purposeRecover = "recover"
 	purposeAlarm   = "alarm"
 	purposeAddress = "address"
+	purposeBackup  = "backup"
 	purposeReopen  = "reopen"
 )
+
+// pendingPurposes are of links that wait for their chance: none outlives a new password (A13, A17).
+var pendingPurposes = []string{purposeRecover, purposeAddress, purposeBackup}
 
 // RecoveryRequest is somebody who says that an account with this address is theirs, or asks whether there is one.
 type RecoveryRequest struct {
@@ -67,15 +71,19 @@ func (d *Directory) AskRecovery(ctx context.Context, r RecoveryRequest) error {
 		if err != nil {
 			return err
 		}
+		backup, err := d.store.Recovery(ctx, owner.ID)
+		if err != nil {
+			return err
+		}
 		i := slices.IndexFunc(all, func(a Address) bool { return a.Canonical == canonical })
 		if rec.State == Active && i >= 0 {
-			return d.mailRecovery(ctx, rec, all[i], "recover", audit.ActorAnonymous)
+			return d.mailRecovery(ctx, rec, "recover", audit.ActorAnonymous, all[i], backup.address())
 		}
 		msg := mail.Message{To: send, Language: languageOf(r.Language), Template: "norecover", Register: d.door.open(canonical)}
 		if owner.ID != "" { // disabled, closed: to the stored address, which must not learn it from a page
 			msg = mail.Message{To: owner.Email, Language: owner.Language, Template: "norecover"}
 		}
-		return d.mailLink(ctx, "", Address{}, msg, audit.ActorAnonymous)
+		return d.mailLinksOf(ctx, "", audit.ActorAnonymous, [2]Address{}, [2]mail.Message{msg})
 	})
 	if err != nil && !errors.Is(err, ErrLimited) {
 		return fmt.Errorf("ask for a recovery: %w", err)
@@ -83,26 +91,46 @@ func (d *Directory) AskRecovery(ctx context.Context, r RecoveryRequest) error {
 	return nil
 }
 
-// mailRecovery makes the link anew, and mails it to one of the account's addresses, in the transaction of ctx, which has
-// locked the account. The template is "recover" or "locked".
-func (d *Directory) mailRecovery(ctx context.Context, rec Record, to Address, template, actor string) error {
-	return d.mailLink(ctx, rec.ID, to, mail.Message{To: to.Email, Name: rec.Name, Language: rec.Language, Template: template}, actor)
+// mailRecovery makes the links anew, and mails one to an address of the account and one to its recovery address, in the
+// transaction of ctx, which has locked the account. The template is "recover" or "locked"; the zero Address is nobody's.
+func (d *Directory) mailRecovery(ctx context.Context, rec Record, template, actor string, to, backup Address) error {
+	var msgs [2]mail.Message
+	for i, a := range []Address{to, backup} {
+		if a.Email != "" {
+			msgs[i] = mail.Message{To: a.Email, Name: rec.Name, Language: rec.Language, Template: template}
+		}
+	}
+	return d.mailLinksOf(ctx, rec.ID, actor, [2]Address{to, backup}, msgs)
 }
 
-// mailLink makes a link of the account (of nobody's, where there is no id), good while it has that address, and queues a mail
-// with it.
-func (d *Directory) mailLink(ctx context.Context, accountID string, to Address, msg mail.Message, actor string) error {
-	token, now := newToken(), d.now()
-	l := Link{Purpose: purposeRecover, Hash: hashToken(token), Email: to.Email, Canonical: to.Canonical}
-	if err := d.store.ReplaceLinks(ctx, accountID, []Link{l}, now, now.Add(RecoveryLifetime)); err != nil {
+// mailLinksOf makes links of the account (of nobody's, where there is no id), each good while it has that address, and queues
+// the mails with them. There are two of all, for every address that somebody may ask about.
+func (d *Directory) mailLinksOf(ctx context.Context, accountID, actor string, to [2]Address, msgs [2]mail.Message) error {
+	now := d.now()
+	var links []Link
+	for i := range to {
+		token := newToken()
+		links = append(links, Link{Purpose: purposeRecover, Hash: hashToken(token), Email: to[i].Email, Canonical: to[i].Canonical})
+		msgs[i].Data = map[string]string{"recover": token}
+	}
+	if err := d.store.ReplaceLinks(ctx, accountID, links, now, now.Add(RecoveryLifetime)); err != nil {
 		return err
 	}
 	err := d.audit.Record(ctx, audit.Event{Event: audit.AccountRecoveryAsked, ActorKind: actor, Subject: accountID, At: now})
 	if err != nil {
 		return err
 	}
-	msg.Data = map[string]string{"recover": token}
-	return d.mail.Send(ctx, msg)
+	for _, msg := range msgs {
+		if msg.To == "" {
+			err = d.mail.Nobody(ctx)
+		} else {
+			err = d.mail.Send(ctx, msg)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // takeMail takes a mail out of an address's budget: ErrLimited.
@@ -130,7 +158,11 @@ func (d *Directory) ReadRecovery(ctx context.Context, token string) (*LinkView, 
 	if err != nil {
 		return nil, err
 	}
-	return &LinkView{Email: rec.Email, Language: rec.Language}, nil
+	r, err := d.store.Recovery(ctx, rec.ID)
+	if err != nil {
+		return nil, fmt.Errorf("read a recovery question: %w", err)
+	}
+	return &LinkView{Email: rec.Email, Language: rec.Language, Question: r.Question}, nil
 }
 
 // ReadAlarm shows the link "this wasn't me"; it changes nothing. ErrLink.
@@ -163,6 +195,8 @@ func fitting(purpose string, rec Record, l Link) bool {
 		return rec.State == Closing
 	case purposeAlarm:
 		return rec.State == Active || rec.State == Closing
+	case purposeRecover:
+		return rec.State == Active && l.Tries < maxAnswers
 	}
 	return rec.State == Active
 }
@@ -198,15 +232,19 @@ func (d *Directory) spend(ctx context.Context, purpose, token string, act func(c
 
 // Recover sets a new password by the link of a recovery, and ends all that the old one gave: sessions, grants of sites,
 // other links (A17), and what others have tried. The owner has a mail. Nobody is signed in by it. credential is what
-// KnowDevice takes.
-// Errors: ErrLink, *FieldError ("new-password"), ErrBusy.
-func (d *Directory) Recover(ctx context.Context, token, newPassword string) (credential string, err error) {
-	rec, _, err := d.byAccountLink(ctx, purposeRecover, token)
+// KnowDevice takes. Where the account has a recovery question the answer is needed too; a wrong one leaves the link as it is,
+// and five of them end it.
+// Errors: ErrLink, *FieldError ("new-password", "recovery-answer"), ErrLimited, ErrBusy.
+func (d *Directory) Recover(ctx context.Context, token, newPassword, answer string) (credential string, err error) {
+	rec, l, err := d.byAccountLink(ctx, purposeRecover, token)
 	if err != nil {
 		return "", err
 	}
 	password, err := d.passwords.CheckPassword(ctx, "new-password", newPassword, rec.Canonical, rec.Name)
 	if err != nil {
+		return "", err
+	}
+	if err := d.checkAnswer(ctx, rec.ID, l, answer); err != nil {
 		return "", err
 	}
 	hash, err := d.hasher.hash(ctx, password, nil)
@@ -230,10 +268,17 @@ func (d *Directory) Recover(ctx context.Context, token, newPassword string) (cre
 // still is ErrGone when the account has left the address that a mail went to: nobody recovers it from there.
 func (d *Directory) still(ctx context.Context, accountID, canonical string) error {
 	all, err := d.store.Addresses(ctx, accountID)
-	if err == nil && !slices.ContainsFunc(all, func(a Address) bool { return a.Canonical == canonical }) {
-		err = ErrGone
+	if err != nil {
+		return err
 	}
-	return err
+	r, err := d.store.Recovery(ctx, accountID)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(append(all, r.address()), func(a Address) bool { return a.Canonical == canonical }) {
+		return ErrGone
+	}
+	return nil
 }
 
 // newPassword puts a password in the old one's place, in the transaction of ctx: whoever had the old one keeps nothing
@@ -243,7 +288,7 @@ func (d *Directory) newPassword(ctx context.Context, rec Record, hash, staying, 
 		return "", err
 	}
 	// A13: a change of address that waits was perhaps not the owner's.
-	if err := d.store.DropLinks(ctx, rec.ID, time.Time{}, purposeRecover, purposeAddress); err != nil {
+	if err := d.store.DropLinks(ctx, rec.ID, time.Time{}, pendingPurposes...); err != nil {
 		return "", err
 	}
 	if err := d.sessions.EndAll(ctx, rec.ID, staying); err != nil {
@@ -296,7 +341,7 @@ func (d *Directory) Alarm(ctx context.Context, token string) error {
 				return err
 			}
 		}
-		err := d.store.DropLinks(ctx, rec.ID, time.Time{}, purposeRecover, purposeAddress, purposeReopen)
+		err := d.store.DropLinks(ctx, rec.ID, time.Time{}, append([]string{purposeReopen}, pendingPurposes...)...)
 		if err == nil {
 			err = d.store.DropLinks(ctx, rec.ID, l.CreatedAt, purposeAlarm)
 		}
@@ -319,7 +364,7 @@ func (d *Directory) Alarm(ctx context.Context, token string) error {
 			return err
 		}
 		// No budget: the alarm was spent by it.
-		return d.mailRecovery(ctx, rec, Address{Email: l.Email, Canonical: l.Canonical}, "locked", audit.ActorAccount)
+		return d.mailRecovery(ctx, rec, "locked", audit.ActorAccount, Address{Email: l.Email, Canonical: l.Canonical}, Address{})
 	})
 	return err
 }
@@ -339,6 +384,9 @@ func (d *Directory) restore(ctx context.Context, rec Record, l Link, now time.Ti
 	}
 	// An address that was brought this week may be the thief's, who has waited before he did what the alarm was about.
 	since := l.CreatedAt.Add(-AlarmLifetime)
+	if err := d.restoreRecovery(ctx, rec.ID, since); err != nil {
+		return false, err
+	}
 	primary := l.Primary
 	var gone []Address
 	for _, a := range all {

@@ -11,7 +11,7 @@ import (
 	"github.com/passport-network/passport/pkg/audit"
 )
 
-var accountLink = regexp.MustCompile(`https://op\.test/(recover/password|alarm|account/address/confirm|account/data/file|reopen)\?t=(\S+)`)
+var accountLink = regexp.MustCompile(`https://op\.test/(recover/password|alarm|account/address/confirm|account/data/file|account/recovery/confirm|reopen)\?t=(\S+)`)
 
 // link is the token of the newest mail to an address, which must lead to a page.
 func (w *world) link(to, page string) string {
@@ -50,17 +50,17 @@ func TestRecover(t *testing.T) {
 			}
 			older := recover("ann@r.test")
 			token := recover("ann@r.test")
-			if _, err := w.Recover(ctx, older, another); !errors.Is(err, account.ErrLink) {
+			if _, err := w.Recover(ctx, older, another, ""); !errors.Is(err, account.ErrLink) {
 				t.Errorf("an older link: %v", err)
 			}
 			v, err := w.ReadRecovery(ctx, token)
 			if err != nil || v.Email != "ann@r.test" {
 				t.Errorf("%+v %v", v, err)
 			}
-			if _, err := w.Recover(ctx, token, "short"); fieldKey(err) != "error.password.short" {
+			if _, err := w.Recover(ctx, token, "short", ""); fieldKey(err) != "error.password.short" {
 				t.Error(err)
 			}
-			if credential, err := w.Recover(ctx, token, another); err != nil || credential == "" {
+			if credential, err := w.Recover(ctx, token, another, ""); err != nil || credential == "" {
 				t.Fatal(credential, err)
 			}
 			if l := must(w.sess.List(ctx, who.AccountID)); len(l) != 0 {
@@ -75,7 +75,7 @@ func TestRecover(t *testing.T) {
 			if _, err := w.signIn("ann@r.test", another, nil); err != nil {
 				t.Errorf("the new password: %v", err)
 			}
-			if _, err := w.Recover(ctx, token, "yet another one"); !errors.Is(err, account.ErrLink) {
+			if _, err := w.Recover(ctx, token, "yet another one", ""); !errors.Is(err, account.ErrLink) {
 				t.Errorf("a second time: %v", err)
 			}
 			if m := w.last("ann@r.test"); !strings.Contains(m.Subject, "was changed") {
@@ -87,7 +87,7 @@ func TestRecover(t *testing.T) {
 			_, pending := w.register("pending@r.test", goodPassword)
 			token := recover("bob@r.test")
 			for _, wrong := range []string{"", "x", pending.confirm, pending.cancel, token[:42] + "!", strings.Repeat("A", 43)} {
-				if _, err := w.Recover(ctx, wrong, another); !errors.Is(err, account.ErrLink) {
+				if _, err := w.Recover(ctx, wrong, another, ""); !errors.Is(err, account.ErrLink) {
 					t.Errorf("%q: %v", wrong, err)
 				}
 			}
@@ -101,7 +101,7 @@ func TestRecover(t *testing.T) {
 			if _, err := w.ReadRecovery(ctx, token); !errors.Is(err, account.ErrLink) {
 				t.Errorf("after four hours: %v", err)
 			}
-			if _, err := w.Recover(ctx, token, another); !errors.Is(err, account.ErrLink) {
+			if _, err := w.Recover(ctx, token, another, ""); !errors.Is(err, account.ErrLink) {
 				t.Errorf("after four hours: %v", err)
 			}
 		})
@@ -170,7 +170,7 @@ func TestRecover(t *testing.T) {
 			if n != 3 {
 				t.Errorf("%d mails", n)
 			}
-			if _, err := w.Recover(ctx, w.link("mail@r.test", "recover/password"), another); err != nil {
+			if _, err := w.Recover(ctx, w.link("mail@r.test", "recover/password"), another, ""); err != nil {
 				t.Errorf("the last link: %v", err)
 			}
 		})
@@ -178,13 +178,13 @@ func TestRecover(t *testing.T) {
 			w.member("race@r.test", goodPassword)
 			token := recover("race@r.test")
 			once(t, 16, account.ErrLink, func(_ int) error {
-				_, err := w.Recover(ctx, token, another)
+				_, err := w.Recover(ctx, token, another, "")
 				return err
 			})
 		})
 		w.run(t, "\"this wasn't me\" shuts everybody out, and leads the owner back", func(t *testing.T) {
 			who := w.member("eve@r.test", goodPassword)
-			if _, err := w.Recover(ctx, recover("eve@r.test"), another); err != nil { // somebody who reads her mail
+			if _, err := w.Recover(ctx, recover("eve@r.test"), another, ""); err != nil { // somebody who reads her mail
 				t.Fatal(err)
 			}
 			w.open(t, who.AccountID)
@@ -212,7 +212,7 @@ func TestRecover(t *testing.T) {
 			if err := w.Alarm(ctx, alarm); !errors.Is(err, account.ErrLink) {
 				t.Errorf("a second time: %v", err)
 			}
-			if _, err := w.Recover(ctx, w.link("eve@r.test", "recover/password"), "her very own one"); err != nil {
+			if _, err := w.Recover(ctx, w.link("eve@r.test", "recover/password"), "her very own one", ""); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := w.signIn("eve@r.test", "her very own one", nil); err != nil {
@@ -221,12 +221,12 @@ func TestRecover(t *testing.T) {
 		})
 		w.run(t, "an alarm holds for seven days, whatever else happens", func(t *testing.T) {
 			w.member("long@r.test", goodPassword)
-			if _, err := w.Recover(ctx, recover("long@r.test"), another); err != nil {
+			if _, err := w.Recover(ctx, recover("long@r.test"), another, ""); err != nil {
 				t.Fatal(err)
 			}
 			first := w.link("long@r.test", "alarm")
 			w.limits.Add(1)
-			if _, err := w.Recover(ctx, recover("long@r.test"), goodPassword); err != nil {
+			if _, err := w.Recover(ctx, recover("long@r.test"), goodPassword, ""); err != nil {
 				t.Fatal(err)
 			}
 			w.pass(7*24*time.Hour - time.Minute)

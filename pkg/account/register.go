@@ -30,6 +30,9 @@ type Registration struct {
 	Phone       string
 	BirthDate   string // YYYY-MM-DD
 	Invitation  string // the token of the invitation; empty: none
+	Recovery    string // the recovery address
+	Question    string // the recovery question …
+	Answer      string // … and its answer
 	Language    string
 	FlowHash    []byte // SHA-256 of the flow cookie of the browser
 	Interaction []byte // hash of the interaction; nil: none
@@ -58,7 +61,8 @@ type form struct {
 	send, canonical  string
 	password, name   string
 	phone, birthDate string
-	invitation       string // its id
+	invitation       string   // its id
+	recovery         Recovery // Answer is the normal form of it, until it is hashed
 }
 
 func (d *Directory) checkRegistration(ctx context.Context, r Registration) (form, error) {
@@ -85,7 +89,10 @@ func (d *Directory) checkRegistration(ctx context.Context, r Registration) (form
 	if f.phone, err = d.fields.Phone.filled("register-phone", r.Phone, "error.phone.empty", checkPhone); err != nil {
 		return form{}, err
 	}
-	f.birthDate, err = d.fields.BirthDate.filled("register-birthdate", r.BirthDate, "error.birthdate.empty", d.checkBirthDate)
+	if f.birthDate, err = d.fields.BirthDate.filled("register-birthdate", r.BirthDate, "error.birthdate.empty", d.checkBirthDate); err != nil {
+		return form{}, err
+	}
+	f.recovery, err = d.checkRecovery(f.canonical, r)
 	return f, err
 }
 
@@ -125,11 +132,17 @@ func (d *Directory) Register(ctx context.Context, r Registration) (id string, er
 	if err != nil {
 		return "", errors.Join(err, d.limits.RefundNetwork(ctx, r.IP, limit.RegisterIP, limit.RegisterNet))
 	}
+	if f.recovery.Question != "" {
+		f.recovery.QuestionAt = now
+		if f.recovery.Answer, err = d.hasher.hash(ctx, f.recovery.Answer, nil); err != nil {
+			return "", errors.Join(err, d.limits.RefundNetwork(ctx, r.IP, limit.RegisterIP, limit.RegisterNet))
+		}
+	}
 	rec := newRecord(f, hash, now)
 	rec.Language = languageOf(r.Language)
 	rec.FormID, rec.BrowserHash, rec.Interaction = r.FormID, r.FlowHash, r.Interaction
 	rec.TermsAt, rec.Invitation = now, f.invitation
-	err = d.store.InTx(ctx, func(ctx context.Context) error { return d.insertPending(ctx, rec, owner) })
+	err = d.store.InTx(ctx, func(ctx context.Context) error { return d.insertPending(ctx, rec, f.recovery, owner) })
 	if errors.Is(err, ErrGone) {
 		id, ok, err := d.posted(ctx, r)
 		if err == nil && !ok {
@@ -187,12 +200,17 @@ func (f form) claims() json.RawMessage {
 }
 
 // insertPending runs in a transaction.
-func (d *Directory) insertPending(ctx context.Context, rec, owner Record) error {
+func (d *Directory) insertPending(ctx context.Context, rec Record, r Recovery, owner Record) error {
 	if err := d.store.Insert(ctx, rec); err != nil {
 		return err
 	}
 	if err := d.hold(ctx, rec); err != nil {
 		return err
+	}
+	if r != (Recovery{}) {
+		if err := d.store.SetRecovery(ctx, rec.ID, r); err != nil {
+			return err
+		}
 	}
 	event := audit.Event{Event: audit.AccountRegistered, ActorKind: audit.ActorAnonymous, Subject: rec.ID, At: rec.CreatedAt}
 	if rec.Invitation != "" {

@@ -67,6 +67,16 @@ type Link struct {
 	// Of an alarm: since when that address had been proven, and whether it was the primary one.
 	ProvenAt time.Time
 	Primary  bool
+	Tries    int // of a recovery: answers that were tried with it
+}
+
+// Recovery is what helps an account back, and nobody signs in with.
+type Recovery struct {
+	Email, Canonical string    // empty: none
+	ProvenAt         time.Time // zero: nothing goes there
+	Question         string    // empty: none
+	Answer           string    // PHC string of the answer's normal form
+	QuestionAt       time.Time
 }
 
 // Address is one that an account has proven. People sign in with any of them; sites get the primary one.
@@ -131,6 +141,9 @@ type Store interface {
 	// ReplaceLinks puts links in place of the account's unused ones of their purpose; with an empty accountID they are
 	// nobody's, after the same work.
 	ReplaceLinks(ctx context.Context, accountID string, links []Link, at, expires time.Time) error
+	// CountAnswer counts an answer that is tried with a live link of a recovery (by: 1), or counts it not (-1): ErrGone when
+	// there were most of them already.
+	CountAnswer(ctx context.Context, hash []byte, by, most int, now time.Time) error
 	// AddLink adds one beside those that there are.
 	AddLink(ctx context.Context, accountID string, l Link, at, expires time.Time) error
 	// ByAccountLink reads the account of a live link that ReplaceLinks or AddLink made, active or closing: ErrNotFound.
@@ -185,6 +198,10 @@ type Store interface {
 	MakePrimary(ctx context.Context, accountID, canonical string, at time.Time) error
 	// RemoveAddress removes one that is not the primary: ErrGone.
 	RemoveAddress(ctx context.Context, accountID, canonical string) error
+	// Recovery reads what helps an account back; none is the zero value.
+	Recovery(ctx context.Context, accountID string) (Recovery, error)
+	// SetRecovery puts it in place of what there was.
+	SetRecovery(ctx context.Context, accountID string, r Recovery) error
 	// SetProfile replaces name, language and claims.
 	SetProfile(ctx context.Context, r Record, at time.Time) error
 	// SetPicture keeps a picture under a name in place of the account's; DropPicture takes it away, if there is one.

@@ -112,6 +112,15 @@ func once(t *testing.T, n int, lost error, call func(i int) error) {
 	}
 }
 
+// together runs n calls at the same moment.
+func together(n int, call func()) {
+	var wait sync.WaitGroup
+	for range n {
+		wait.Go(call)
+	}
+	wait.Wait()
+}
+
 // ip is one of 2^31 addresses in as many networks: no two tests share a budget.
 func ip() netip.Addr {
 	b := make([]byte, 16)

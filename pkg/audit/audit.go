@@ -34,6 +34,8 @@ const (
 	AccountAddressRemoved  = "account.address_removed"
 	AccountClosing         = "account.closing"
 	AccountReopened        = "account.reopened"
+	AccountRecoveryChanged = "account.recovery_changed" // the recovery address, or the question: the detail says
+	AccountAnswerWrong     = "account.answer_wrong"
 	AccountExportAsked     = "account.export_asked"
 	AccountExported        = "account.exported" // downloaded
 	AccountRecoveryAsked   = "account.recovery_asked"
@@ -73,7 +75,7 @@ const (
 var events = set(
 	AccountRegistered, AccountConfirmed, AccountCancelled, AccountCreated, AccountChanged, AccountDisabled,
 	AccountEnabled, AccountDeleted, AccountPasswordChanged, AccountAddressChanged, AccountClosing, AccountReopened, AccountExportAsked, AccountExported, AccountRecoveryAsked, AccountLookedUp, AccountLocked,
-	AccountAddressAdded, AccountAddressRemoved,
+	AccountAddressAdded, AccountAddressRemoved, AccountRecoveryChanged, AccountAnswerWrong,
 	LoginSucceeded, LoginFailed, LoginEnded,
 	ConsentGranted, ConsentDenied, ConsentRevoked,
 	CodeReplayed, RefreshReused,

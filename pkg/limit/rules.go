@@ -29,6 +29,9 @@ var (
 	MailIP             = Rule{"mail-ip", 5, 10 * time.Minute}
 	MailNet            = Rule{"mail-net", 50, time.Minute}
 
+	// RecoveryAnswer: wrong answers to the recovery question of an account, whose mail somebody can read.
+	RecoveryAnswer = Rule{"recovery-answer", 20, 6 * time.Hour}
+
 	// AccountChange: what an owner can change with a mail about it, each counted by account: nobody buries the mail that
 	// matters under others.
 	AccountChange = Rule{"account-change", 10, 144 * time.Minute}

@@ -43,9 +43,9 @@ type Message struct {
 	To       string // one address, as it was proven or typed
 	Name     string // of the person, where it is known to be theirs
 	Language string // BCP 47; English when no template is in it
-	Template string // of templates/mail: "confirm", "known", "recover", "norecover", "changed", "newaddress", "added", "moved", "removed", "displaced", "closing", "reopened", "welcome", "newbrowser", "locked", "found", "unconfirmed", "nobody", "data", "invitation", "test"
+	Template string // of templates/mail: "confirm", "known", "recover", "norecover", "changed", "newaddress", "added", "moved", "removed", "newbackup", "backup", "displaced", "closing", "reopened", "welcome", "newbrowser", "locked", "found", "unconfirmed", "nobody", "data", "invitation", "test"
 	// Data is what the template says beside it: tokens of the links, by purpose ("confirm", "cancel", "recover", "alarm",
-	// "address", "reopen", "data"), and of a sign-in "browser", "system", "network", "time"; "invitation", a token too, and "until", its last day.
+	// "address", "backup", "reopen", "data"), and of a sign-in "browser", "system", "network", "time"; "invitation", a token too, and "until", its last day.
 	Data     map[string]string
 	Register bool // the mail may say where an account can be created
 }
@@ -135,6 +135,15 @@ func (m *Mailer) Send(ctx context.Context, msg Message) error {
 	return nil
 }
 
+// Nobody puts a mail into the outbox that goes nowhere: who asks about an address must not tell by the work whether one or
+// two mails follow.
+func (m *Mailer) Nobody(ctx context.Context) error {
+	if err := m.queue.Put(ctx, outbox.Job{Kind: Kind, Body: []byte("{}"), Expires: m.now().Add(lifetime)}); err != nil {
+		return fmt.Errorf("queue a mail: %w", err)
+	}
+	return nil
+}
+
 // ErrRecipient: there is no such address.
 var ErrRecipient = errors.New("mail: the recipient is no plain address")
 
@@ -168,6 +177,9 @@ func (m *Mailer) deliver(ctx context.Context, j outbox.Job) error {
 	var b job
 	if err := json.Unmarshal(j.Body, &b); err != nil {
 		return outbox.Permanent(outbox.Failure("malformed", errors.New("the mail's job cannot be read")))
+	}
+	if b.To == "" {
+		return nil // Nobody's
 	}
 	l, err := m.compose(b)
 	if err != nil {

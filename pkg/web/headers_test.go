@@ -71,6 +71,7 @@ var table = func() map[string]expected {
 		"data":   ownPage(baseCSP+formAction+nonceCSP, baseCSP+noScript+formAction),
 		"reopen": ownPage(baseCSP+formAction, baseCSP+noScript+formAction), "reopened": ownPage(baseCSP + formAction),
 		"address": ownPage(baseCSP+formAction+nonceCSP, baseCSP+noScript+formAction), "new-address": ownPage(baseCSP+formAction, baseCSP+noScript+formAction),
+		"recovery": ownPage(baseCSP+formAction+nonceCSP, baseCSP+noScript+formAction), "new-recovery": ownPage(baseCSP+formAction, baseCSP+noScript+formAction),
 		"security": ownPage(baseCSP+formAction+nonceCSP, baseCSP+noScript+formAction), "sites": ownPage(baseCSP+formAction+nonceCSP, baseCSP+noScript+formAction),
 		"activity": ownPage(baseCSP + formAction + nonceCSP),
 		"password": ownPage(baseCSP+formAction+nonceCSP, baseCSP+noScript+formAction),

@@ -41,7 +41,7 @@ func TestPictures(t *testing.T) {
 // mails shows each kind of mail, as programs that know HTML do, in the language of the pages.
 func (c *camera) mails() {
 	data := map[string]string{"browser": "Firefox", "system": "Linux", "network": "203.0.113.0/24", "time": "2026-01-02 15:04 UTC"}
-	for _, purpose := range []string{"confirm", "cancel", "recover", "alarm", "address", "reopen", "data"} {
+	for _, purpose := range []string{"confirm", "cancel", "recover", "alarm", "address", "backup", "reopen", "data"} {
 		data[purpose] = strings.Repeat("token", 8)
 	}
 	files, err := fs.Glob(templates.Mail, "mail/*.en.txt")

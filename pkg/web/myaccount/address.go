@@ -1,6 +1,7 @@
 package myaccount
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -86,9 +87,19 @@ func (m *Room) addressFault(w http.ResponseWriter, r *http.Request, v *visitor, 
 	return m.Pages.Render(w, r, status, "", page)
 }
 
-// getNewAddress is where the mail's link leads. Only who is signed in with the account may follow it: a stranger may have
-// typed somebody's address, and waits for this very click.
+// getNewAddress is where the mail's link leads.
 func (m *Room) getNewAddress(w http.ResponseWriter, r *http.Request) error {
+	return m.getOwnLink(w, r, m.Accounts.ReadAddress, func(v *visitor, link *account.LinkView, t string) templates.Page {
+		page := &templates.NewAddress{Person: v.person(), Email: link.Email}
+		page.Link, page.Token = t, m.Pages.FormToken(w, r, "new-address", t)
+		return page
+	})
+}
+
+// getOwnLink shows a link that proves an address. Only who is signed in with the account may follow it: a stranger may have
+// typed somebody's address, and waits for this very click.
+func (m *Room) getOwnLink(w http.ResponseWriter, r *http.Request, read func(ctx context.Context, token, accountID string) (*account.LinkView, error),
+	show func(v *visitor, link *account.LinkView, t string) templates.Page) error {
 	t, err := web.Query(r, "t")
 	if err != nil {
 		return err
@@ -101,33 +112,35 @@ func (m *Room) getNewAddress(w http.ResponseWriter, r *http.Request) error {
 		return m.Pages.Render(w, r, http.StatusOK, "", &templates.Notice{Title: "newaddress.title", Body: "newaddress.elsewhere",
 			Action: "recovered.signin", To: "/login?next=profile"})
 	}
-	link, err := m.Accounts.ReadAddress(r.Context(), t, v.id)
+	link, err := read(r.Context(), t, v.id)
 	if err != nil {
 		return err
 	}
-	page := &templates.NewAddress{Person: v.person(), Email: link.Email}
-	page.Link, page.Token = t, m.Pages.FormToken(w, r, "new-address", t)
-	return m.Pages.Render(w, r, http.StatusOK, link.Language, page)
+	return m.Pages.Render(w, r, http.StatusOK, link.Language, show(v, link, t))
+}
+
+// postOwnLink reads its form: the link, and who is signed in.
+func (m *Room) postOwnLink(r *http.Request, purpose string) (form web.Form, t string, v *visitor, err error) {
+	if form, err = web.ParseForm(r); err != nil {
+		return nil, "", nil, err
+	}
+	if t, err = form.ID("t"); err != nil {
+		return nil, "", nil, err
+	}
+	if err := m.Pages.CheckForm(r, form, purpose, t); err != nil {
+		return nil, "", nil, err
+	}
+	v, err = m.who(r)
+	if err == nil && v == nil {
+		err = account.ErrLink
+	}
+	return form, t, v, err
 }
 
 func (m *Room) postNewAddress(w http.ResponseWriter, r *http.Request) error {
-	form, err := web.ParseForm(r)
+	form, t, v, err := m.postOwnLink(r, "new-address")
 	if err != nil {
 		return err
-	}
-	t, err := form.ID("t")
-	if err != nil {
-		return err
-	}
-	if err := m.Pages.CheckForm(r, form, "new-address", t); err != nil {
-		return err
-	}
-	v, err := m.who(r)
-	if err != nil {
-		return err
-	}
-	if v == nil {
-		return account.ErrLink
 	}
 	primary := form["primary"] == "1"
 	if err := m.Accounts.ProveAddress(r.Context(), t, v.id, primary); err != nil {

@@ -70,6 +70,10 @@ func (m *Room) Routes() []web.Route {
 		{Name: "address", Path: "/account/address", Methods: post, Kind: web.Own, Handler: m.posted("address", m.fresh, m.postAddress)},
 		{Name: "new-address", Path: "/account/address/confirm", Methods: get, Kind: web.Link, Handler: m.getNewAddress},
 		{Name: "new-address", Path: "/account/address/confirm", Methods: post, Kind: web.Link, Handler: m.postNewAddress},
+		{Name: "recovery", Path: "/account/recovery", Methods: get, Kind: web.Own, Handler: m.fresh("recovery", m.getRecovery)},
+		{Name: "recovery", Path: "/account/recovery", Methods: post, Kind: web.Own, Handler: m.posted("recovery", m.fresh, m.postRecovery)},
+		{Name: "new-recovery", Path: "/account/recovery/confirm", Methods: get, Kind: web.Link, Handler: m.getNewRecovery},
+		{Name: "new-recovery", Path: "/account/recovery/confirm", Methods: post, Kind: web.Link, Handler: m.postNewRecovery},
 		{Name: "password", Path: "/account/password", Methods: get, Kind: web.Own, Handler: m.fresh("password", m.getPassword)},
 		{Name: "password", Path: "/account/password", Methods: post, Kind: web.Own, Handler: m.posted("password", m.fresh, m.postPassword)},
 	}

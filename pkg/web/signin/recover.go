@@ -60,7 +60,7 @@ func (s *Room) showNewPassword(w http.ResponseWriter, r *http.Request, status in
 	if err != nil {
 		return err
 	}
-	page := &templates.NewPassword{Email: link.Email}
+	page := &templates.NewPassword{Email: link.Email, Question: link.Question}
 	page.Link, page.Token, page.Errors = t, s.Pages.FormToken(w, r, "new-password", t), errs
 	return s.Pages.Render(w, r, status, link.Language, page)
 }
@@ -70,7 +70,7 @@ func (s *Room) postNewPassword(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	credential, err := s.Accounts.Recover(r.Context(), t, form["new-password"])
+	credential, err := s.Accounts.Recover(r.Context(), t, form["new-password"], form["recovery-answer"])
 	if errs, ok := field(err); ok {
 		return s.showNewPassword(w, r, http.StatusUnprocessableEntity, t, errs)
 	}

@@ -33,21 +33,27 @@ type draft struct {
 	Phone    string    `json:"t,omitempty"`
 	Born     string    `json:"b,omitempty"`
 	Invited  string    `json:"v,omitempty"` // the invitation's token
+	Recovery string    `json:"r,omitempty"`
+	Question string    `json:"q,omitempty"`
+	Answer   string    `json:"a,omitempty"`
 	Flow     string    `json:"i"`
 	Expires  time.Time `json:"x"`
 }
 
 // registration is what the form held; the second page adds the rest.
 func (d draft) registration() account.Registration {
-	return account.Registration{FormID: d.FormID, Email: d.Email, Password: d.Password, Name: d.Name, Phone: d.Phone, BirthDate: d.Born, Invitation: d.Invited}
+	return account.Registration{FormID: d.FormID, Email: d.Email, Password: d.Password, Name: d.Name, Phone: d.Phone, BirthDate: d.Born, Invitation: d.Invited,
+		Recovery: d.Recovery, Question: d.Question, Answer: d.Answer}
 }
 
-// registerPage is the first page with what was typed into it, but the password.
+// registerPage is the first page with what was typed into it, but the password and the answer.
 func (s *Room) registerPage(w http.ResponseWriter, r *http.Request, f flow, d draft) *templates.Register {
 	ask := s.Accounts.Fields()
 	return &templates.Register{Base: s.base(w, r, "register", f), Site: f.site(), Email: d.Email,
 		Full: templates.Asked{Want: want(ask.Name), Value: d.Name}, Phone: templates.Asked{Want: want(ask.Phone), Value: d.Phone},
-		Birthdate: templates.Asked{Want: want(ask.BirthDate), Value: d.Born}}
+		Birthdate: templates.Asked{Want: want(ask.BirthDate), Value: d.Born},
+		Recovery:  templates.Asked{Want: want(ask.RecoveryAddress), Value: d.Recovery},
+		Question:  templates.Asked{Want: want(ask.RecoveryQuestion), Value: d.Question}}
 }
 
 // want is what a template asks by; empty: not at all.
@@ -192,8 +198,8 @@ func (s *Room) postRegister(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	d := draft{FormID: uuid.NewString(), Email: form["email"], Password: form["password"], Name: form["name"],
-		Phone: form["phone"], Born: form["birthdate"], Flow: f.id, Expires: s.Now().Add(draftLife),
-		Invited: s.Pages.Recall(r, invitationCookie)}
+		Phone: form["phone"], Born: form["birthdate"], Recovery: form["recovery-address"], Question: form["recovery-question"], Answer: form["recovery-answer"],
+		Flow: f.id, Expires: s.Now().Add(draftLife), Invited: s.Pages.Recall(r, invitationCookie)}
 	err = s.Accounts.Check(r.Context(), d.registration())
 	if errs, ok := field(err); ok {
 		page := s.registerPage(w, r, f, d)
