@@ -56,3 +56,6 @@ func Voided() []string {
 
 // Libpq is libpq.
 func Libpq(database string) (string, []string, error) { return libpq(database) }
+
+// One is one.
+func (s *Store) One(ctx context.Context, q string) error { return s.one(ctx, "test", q) }

@@ -270,7 +270,12 @@ func withoutTypes(q string) string {
 // one runs a statement whose one answer is the number of rows that its condition let through.
 func (s *Store) one(ctx context.Context, what, q string, args ...any) error {
 	var n int64
-	if err := hotPool(s.db(ctx)).QueryRowContext(ctx, q, args...).Scan(&n); err != nil {
+	run := func() error { return hotPool(s.db(ctx)).QueryRowContext(ctx, q, args...).Scan(&n) }
+	try := run
+	if _, within := ctx.Value(txKey{}).(*gormTx); !within {
+		try = func() error { return again(ctx, run) } // by itself it is a whole transaction
+	}
+	if err := try(); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	if n != 1 {

@@ -36,7 +36,10 @@ func traced(ctx context.Context, statement string) {
 
 // checkedPool is gorm's ConnPool with every parameter checked. All SQL of this package passes it, the fixed
 // statements too.
-type checkedPool struct{ *sql.DB }
+type checkedPool struct {
+	*sql.DB
+	era *era // PostgreSQL: of its connections
+}
 
 // GetDBConn lets gorm's DB() find the pool.
 func (p checkedPool) GetDBConn() (*sql.DB, error) { return p.DB, nil }
@@ -47,7 +50,7 @@ func (p checkedPool) ExecContext(ctx context.Context, q string, args ...any) (sq
 		return nil, err
 	}
 	res, err := p.DB.ExecContext(ctx, q, args...)
-	return res, textError(err)
+	return res, textError(p.era.note(err))
 }
 
 func (p checkedPool) QueryContext(ctx context.Context, q string, args ...any) (*sql.Rows, error) {
@@ -56,12 +59,14 @@ func (p checkedPool) QueryContext(ctx context.Context, q string, args ...any) (*
 		return nil, err
 	}
 	rows, err := p.DB.QueryContext(ctx, q, args...)
-	return rows, textError(err)
+	return rows, textError(p.era.note(err))
 }
 
 func (p checkedPool) QueryRowContext(ctx context.Context, q string, args ...any) *sql.Row {
 	traced(ctx, q)
-	return p.DB.QueryRowContext(ctx, q, refuseText(args)...)
+	row := p.DB.QueryRowContext(ctx, q, refuseText(args)...)
+	_ = p.era.note(row.Err())
+	return row
 }
 
 // BeginTx makes gorm use a checkedTx.
@@ -71,7 +76,7 @@ func (p checkedPool) BeginTx(ctx context.Context, opts *sql.TxOptions) (gorm.Con
 	if err != nil {
 		return nil, err
 	}
-	return &checkedTx{Tx: t}, nil
+	return &checkedTx{Tx: t, era: p.era}, nil
 }
 
 // checkedTx is a transaction in which nothing runs after an error. PostgreSQL refuses that by itself; SQLite goes
@@ -79,11 +84,13 @@ func (p checkedPool) BeginTx(ctx context.Context, opts *sql.TxOptions) (gorm.Con
 // would run alone, in autocommit.
 type checkedTx struct {
 	*sql.Tx
+	era    *era
 	failed atomic.Pointer[error]
 }
 
 // fail remembers the first error and returns err.
 func (t *checkedTx) fail(err error) error {
+	_ = t.era.note(err)
 	if err != nil {
 		t.failed.CompareAndSwap(nil, &err)
 	}

@@ -85,6 +85,7 @@ func (s *Store) ReadSession(ctx context.Context, hash []byte) (*session.Browser,
 // SaveSignIn implements session.Store.
 func (s *Store) SaveSignIn(ctx context.Context, e session.Entry) (login session.Login, ended []string, err error) {
 	err = s.InTx(ctx, func(ctx context.Context) error {
+		ended = nil
 		if err := s.mayStillSignIn(ctx, e.SignIn); err != nil {
 			return err
 		}
@@ -233,6 +234,7 @@ func (s *Store) EndLogins(ctx context.Context, q session.Ending) (ended []string
 		return nil, errors.New("end logins: none is named")
 	}
 	err = s.InTx(ctx, func(ctx context.Context) error {
+		ended = nil
 		err := s.endLogins(ctx, q.At, &ended, func(db *gorm.DB) *gorm.DB {
 			for column, value := range map[string]string{"browser_id": q.BrowserID, "account_id": q.AccountID, "id": q.LoginID} {
 				if value != "" {

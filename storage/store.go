@@ -106,7 +106,7 @@ func sqlitePool(ctx context.Context, conns int, dsn string) (*gorm.DB, error) {
 	if err := db.PingContext(ctx); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	g, err := gorm.Open(&sqlite.Dialector{Conn: checkedPool{db}}, gormConfig())
+	g, err := gorm.Open(&sqlite.Dialector{Conn: checkedPool{DB: db}}, gormConfig())
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -130,7 +130,8 @@ func openPostgres(ctx context.Context, dsn string) (_ *Store, err error) {
 	if err != nil {
 		return nil, err
 	}
-	db := stdlib.OpenDB(*cfg)
+	era := &era{}
+	db := stdlib.OpenDB(*cfg, stdlib.OptionAfterConnect(era.begin), stdlib.OptionResetSession(era.check))
 	db.SetMaxOpenConns(conns)
 	db.SetMaxIdleConns(conns)
 	db.SetConnMaxIdleTime(connIdle)
@@ -138,7 +139,7 @@ func openPostgres(ctx context.Context, dsn string) (_ *Store, err error) {
 	if err := checkPostgres(ctx, db); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	g, err := gorm.Open(postgres.New(postgres.Config{Conn: checkedPool{db}}), gormConfig())
+	g, err := gorm.Open(postgres.New(postgres.Config{Conn: checkedPool{db, era}}), gormConfig())
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open PostgreSQL: %w", err), db.Close())
 	}
@@ -247,7 +248,8 @@ func (s *Store) read(ctx context.Context) *gorm.DB {
 
 // InTx runs fn in one transaction; it joins the transaction that ctx already carries. An error of fn rolls
 // back; of a joined fn the whole, even if the outer one swallows it. After the error of a statement nothing
-// more runs in the transaction (see checkedTx). A transaction is used by one goroutine.
+// more runs in the transaction (see checkedTx). A transaction is used by one goroutine. fn may run several times (see
+// again): what it leaves outside the database it sets, and does not add to.
 func (s *Store) InTx(ctx context.Context, fn func(ctx context.Context) error) error {
 	if t, ok := ctx.Value(txKey{}).(*gormTx); ok {
 		err := fn(ctx)
@@ -256,12 +258,14 @@ func (s *Store) InTx(ctx context.Context, fn func(ctx context.Context) error) er
 		}
 		return err
 	}
-	return s.writer.WithContext(ctx).Transaction(func(db *gorm.DB) error {
-		t := &gormTx{db: db}
-		if err := fn(context.WithValue(ctx, txKey{}, t)); err != nil {
-			return err
-		}
-		return t.joined
+	return again(ctx, func() error {
+		return s.writer.WithContext(ctx).Transaction(func(db *gorm.DB) error {
+			t := &gormTx{db: db}
+			if err := fn(context.WithValue(ctx, txKey{}, t)); err != nil {
+				return err
+			}
+			return t.joined
+		})
 	})
 }
 

@@ -129,7 +129,9 @@ func (r *Registry) updateOnce(ctx context.Context, id string, edit func(c *Clien
 	if err != nil {
 		return nil, "", err
 	}
+	secrets := c.Secrets
 	err = r.change(ctx, id, audit.ClientChanged, actor, func(ctx context.Context, revision int64) error {
+		c.Secrets = secrets // as they were, should the transaction run again
 		now, err := r.cfg.Store.ReadClient(ctx, id)
 		switch {
 		case err != nil:

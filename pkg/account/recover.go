@@ -208,9 +208,10 @@ func (d *Directory) spend(ctx context.Context, purpose, token string, act func(c
 	if err != nil {
 		return Record{}, err
 	}
+	id := rec.ID // rec is empty after a read that failed, and the transaction may run again
 	err = d.store.InTx(ctx, func(ctx context.Context) error {
 		now := d.now()
-		if rec, err = d.store.LockAccount(ctx, rec.ID); err != nil {
+		if rec, err = d.store.LockAccount(ctx, id); err != nil {
 			return err
 		}
 		if !fitting(purpose, rec, l) {
