@@ -65,8 +65,8 @@ func restoreCommand() *cobra.Command {
 		Long: `Make a database of a copy of "passport backup". The configured database must be empty (PostgreSQL; pg_restore must be
 in PATH) or not there (SQLite): nothing is overwritten.
 
-All sessions, codes, tokens, links in mails, registration tokens and mails that wait are void afterwards: since the copy was
-made they may have been used, ended, or sent. People sign in anew; accounts, sites, their secrets and the signing keys are as
+All sessions, codes, tokens, links in mails, invitations, registration tokens, requests for recovery and mails that wait are
+void afterwards: since the copy was made they may have been used, ended, or sent. People sign in anew; accounts, sites, their secrets and the signing keys are as
 they were in the copy.
 
 With --in-place the configured database is one that other tools have restored (a snapshot, WAL archives, pg_restore): no file
