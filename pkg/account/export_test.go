@@ -53,6 +53,12 @@ func TestExport(t *testing.T) {
 			if bytes.Contains(sealed, []byte("what we know")) || bytes.Contains(e.Hash, []byte(token)) {
 				t.Error("it stands in the database in clear")
 			}
+			// Of two workers that made it, one writes: there is one mail, and its link holds.
+			late := e
+			late.Sealed, late.Hash = []byte("late"), bytes.Repeat([]byte{1}, 32)
+			if err := w.db.FinishExport(ctx, late); !errors.Is(err, account.ErrGone) {
+				t.Errorf("made twice: %v", err)
+			}
 			var events []string
 			for _, e := range must(w.db.Events(ctx, who.AccountID, time.Time{}, 10)) {
 				events = append(events, e.Event)
