@@ -113,6 +113,9 @@ func badInput(t *testing.T, w *world) {
 	waiting := w.person()
 	waiting.register(w, "new@example.test", "Blue-"+rand.Text())
 	letter := w.smtp.next()
+	for letter.to[0] != "new@example.test" { // alice is told of new browsers
+		letter = w.smtp.next()
+	}
 	before := w.rows()
 	for _, e := range endpoints {
 		t.Run(e.name, func(t *testing.T) { w.attack(t, e, redirect) })
