@@ -124,7 +124,7 @@ func (p *Provider) resume(w http.ResponseWriter, r *http.Request, i string) erro
 
 // step decides, and does what was decided.
 func (p *Provider) step(w http.ResponseWriter, r *http.Request, f *flow, approved bool) error {
-	known := facts{approved: approved, logins: f.logins}
+	known := facts{approved: approved, versions: p.cfg.Versions, logins: f.logins}
 	if f.in != nil {
 		known.hash, known.chosen = f.in.Hash, f.in.LoginID
 	}

@@ -19,6 +19,7 @@ const (
 	toSignIn                 // /login
 	toCreate                 // /register
 	toChoose                 // /accounts
+	toAccept                 // /terms
 	toConsent                // /consent
 )
 
@@ -28,15 +29,17 @@ var pages = map[outcome]struct{ path, silent string }{
 	toSignIn:  {"/login", "login_required"},
 	toCreate:  {"/register", "login_required"},
 	toChoose:  {"/accounts", "account_selection_required"},
+	toAccept:  {"/terms", "interaction_required"}, // no page has an error of its own but those of Core
 	toConsent: {"/consent", "consent_required"},
 }
 
 // facts are what is known beside the request itself.
 type facts struct {
-	hash     []byte        // of the interaction; nil: the request has just arrived
-	chosen   string        // id of the login chosen in the interaction
-	approved bool          // the person said yes on the consent page just now
-	logins   []grant.Login // of this browser, newest authentication first
+	hash     []byte         // of the interaction; nil: the request has just arrived
+	chosen   string         // id of the login chosen in the interaction
+	approved bool           // the person said yes on the consent page just now
+	versions grant.Versions // of the terms that hold: nothing is issued to who has accepted others
+	logins   []grant.Login  // of this browser, newest authentication first
 }
 
 // decision is what decide found.
@@ -65,6 +68,8 @@ func next(q *request, f facts, now time.Time) decision {
 		return d
 	case mustSignIn(q, f, d.login, now):
 		return decision{outcome: toSignIn, login: d.login}
+	case d.login.Person.Accepted != f.versions:
+		return decision{outcome: toAccept, login: d.login}
 	case mustConsent(q, f, d.login):
 		return decision{outcome: toConsent, login: d.login}
 	}

@@ -49,6 +49,9 @@ func TestDecide(t *testing.T) {
 	one := facts{logins: []grant.Login{alice}}
 	two := facts{logins: []grant.Login{alice, bob}}
 	after := func(f facts, chosen string) facts { f.hash, f.chosen = hash, chosen; return f }
+	now := grant.Versions{Terms: "2"}
+	news := func(f facts) facts { f.versions = now; return f }
+	agreed := func(l *grant.Login) { l.Person.Accepted = now }
 	yes := func(f facts) facts { f.approved = true; return f }
 	for _, c := range []struct {
 		name string
@@ -83,6 +86,15 @@ func TestDecide(t *testing.T) {
 		{"Q030 select_account, chosen", in{prompt: []string{"select_account"}, facts: after(two, "login-bob")}, toIssue, "bob", ""},
 		{"create", in{prompt: []string{"create"}, facts: one}, toCreate, "", ""},
 		{"create, done", in{prompt: []string{"create"}, facts: after(two, "login-bob")}, toIssue, "bob", ""},
+
+		{"new terms: before the consent, and before a code", in{facts: news(one)}, toAccept, "alice", ""},
+		{"new terms: also of the operator's own site", in{skip: true, facts: news(one)}, toAccept, "alice", ""},
+		{"new terms: a yes on the consent page is none to them", in{facts: news(yes(after(one, "login-alice")))}, toAccept, "alice", ""},
+		{"new terms: after the password", in{prompt: []string{"login"}, facts: news(one)}, toSignIn, "alice", ""},
+		{"new terms: for a device too", in{isDevice: true, facts: news(yes(after(one, "login-alice")))}, toAccept, "alice", ""},
+		{"new terms, none", in{prompt: []string{"none"}, facts: news(one)}, toRefuse, "alice", "interaction_required"},
+		{"new terms, accepted", in{facts: news(facts{logins: []grant.Login{login("alice", agreed)}})}, toIssue, "alice", ""},
+		{"terms that were accepted, and hold no longer", in{facts: facts{logins: []grant.Login{login("alice", agreed)}}}, toAccept, "alice", ""},
 
 		{"Q031 younger than max_age", in{maxAge: 60, facts: one}, toIssue, "alice", ""},
 		{"Q031 older than max_age", in{maxAge: 59, facts: one}, toSignIn, "alice", ""},

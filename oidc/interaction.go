@@ -127,8 +127,8 @@ func (p *Provider) ClientLink(ctx context.Context, clientID string) (name, link 
 // show sends the browser to a page, and keeps the request for it.
 func (p *Provider) show(w http.ResponseWriter, r *http.Request, f *flow, d decision) error {
 	var chosen string
-	if d.outcome == toConsent {
-		chosen = d.login.ID // consent is asked of one account: a yes counts for no other (B10)
+	if d.outcome == toConsent || d.outcome == toAccept {
+		chosen = d.login.ID // both are asked of one account: a yes counts for no other (B10)
 	}
 	if f.in == nil {
 		id, in := p.interaction(f.q)

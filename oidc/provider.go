@@ -10,6 +10,7 @@ import (
 
 	"github.com/passport-network/passport/oidc/client"
 	"github.com/passport-network/passport/oidc/engine"
+	"github.com/passport-network/passport/oidc/grant"
 	"github.com/passport-network/passport/pkg/audit"
 	"github.com/passport-network/passport/pkg/keys"
 	"github.com/passport-network/passport/pkg/limit"
@@ -44,6 +45,8 @@ type Config struct {
 	ACRValues []string
 	// Registration tells that clients can register themselves (package oidc/registration).
 	Registration bool
+	// Versions are those of the terms and the privacy policy that a person must have accepted.
+	Versions grant.Versions
 	// NoCreate: nobody registers without more: prompt=create is not offered, and not taken.
 	NoCreate bool
 	// SecurityContact is a URI at which to report a hole, for /.well-known/security.txt (RFC 9116); empty: there is no

@@ -273,6 +273,7 @@ func (s *Store) Prove(ctx context.Context, p account.Proof) error {
 		if p.Fresh {
 			// Nobody has accepted the terms who has proven to be the owner.
 			set["name"], set["claims"], set["terms_at"], set["language"] = "", "{}", nil, p.Language
+			set["terms_version"], set["privacy_version"] = "", ""
 		}
 		active := s.db(ctx).Model(&accountRow{}).Where("id = ? AND state = 'pending'", p.AccountID).Updates(set)
 		if err := oneRow(active, account.ErrGone); err != nil {
@@ -604,6 +605,13 @@ func (s *Store) ReadPicture(ctx context.Context, name string) ([]byte, error) {
 		return nil, err
 	}
 	return rows[0].JPEG, nil
+}
+
+// AcceptTerms records what an account has accepted.
+func (s *Store) AcceptTerms(ctx context.Context, accountID string, v account.Versions, when time.Time) error {
+	res := s.db(ctx).Model(&accountRow{}).Where("id = ? AND state = 'active'", accountID).
+		Updates(map[string]any{"terms_version": v.Terms, "privacy_version": v.Privacy, "terms_at": at(when)})
+	return oneRow(res, account.ErrNotFound)
 }
 
 // SetState moves an account to a state.

@@ -163,7 +163,7 @@ func (s *Store) EndUse(ctx context.Context, accountID, clientID string, when tim
 // What the reads select. A person may be missing (client_credentials): then a.id is NULL.
 const (
 	personColumns = `coalesce(a.id, ''), coalesce(a.sub, ''), coalesce(a.state, ''), coalesce(a.name, ''), coalesce(a.claims, '{}'),
-		coalesce(d.email, ''), d.proven_at, a.updated_at`
+		coalesce(d.email, ''), d.proven_at, a.updated_at, coalesce(a.terms_version, ''), coalesce(a.privacy_version, '')`
 	grantColumns = `g.id, g.account_id, g.client_id, g.login_id, g.sid, g.scopes, g.audience, g.auth_time, g.amr, g.acr, g.claims,
 		g.offline, g.cnf, g.created_at, g.refresh_generation, g.rotated_at, g.refresh_expires_at, g.expires_at, g.revoked_at`
 	grantPerson = ` JOIN account a ON a.id = g.account_id LEFT JOIN address d ON d.account_id = a.id AND d.is_primary`
@@ -173,7 +173,7 @@ const (
 func personScan(p *grant.Person) ([]any, func()) {
 	var claims string
 	var proven, updated stamp
-	return []any{&p.AccountID, &p.Sub, &p.State, &p.Name, &claims, &p.Email, &proven, &updated}, func() {
+	return []any{&p.AccountID, &p.Sub, &p.State, &p.Name, &claims, &p.Email, &proven, &updated, &p.Accepted.Terms, &p.Accepted.Privacy}, func() {
 		p.Claims, p.Proven, p.UpdatedAt = []byte(claims), !proven.IsZero(), updated.Time
 	}
 }

@@ -132,6 +132,14 @@ type Terms struct {
 	Email  string
 }
 
+// Accept asks who is signed in to accept the terms that hold now.
+type Accept struct {
+	Base
+	Site                         *Site
+	Person                       Person
+	TermsVersion, PrivacyVersion string // empty: they have none
+}
+
 // Waiting says that a mail is under way.
 type Waiting struct {
 	Base
@@ -442,6 +450,7 @@ func (*Register) Name() string    { return "register" }
 func (*Already) Name() string     { return "already" }
 func (*Lookup) Name() string      { return "lookup" }
 func (*Help) Name() string        { return "help" }
+func (*Accept) Name() string      { return "accept" }
 func (*Terms) Name() string       { return "terms" }
 func (*Waiting) Name() string     { return "waiting" }
 func (*Confirm) Name() string     { return "confirm" }

@@ -57,6 +57,8 @@ func samples() map[string]Page {
 		"help-alone":     &Help{},
 		"terms":          &Terms{Base: flow, Sealed: "c2VhbGVk", Email: ada.Email},
 		"terms-wrong":    &Terms{Base: faulty("terms-email", "error.terms.mismatch"), Sealed: "c2VhbGVk", Email: ada.Email},
+		"accept":         &Accept{Base: flow, Site: site, Person: ada, TermsVersion: "2026-11-01", PrivacyVersion: hostile},
+		"accept-wrong":   &Accept{Base: faulty("accept-email", "error.accept.mismatch"), Person: ada, TermsVersion: "2"},
 		"waiting":        &Waiting{Base: flow, Email: ada.Email, Dev: true},
 		"waiting-sent":   &Waiting{Base: flow, Email: ada.Email, Sent: true},
 		"waiting-limit":  &Waiting{Base: Base{Token: "token", Problem: "waiting.limited"}, Email: ada.Email},

@@ -269,11 +269,15 @@ func printAccount(out io.Writer, a *account.Account, done string, asJSON bool) e
 	if a.Password {
 		password = "yes"
 	}
+	accepted := moment(a.TermsAt)
+	if a.Terms+a.Privacy != "" {
+		accepted += fmt.Sprintf(" (terms %q, privacy %q)", a.Terms, a.Privacy)
+	}
 	return printTable(out, "id\t"+a.ID, func(w io.Writer) {
 		for _, line := range [][2]string{
 			{"sub", a.Sub}, {"state", a.State}, {"email", a.Email}, {"confirmed", confirmed}, {"name", a.Name},
 			{"language", a.Language}, {"claims", string(a.Claims)}, {"password", password},
-			{"created", moment(a.CreatedAt)}, {"updated", moment(a.UpdatedAt)}, {"disabled", moment(a.DisabledAt)},
+			{"created", moment(a.CreatedAt)}, {"updated", moment(a.UpdatedAt)}, {"disabled", moment(a.DisabledAt)}, {"accepted", accepted},
 		} {
 			fmt.Fprintf(w, "%s\t%s\n", line[0], line[1])
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/passport-network/passport/oidc"
 	"github.com/passport-network/passport/oidc/client"
 	"github.com/passport-network/passport/oidc/engine"
+	"github.com/passport-network/passport/oidc/grant"
 	"github.com/passport-network/passport/oidc/logout"
 	"github.com/passport-network/passport/oidc/registration"
 	"github.com/passport-network/passport/pkg/account"
@@ -133,6 +134,7 @@ func newApp(ctx context.Context, cfg *config.Config, logger *slog.Logger) (_ *ap
 		Pictures: cfg.Issuer + myaccount.PicturesPath,
 		Door: account.Door{Closed: cfg.SignUp == "closed", Invitation: cfg.SignUp == "invitation", Allow: cfg.SignUpAllowDomains,
 			Deny: cfg.SignUpDenyDomains, Disposable: cfg.SignUpDenyDisposable},
+		Versions: account.Versions{Terms: cfg.TermsVersion, Privacy: cfg.PrivacyVersion},
 		Fields: account.Fields{
 			Name: account.Want(cfg.SignUpName), Phone: account.Want(cfg.SignUpPhone), BirthDate: account.Want(cfg.SignUpBirthDate),
 			RecoveryAddress: account.Want(cfg.SignUpRecoveryAddress), RecoveryQuestion: account.Want(cfg.SignUpRecoveryQuestion),
@@ -173,7 +175,8 @@ func (a *app) handler() (http.Handler, error) {
 	provider, err := oidc.New(oidc.Config{
 		Issuer: cfg.Issuer, Engine: flows, Store: a.store, Clients: a.clients, Keys: a.ring, Sessions: a.sessions,
 		Outbound: a.outbound, Limits: a.limits, Now: now, Audit: a.store, Pages: pages.OIDC(), ClientIP: web.ClientIP, NoteClient: web.NoteClient,
-		ACRValues: []string{signin.ACRPassword}, Languages: languages, Registration: cfg.Registration != "off", NoCreate: cfg.SignUp != "open", SecurityContact: contact,
+		ACRValues: []string{signin.ACRPassword}, Languages: languages, Registration: cfg.Registration != "off", NoCreate: cfg.SignUp != "open",
+		Versions: grant.Versions{Terms: cfg.TermsVersion, Privacy: cfg.PrivacyVersion}, SecurityContact: contact,
 	})
 	if err != nil {
 		return nil, err

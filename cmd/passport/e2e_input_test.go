@@ -151,7 +151,7 @@ func badInput(t *testing.T, w *world) {
 	}
 	for _, page := range []string{
 		"/login?i", "/register?i", "/consent?i", "/accounts?i", "/confirm?t", "/confirm?fresh", "/confirm/done?h", "/cancel?t",
-		"/login?next", "/register?next", "/lookup?i",
+		"/login?next", "/register?next", "/register?invitation", "/lookup?i", "/terms?i", "/terms?next",
 	} {
 		path, param, _ := strings.Cut(page, "?")
 		good := map[string]string{"i": inFlow.URL.Query().Get("i"), "t": tokenOf(letter.link(t, "confirm"))}[param]

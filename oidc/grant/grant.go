@@ -21,8 +21,12 @@ type Person struct {
 	Claims    json.RawMessage // the other standard claims (OpenID Connect Core §5.1), a JSON object
 	Email     string          // the primary address, as typed
 	Proven    bool            // that address is proven
+	Accepted  Versions        // of the terms and the privacy policy
 	UpdatedAt time.Time
 }
+
+// Versions are those of the operator's terms and privacy policy.
+type Versions struct{ Terms, Privacy string }
 
 // Allowed is the one answer to "may this person still use the network": active, with a proven address.
 // Everything that issues, refreshes or honours a token asks it.

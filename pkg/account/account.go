@@ -81,7 +81,9 @@ type Config struct {
 	Sealer   *keys.Sealer  // seals them
 	Now      func() time.Time
 	Hasher   HasherConfig
-	Door     Door   // zero: open to all
+	Door     Door // zero: open to all
+	// Versions are those of the terms and the privacy policy that hold: who has accepted others is asked anew.
+	Versions Versions
 	Fields   Fields // of the registration form; zero: the name, required
 	// Passwords says which new ones are taken; zero: of any strength.
 	Passwords Passwords
@@ -104,6 +106,7 @@ type Directory struct {
 	now       func() time.Time
 	hasher    *hasher
 	door      Door
+	versions  Versions
 	fields    Fields
 	passwords Passwords
 	pictures  string
@@ -133,7 +136,7 @@ func New(c Config) (*Directory, error) {
 	}
 	return &Directory{
 		store: c.Store, mail: c.Mail, limits: c.Limits, sessions: c.Sessions, grants: c.Grants,
-		audit: c.Audit, queue: c.Queue, sealer: c.Sealer, now: c.Now, hasher: h, door: c.Door, fields: c.Fields, passwords: c.Passwords, pictures: c.Pictures, deviceKey: c.DeviceKey,
+		audit: c.Audit, queue: c.Queue, sealer: c.Sealer, now: c.Now, hasher: h, door: c.Door, versions: c.Versions, fields: c.Fields, passwords: c.Passwords, pictures: c.Pictures, deviceKey: c.DeviceKey,
 	}, nil
 }
 

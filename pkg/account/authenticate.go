@@ -34,6 +34,8 @@ type Authenticated struct {
 	Pending bool
 	// Reopen: the account is closed: sign nobody in, and lead to where this token opens it again.
 	Reopen string
+	// Accept: the terms that hold must be accepted before anything else (MustAccept).
+	Accept bool
 	// Waiting: Pending, and this browser did not register: what PendingAt and ResendAt take. The
 	// registration is not bound to this browser: a forged sign-in would else turn the owner's browser into
 	// the one that registered, and the owner's click on "confirm" would prove the stranger's password.
@@ -88,7 +90,7 @@ func (d *Directory) Authenticate(ctx context.Context, a Attempt) (*Authenticated
 	if err := d.used(ctx, *rec, a.Password); err != nil {
 		return nil, err
 	}
-	out := &Authenticated{AccountID: rec.ID, Credential: rec.PasswordID}
+	out := &Authenticated{AccountID: rec.ID, Credential: rec.PasswordID, Accept: rec.Accepted != d.versions}
 	if g.device == "" && !rec.first() {
 		out.tell = rec
 	}

@@ -46,7 +46,9 @@ type Account struct {
 	Password   bool            `json:"password"` // it has one
 	CreatedAt  time.Time       `json:"created_at"`
 	UpdatedAt  time.Time       `json:"updated_at"`
-	TermsAt    time.Time       `json:"terms_at,omitzero"` // when they were accepted
+	TermsAt    time.Time       `json:"terms_at,omitzero"` // when they were accepted, last
+	Terms      string          `json:"terms_version,omitempty"`
+	Privacy    string          `json:"privacy_version,omitempty"`
 	DisabledAt time.Time       `json:"disabled_at,omitzero"`
 	ExpiresAt  time.Time       `json:"expires_at,omitzero"`
 	Invitation string          `json:"invitation,omitempty"` // the id of the one that it came by
@@ -60,7 +62,7 @@ func (r Record) view() *Account {
 	return &Account{
 		ID: r.ID, Sub: r.Sub, State: r.State, Email: r.Email, Confirmed: !r.ProvenAt.IsZero(), Name: r.Name,
 		Language: r.Language, Claims: claims, Password: r.Password != "", CreatedAt: r.CreatedAt,
-		UpdatedAt: r.UpdatedAt, TermsAt: r.TermsAt, DisabledAt: r.DisabledAt, ExpiresAt: r.ExpiresAt, Invitation: r.Invitation,
+		UpdatedAt: r.UpdatedAt, TermsAt: r.TermsAt, Terms: r.Accepted.Terms, Privacy: r.Accepted.Privacy, DisabledAt: r.DisabledAt, ExpiresAt: r.ExpiresAt, Invitation: r.Invitation,
 	}
 }
 

@@ -141,7 +141,7 @@ func (d *Directory) Register(ctx context.Context, r Registration) (id string, er
 	rec := newRecord(f, hash, now)
 	rec.Language = languageOf(r.Language)
 	rec.FormID, rec.BrowserHash, rec.Interaction = r.FormID, r.FlowHash, r.Interaction
-	rec.TermsAt, rec.Invitation = now, f.invitation
+	rec.TermsAt, rec.Accepted, rec.Invitation = now, d.versions, f.invitation
 	err = d.store.InTx(ctx, func(ctx context.Context) error { return d.insertPending(ctx, rec, f.recovery, owner) })
 	if errors.Is(err, ErrGone) {
 		id, ok, err := d.posted(ctx, r)

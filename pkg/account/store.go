@@ -209,6 +209,8 @@ type Store interface {
 	DropPicture(ctx context.Context, accountID string) error
 	// ReadPicture reads the picture of an active account: ErrNotFound.
 	ReadPicture(ctx context.Context, name string) ([]byte, error)
+	// AcceptTerms records which versions an active account has accepted, and when: ErrNotFound.
+	AcceptTerms(ctx context.Context, accountID string, v Versions, at time.Time) error
 	// SetState moves an account to a state: ErrNotFound.
 	SetState(ctx context.Context, accountID, state string, at time.Time) error
 	// CloseAccount has an active account go at a time, ReopenAccount has it stay: ErrGone when it is not active, or not closing.

@@ -39,6 +39,7 @@ const (
 	AccountExportAsked     = "account.export_asked"
 	AccountExported        = "account.exported" // downloaded
 	AccountRecoveryAsked   = "account.recovery_asked"
+	AccountTermsAccepted   = "account.terms_accepted"
 	AccountLookedUp        = "account.looked_up" // whether there is one, was asked by mail
 	AccountLocked          = "account.locked"    // by its owner: "this wasn't me"
 
@@ -74,7 +75,7 @@ const (
 
 var events = set(
 	AccountRegistered, AccountConfirmed, AccountCancelled, AccountCreated, AccountChanged, AccountDisabled,
-	AccountEnabled, AccountDeleted, AccountPasswordChanged, AccountAddressChanged, AccountClosing, AccountReopened, AccountExportAsked, AccountExported, AccountRecoveryAsked, AccountLookedUp, AccountLocked,
+	AccountEnabled, AccountDeleted, AccountPasswordChanged, AccountAddressChanged, AccountClosing, AccountReopened, AccountExportAsked, AccountExported, AccountRecoveryAsked, AccountTermsAccepted, AccountLookedUp, AccountLocked,
 	AccountAddressAdded, AccountAddressRemoved, AccountRecoveryChanged, AccountAnswerWrong,
 	LoginSucceeded, LoginFailed, LoginEnded,
 	ConsentGranted, ConsentDenied, ConsentRevoked,

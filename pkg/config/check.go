@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/knadh/koanf/v2"
 )
@@ -177,6 +178,11 @@ func (c *Config) complete() (faults []string) {
 			if !mailDomain.MatchString(domain) {
 				add("%s: not a mail domain in lower case: %s", list.key, domain)
 			}
+		}
+	}
+	for _, v := range []struct{ key, version string }{{"terms_version", c.TermsVersion}, {"privacy_version", c.PrivacyVersion}} {
+		if len(v.version) > 64 || strings.ContainsFunc(v.version, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			add("%s: at most 64 bytes that can be printed", v.key)
 		}
 	}
 	if !slices.Contains([]string{"open", "invitation", "closed"}, c.SignUp) {

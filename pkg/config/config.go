@@ -28,9 +28,11 @@ type Config struct {
 	DKIMDomain   string `key:"dkim_domain" doc:"The domain that answers for the mail. Default: that of mail_from."`
 	Brand        string `key:"brand" default:"Passport" doc:"The name that pages and mails bear."`
 
-	HelpURL    string `key:"help_url" doc:"Your help centre, https: a link in the foot of every page and mail."`
-	PrivacyURL string `key:"privacy_url" doc:"Your privacy policy, https: a link in the foot of every page and mail."`
-	TermsURL   string `key:"terms_url" doc:"Your terms of use, https: a link in the foot of every page and mail."`
+	HelpURL        string `key:"help_url" doc:"Your help centre, https: a link in the foot of every page and mail."`
+	PrivacyURL     string `key:"privacy_url" doc:"Your privacy policy, https: a link in the foot of every page and mail."`
+	TermsURL       string `key:"terms_url" doc:"Your terms of use, https: a link in the foot of every page and mail."`
+	TermsVersion   string `key:"terms_version" doc:"The version of your terms, any short text such as a date. When it changes everybody is asked to accept them at the next sign-in, and no site gets anything before; accounts that you make, at their first one."`
+	PrivacyVersion string `key:"privacy_version" doc:"The same for your privacy policy."`
 
 	SignUp               string   `key:"signup" default:"open" doc:"Who may create an account: \"open\": anybody. \"invitation\": who has a link of \"passport invitation create\". \"closed\": nobody; you make them by \"passport account create\". Who has registered before it is changed has the three days to confirm."`
 	SignUpAllowDomains   []string `key:"signup_allow_domains" doc:"Mail domains, with all below them, that addresses of accounts must be of. Default: any."`

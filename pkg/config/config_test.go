@@ -193,6 +193,8 @@ func TestWhatRoomsRefuse(t *testing.T) {
 		"PASSPORT_SIGNUP_BIRTHDATE=true":                             "signup_birthdate",
 		"PASSPORT_SIGNUP_RECOVERY_ADDRESS=1":                         "signup_recovery_address",
 		"PASSPORT_SIGNUP_RECOVERY_QUESTION=Required":                 "signup_recovery_question",
+		"PASSPORT_TERMS_VERSION=" + strings.Repeat("1", 65):          "terms_version",
+		"PASSPORT_PRIVACY_VERSION=1\x072":                            "privacy_version",
 		"PASSPORT_SIGNUP_DENY_DISPOSABLE=yes":                        "signup_deny_disposable",
 		"PASSPORT_SIGNUP_ALLOW_DOMAINS=Example.test":                 "signup_allow_domains",
 		"PASSPORT_SIGNUP_DENY_DOMAINS=*.b.test":                      "signup_deny_domains",

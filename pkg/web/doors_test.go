@@ -244,3 +244,108 @@ func TestDeniedSince(t *testing.T) {
 		t.Errorf("%d:\n%s", b.Status, b.Body)
 	}
 }
+
+// TestAccept: 4.6, terms that have changed stand between the sign-in and the site, and nobody gets past them.
+func TestAccept(t *testing.T) {
+	w := newWorldOf(t, func(c *account.Config) { c.Versions = account.Versions{Terms: "2", Privacy: "2026-11-01"} })
+	w.client("app")
+	w.person("ada@example.test") // the operator's: nothing is accepted yet
+	code := func(b *browser) bool { return strings.Contains(b.Header.Get("Location"), "code=") }
+	t.Run("in a flow", func(t *testing.T) {
+		b := w.browser(t)
+		b.get(authorizeURL("app")).want(200, "login-submit").submit("login-submit", "username", "ada@example.test", "password", password)
+		b.want(200, "accept-submit")
+		i := b.flowOf()
+		if !strings.HasPrefix(b.URL, "/terms?i=") || !strings.Contains(b.Body, "Fabrikam") || !strings.Contains(b.Body, "ada@example.test") || !strings.Contains(b.Body, "2026-11-01") {
+			t.Errorf("%s:\n%s", b.URL, b.Body)
+		}
+		page := b.clone()
+		// No other page leads past it.
+		for _, way := range []string{"/authorize?i=" + i, authorizeURL("app"), authorizeURL("app", "prompt", "consent")} {
+			b.get(way).want(200, "accept-submit")
+		}
+		// A yes to the site is none to the terms.
+		b.get("/consent?i="+i).want(200, "consent-allow").submit("consent-allow").want(200, "accept-submit")
+		page.clone().submit("accept-submit", "email", "eve@example.test").want(422, "accept-email-error")
+		page.post("/language", url.Values{"lang": {"es"}, "page": {"accept"}, "i": {i}}).want(200, "accept-submit")
+		if !strings.Contains(page.Body, "versi\u00f3n") {
+			t.Errorf("not in Spanish:\n%s", page.Body)
+		}
+		page.submit("accept-submit", "email", "ADA@example.test").want(200, "consent-allow").submit("consent-allow")
+		if !code(page) {
+			t.Fatalf("%d %s", page.Status, page.Header.Get("Location"))
+		}
+		if page.get(authorizeURL("app", "prompt", "none")); !code(page) {
+			t.Errorf("accepted, and yet: %s", page.Header.Get("Location"))
+		}
+	})
+	t.Run("a browser that is signed in, and a remembered consent", func(t *testing.T) {
+		w := newWorld(t)
+		w.client("app")
+		w.person("ada@example.test")
+		b := w.browser(t)
+		b.get(authorizeURL("app")).submit("login-submit", "username", "ada@example.test", "password", password).want(200, "consent-allow").submit("consent-allow")
+		if b.get(authorizeURL("app")); !code(b) {
+			t.Fatal("no remembered consent")
+		}
+		show := must(w.people.Show(t.Context(), "ada@example.test"))
+		// As if she had accepted, and they had changed since.
+		if err := w.store.AcceptTerms(t.Context(), show.ID, account.Versions{Terms: "old"}, w.clock()); err != nil {
+			t.Fatal(err)
+		}
+		if b.get(authorizeURL("app", "prompt", "none")); !strings.Contains(b.Header.Get("Location"), "error=interaction_required") {
+			t.Errorf("prompt=none: %s", b.Header.Get("Location"))
+		}
+		b.get(authorizeURL("app")).want(200, "accept-submit").submit("accept-submit", "email", "ada@example.test")
+		if !code(b) {
+			t.Errorf("%d %s", b.Status, b.Header.Get("Location"))
+		}
+	})
+	t.Run("outside a flow", func(t *testing.T) {
+		w.person("bob@example.test")
+		b := w.browser(t)
+		b.get("/login?next=sites").submit("login-submit", "username", "bob@example.test", "password", password).want(200, "accept-submit")
+		if b.URL != "/terms?next=sites" {
+			t.Errorf("at %s", b.URL)
+		}
+		stale := b.clone()
+		b.clone().get("/account/data").want(200, "") // what is theirs is theirs
+		if b.submit("accept-submit", "email", "bob@example.test"); b.URL != "/account/sites" {
+			t.Errorf("at %s", b.URL)
+		}
+		if b.get("/terms?next=profile"); b.URL != "/account/profile" {
+			t.Errorf("nothing to accept, at %s", b.URL)
+		}
+		if stale.submit("accept-submit", "email", "bob@example.test", "login", "no-such-login"); stale.URL != "/account/sites" {
+			t.Errorf("another's login: at %s", stale.URL)
+		}
+		if b := w.browser(t).get("/terms?next=profile"); !b.has("login-submit") {
+			t.Errorf("nobody is signed in, at %s", b.URL)
+		}
+		if b.get("/login").submit("login-submit", "username", "bob@example.test", "password", password); b.URL != "/" {
+			t.Errorf("asked again: %s", b.URL)
+		}
+	})
+	t.Run("another account's page accepts for nobody else", func(t *testing.T) {
+		w.person("cyd@example.test")
+		w.person("dan@example.test")
+		b := w.browser(t)
+		b.get("/login").submit("login-submit", "username", "cyd@example.test", "password", password).want(200, "accept-submit")
+		b.get("/login").submit("login-submit", "username", "dan@example.test", "password", password).want(200, "accept-submit")
+		b.submit("accept-submit", "email", "cyd@example.test").want(422, "accept-email-error")
+		b.submit("accept-submit", "email", "dan@example.test")
+		for email, want := range map[string]bool{"cyd@example.test": true, "dan@example.test": false} {
+			a := must(w.people.Show(t.Context(), email))
+			if must(w.people.MustAccept(t.Context(), a.ID)) != want {
+				t.Errorf("%s must accept: %v", email, !want)
+			}
+		}
+	})
+	t.Run("the registration is a yes", func(t *testing.T) {
+		b := w.browser(t)
+		b.get(authorizeURL("app")).want(200, "register-link")
+		b.get("/register?i="+b.flowOf()).register("new@example.test").want(200, "waiting")
+		confirm, _ := w.links()
+		b.get(confirm).submit("confirm-submit").want(200, "consent-allow")
+	})
+}

@@ -64,7 +64,7 @@ var table = func() map[string]expected {
 		"authorize":   flowPage(baseCSP + noScript), "change-password": flowPage(baseCSP + noScript),
 		"confirm": ownPage(baseCSP+nonceCSP, baseCSP+noScript), "confirmed": ownPage(baseCSP + nonceCSP),
 		"cancel": ownPage(baseCSP+formAction, baseCSP+noScript+formAction), "cancelled": ownPage(baseCSP + formAction),
-		"recover": flow, "recover-sent": flow, "lookup": flow, "lookup-sent": flow, "help": flow, "new-password": ownPage(baseCSP+formAction, baseCSP+noScript+formAction),
+		"recover": flow, "recover-sent": flow, "lookup": flow, "lookup-sent": flow, "help": flow, "accept": flow, "new-password": ownPage(baseCSP+formAction, baseCSP+noScript+formAction),
 		"recovered": ownPage(baseCSP + formAction), "alarm": ownPage(baseCSP+formAction, baseCSP+noScript+formAction), "alarmed": ownPage(baseCSP + formAction),
 		"close": ownPage(baseCSP+formAction+nonceCSP, baseCSP+noScript+formAction), "closed": ownPage(baseCSP + formAction + nonceCSP),
 		"file":   ownPage(baseCSP+formAction, baseCSP+noScript+formAction),

@@ -9,6 +9,8 @@ import (
 	"image/color"
 	"image/png"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -207,6 +209,18 @@ func (c *camera) tour() {
 	c.shoot("already")
 	c.open(authorizeURL("app", "prompt", "create"))
 	c.shoot("already-flow")
+	grace, err := c.w.people.Show(ctx, "grace@example.com")
+	if err == nil {
+		err = c.w.store.AcceptTerms(ctx, grace.ID, account.Versions{Terms: "another"}, c.w.clock())
+	}
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.open("/terms?next=profile")
+	c.shoot("accept")
+	c.press("#accept-submit", "#problems", "#accept-email", "ada@example.com")
+	c.shoot("accept-wrong")
+	c.press("#accept-submit", "#profile-submit", "#accept-email", "grace@example.com")
 	c.open("/account/profile")
 	c.shoot("profile")
 	c.portrait("grace@example.com")

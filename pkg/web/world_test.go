@@ -21,6 +21,7 @@ import (
 	"github.com/passport-network/passport/oidc"
 	"github.com/passport-network/passport/oidc/client"
 	"github.com/passport-network/passport/oidc/engine"
+	"github.com/passport-network/passport/oidc/grant"
 	"github.com/passport-network/passport/oidc/logout"
 	"github.com/passport-network/passport/oidc/registration"
 	"github.com/passport-network/passport/pkg/account"
@@ -142,7 +143,7 @@ func newWorldOn(t *testing.T, store *storage.Store, set func(*account.Config), e
 	pages := must(web.NewPages(web.PagesConfig{Issuer: issuer, FormKey: ring.Secret(keys.SecretForm), Sessions: sessions, Logger: logger}))
 	flows := must(engine.New(engine.Config{Issuer: issuer, Clients: w.clients, Store: w.store, Keys: ring, Now: w.clock, Audit: w.store}))
 	provider := must(oidc.New(oidc.Config{Issuer: issuer, Languages: []string{"en", "es"}, Engine: flows, Store: w.store, Clients: w.clients, Keys: ring,
-		Sessions: sessions, Limits: limits, Now: w.clock, Audit: w.store, Pages: pages.OIDC(), ClientIP: web.ClientIP, NoteClient: web.NoteClient, NoCreate: people.Door.Closed || people.Door.Invitation}))
+		Sessions: sessions, Limits: limits, Now: w.clock, Audit: w.store, Pages: pages.OIDC(), ClientIP: web.ClientIP, NoteClient: web.NoteClient, NoCreate: people.Door.Closed || people.Door.Invitation, Versions: grant.Versions(people.Versions)}))
 	leaving := must(logout.New(logout.Config{Issuer: issuer, Store: w.store, Clients: w.clients, Keys: ring, Sessions: sessions,
 		SID: flows.SID, Now: w.clock, Pages: pages.Logout()}))
 	in := must(signin.New(signin.Config{Pages: pages, OIDC: provider, Clients: w.clients, Logout: leaving, Accounts: w.people, Sessions: sessions, Sealer: sealer, Now: w.clock}))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/passport-network/passport/oidc"
@@ -154,8 +155,20 @@ func (s *Room) postLogin(w http.ResponseWriter, r *http.Request) error {
 	if f.id != "" {
 		return s.OIDC.ContinueAs(w, r, f.id, login)
 	}
+	if who.Accept {
+		web.See(w, r, "/terms", nextQuery(page.Next))
+		return nil
+	}
 	web.See(w, r, destination(page.Next), nil)
 	return nil
+}
+
+// nextQuery carries on where a sign-in leads.
+func nextQuery(next string) url.Values {
+	if next == "" {
+		return nil
+	}
+	return url.Values{"next": {next}}
 }
 
 // signIn begins a login by password; the event names the interaction that it served, which is what meets

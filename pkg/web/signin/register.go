@@ -161,13 +161,19 @@ func (s *Room) shut(w http.ResponseWriter, r *http.Request, f flow, err error) (
 // nextAdd is the word by which a person who is signed in says that they want another account beside it.
 const nextAdd = "add"
 
-// here are the people who are signed in in this browser, newest first.
-func (s *Room) here(r *http.Request, f flow) (people []templates.Person, err error) {
+// guest is somebody who is signed in in this browser.
+type guest struct {
+	templates.Person
+	account string // its id
+}
+
+// here are those who are signed in in this browser, newest first.
+func (s *Room) here(r *http.Request, f flow) (all []guest, err error) {
 	if f.view != nil {
 		for _, l := range f.view.Logins {
-			people = append(people, person(l))
+			all = append(all, guest{person(l), l.Person.AccountID})
 		}
-		return people, nil
+		return all, nil
 	}
 	b, err := s.Sessions.Current(r.Context(), r)
 	if err != nil || b == nil {
@@ -180,14 +186,17 @@ func (s *Room) here(r *http.Request, f flow) (people []templates.Person, err err
 		} else if err != nil {
 			return nil, err
 		}
-		people = append(people, templates.Person{LoginID: l.ID, Name: p.Name, Email: p.Email})
+		all = append(all, guest{templates.Person{LoginID: l.ID, Name: p.Name, Email: p.Email}, l.AccountID})
 	}
-	return people, nil
+	return all, nil
 }
 
 // already is shown to who is signed in and comes to register: two accounts never mix without a word.
-func (s *Room) already(w http.ResponseWriter, r *http.Request, f flow, people []templates.Person) error {
-	page := &templates.Already{Base: s.base(w, r, "accounts", f), Site: f.site(), People: people}
+func (s *Room) already(w http.ResponseWriter, r *http.Request, f flow, here []guest) error {
+	page := &templates.Already{Base: s.base(w, r, "accounts", f), Site: f.site()}
+	for _, g := range here {
+		page.People = append(page.People, g.Person)
+	}
 	page.SignedIn = f.view == nil
 	return s.Pages.Render(w, r, http.StatusOK, f.locales(), page)
 }

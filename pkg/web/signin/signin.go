@@ -61,6 +61,8 @@ func (s *Room) Routes() []web.Route {
 		{Name: "lookup", Path: "/lookup", Methods: get, Kind: web.Flow, Handler: s.getLookup},
 		{Name: "lookup", Path: "/lookup", Methods: post, Kind: web.Flow, Handler: s.postLookup},
 		{Name: "lookup-sent", Path: "/lookup/sent", Methods: get, Kind: web.Flow, Handler: s.getLookupSent},
+		{Name: "accept", Path: "/terms", Methods: get, Kind: web.Flow, Handler: s.getAccept},
+		{Name: "accept", Path: "/terms", Methods: post, Kind: web.Flow, Handler: s.postAccept},
 		{Name: "help", Path: "/help", Methods: get, Kind: web.Flow, Handler: s.getHelp},
 		{Name: "waiting", Path: "/register/waiting", Methods: get, Kind: web.Flow, Handler: s.getWaiting},
 		{Name: "waiting", Path: "/register/waiting", Methods: post, Kind: web.Flow, Handler: s.postWaiting},
