@@ -58,10 +58,8 @@ var voided = []struct{ table, sql string }{
 	{"account_link", "DELETE FROM account_link"},
 	{"data_export", "DELETE FROM data_export"},
 	{"recovery_request", "DELETE FROM recovery_request"},
-	{"data_export", "DELETE FROM data_export"},
 	{"invitation", "DELETE FROM invitation"},
 	{"registration_token", "DELETE FROM registration_token"},
-	{"invitation", "DELETE FROM invitation"},
 	// Mails with dead links, and mails that were sent since.
 	{"outbox", "DELETE FROM outbox"},
 }

@@ -14,7 +14,7 @@ import (
 var kept = map[string]string{
 	"goose_db_version": "the schema", "original": "the mark itself", "revision": "raised",
 	"secret": "keys", "signing_key": "keys",
-	"account": "people", "address": "people", "credential": "people", "recovery": "people", "consent": "what people allowed",
+	"account": "people", "address": "people", "picture": "people", "credential": "people", "recovery": "people", "consent": "what people allowed",
 	"browser": "which browsers there were; their secrets are void", "login_client": "hangs on logins, which are over",
 	"client": "sites", "client_secret": "sites", "client_logo": "sites", "resource_server": "sites", "key_set": "sites' keys, fetched again",
 	"used_once": "what is spent stays spent", "rate": "limits", "audit": "what has happened",
