@@ -19,7 +19,8 @@ deploy/bench/run.sh [options]
   --without-steps   not the commits of steps.txt, each measured before and after
   --out FILE        where to write (deploy/bench/RESULTS.md)
 
-All of it takes about seconds × rounds × 30, and as much again for every five steps. Nothing else may run beside it.
+All of it takes about (seconds + warm-up + 1) × rounds × 26, and for each step as much for each of its scenarios, twice.
+Nothing else may run beside it.
 END
 }
 
