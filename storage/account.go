@@ -13,7 +13,7 @@ import (
 
 var _ account.Store = (*Store)(nil)
 
-var accountRows = []any{&accountRow{}, &addressRow{}, &credentialRow{}, &mailTokenRow{}, &accountLinkRow{}, &invitationRow{}, &pictureRow{}, &recoveryRow{}}
+var accountRows = []any{&accountRow{}, &addressRow{}, &credentialRow{}, &mailTokenRow{}, &accountLinkRow{}, &invitationRow{}, &pictureRow{}, &recoveryRow{}, &requestRow{}}
 
 type accountRow struct {
 	ID          string `gorm:"primaryKey"`

@@ -56,6 +56,7 @@ var voided = []struct{ table, sql string }{
 	{"authorization_grant", "UPDATE authorization_grant SET revoked_at = @now WHERE revoked_at IS NULL"},
 	{"mail_token", "DELETE FROM mail_token"},
 	{"account_link", "DELETE FROM account_link"},
+	{"recovery_request", "DELETE FROM recovery_request"}, // nobody could stop one: those links are gone
 	{"data_export", "DELETE FROM data_export"},
 	{"recovery_request", "DELETE FROM recovery_request"},
 	{"invitation", "DELETE FROM invitation"},

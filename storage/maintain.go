@@ -44,6 +44,7 @@ var purges = []struct{ table, key, over string }{
 	{"mail_token", "hash", "expires_at <= @now"},
 	{"account_link", "hash", "expires_at <= @now"},
 	{"data_export", "id", "expires_at <= @now"},
+	{"recovery_request", "id", "expires_at <= @now"},
 	{"used_once", "key", "expires_at <= @now"},
 	{"registration_token", "id", "(expires_at <= @now OR uses < 1)"},
 	// Who registered with it in its last moment has until then to confirm (account.PendingLifetime).

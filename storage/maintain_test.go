@@ -120,6 +120,7 @@ func fill(t *testing.T, s *storage.Store) {
 		exec("INSERT INTO code (grant_id, sig, client_id, redirect_uri, created_at, expires_at) VALUES ('new', ?, 'c', '', 1, ?)", key, us)
 		exec("INSERT INTO access_token (grant_id, sig, client_id, scopes, issued_at, expires_at) VALUES ('new', ?, 'c', '', 1, ?)", key, us)
 		exec("INSERT INTO mail_token (purpose, hash, account_id, address_id, created_at, expires_at) VALUES ('confirm', ?, 'a', ?, 1, ?)", key, address, us)
+		exec("INSERT INTO recovery_request (id, state, hash, email, canonical, language, created_at, expires_at) VALUES (?, 'over', ?, '', '', '', 1, ?)", name, key, us)
 		exec("INSERT INTO used_once (kind, key, expires_at) VALUES ('jti', ?, ?)", key, us)
 		exec("INSERT INTO data_export (id, account_id, asked_at, expires_at) VALUES (?, ?, 1, ?)", name, map[string]string{"old": "a", "new": "pending new"}[name], us)
 		exec("INSERT INTO rate (key, tat) VALUES (?, ?)", name, us)
@@ -133,7 +134,7 @@ func TestPurge(t *testing.T) {
 		count := func() map[string]int64 {
 			all := map[string]int64{}
 			for _, table := range []string{"account", "address", "interaction", "browser", "session_secret", "login", "consent",
-				"authorization_grant", "code", "access_token", "mail_token", "used_once", "data_export", "rate", "client"} {
+				"authorization_grant", "code", "access_token", "mail_token", "recovery_request", "used_once", "data_export", "rate", "client"} {
 				var n int64
 				if err := s.Read(t.Context()).Table(table).Count(&n).Error; err != nil {
 					t.Fatal(err)
@@ -164,7 +165,7 @@ func TestPurge(t *testing.T) {
 		check("999 s", map[string]int64{"consent": -1}, want) // that of the ended login
 		purge(1000)
 		check("1000 s", map[string]int64{"account": -1, "address": -1, "interaction": -1, "browser": -1, "session_secret": -1,
-			"login": -1, "authorization_grant": -1, "access_token": -1, "mail_token": -1, "used_once": -1, "data_export": -1}, want)
+			"login": -1, "authorization_grant": -1, "access_token": -1, "mail_token": -1, "used_once": -1, "recovery_request": -1, "data_export": -1}, want)
 		purge(1000 + 1799)
 		check("half an hour less a second", nil, want)
 		purge(1000 + 1800)

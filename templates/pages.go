@@ -245,6 +245,31 @@ type NewRecovery struct {
 	Email  string
 }
 
+// Request is for who can read none of an account's mail.
+type Request struct {
+	Base
+	Account, Reach string // as typed
+}
+
+// Details asks what they know of the account.
+type Details struct {
+	Base
+	Email                         string // where to reach them
+	Birthdate, Phone, Sites, Note string // as typed
+}
+
+// Stop is where the notices of a request lead.
+type Stop struct {
+	Base
+	Email string
+}
+
+// Regain is where the mail of an approved request leads.
+type Regain struct {
+	Base
+	Email string
+}
+
 // Close asks whether the account is to go.
 type Close struct {
 	Base
@@ -277,8 +302,9 @@ type Reopen struct {
 // Security shows where the person is signed in.
 type Security struct {
 	Base
-	Person   Person
-	Browsers []Browser
+	Person    Person
+	Browsers  []Browser
+	Requested time.Time // since when somebody else asks for the account; zero: nobody does
 }
 
 // Browser is one of them.
@@ -460,6 +486,10 @@ func (*NewPassword) Name() string { return "new_password" }
 func (*Alarm) Name() string       { return "alarm" }
 func (*Address) Name() string     { return "address" }
 func (*NewAddress) Name() string  { return "new_address" }
+func (*Request) Name() string     { return "request" }
+func (*Details) Name() string     { return "details" }
+func (*Stop) Name() string        { return "stop" }
+func (*Regain) Name() string      { return "regain" }
 func (*Recovery) Name() string    { return "recovery" }
 func (*NewRecovery) Name() string { return "new_recovery" }
 func (*Close) Name() string       { return "close" }

@@ -88,6 +88,7 @@ func TestAccountCommand(t *testing.T) {
 			}}
 			accountLife(t, s)
 			limitLife(t, s)
+			recoveryLife(t, s)
 		})
 	}
 }
@@ -224,5 +225,54 @@ func TestAccountCommandHelp(t *testing.T) {
 		if sub.Example == "" || sub.Short == "" || sub.Flags().Lookup("json") == nil {
 			t.Errorf("%s has no example, no words or no --json", sub.Name())
 		}
+	}
+}
+
+// recoveryLife is `passport recovery` on one database.
+func recoveryLife(t *testing.T, s *accountShell) {
+	who := s.json("", "create", "--email", "lost@example.test", "--confirmed")
+	cmd := &cobra.Command{}
+	cmd.SetContext(t.Context())
+	a, err := s.open(cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = a.close() }()
+	now := time.Now().UTC()
+	r := account.Request{ID: "r1", AccountID: who.ID, State: account.RequestAsked, Hash: []byte("hash"), Email: "reach@example.test",
+		Canonical: "reach@example.test", Language: "en", CreatedAt: now, ExpiresAt: now.Add(time.Hour)}
+	if err := a.store.InsertRequest(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	r.State, r.Birthdate, r.Sites, r.SitesRight, r.OpenedAt = account.RequestOpen, account.Match, 3, 2, now
+	if err := a.store.OpenRequest(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	run := func(args ...string) string {
+		t.Helper()
+		out, err := s.runCommand(recoveryCommand(s.open), "", args...)
+		if err != nil {
+			t.Fatalf("%v: %v", args, err)
+		}
+		return out
+	}
+	for _, args := range [][]string{{"list"}, {"show", "r1"}} {
+		if out := run(args...); !strings.Contains(out, "2 of 3 match") || !strings.Contains(out, who.ID) {
+			t.Errorf("%v: %s", args, out)
+		}
+		if out := run(append(args, "--json")...); !strings.Contains(out, `"sites_matching": 2`) {
+			t.Errorf("%v: %s", args, out)
+		}
+	}
+	for want, args := range map[string][]string{"no request": {"show", "none"}, "their time first": {"approve", "r1"}} {
+		if _, err := s.runCommand(recoveryCommand(s.open), "", args...); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: %v", args, err)
+		}
+	}
+	if out := run("deny", "r1"); !strings.Contains(out, "denied") {
+		t.Error(out)
+	}
+	if _, err := s.runCommand(recoveryCommand(s.open), "", "deny", "r1"); err == nil || !strings.Contains(err.Error(), "not open") {
+		t.Errorf("again: %v", err)
 	}
 }

@@ -62,7 +62,7 @@ credential with an e-mail address and signs in with it at every site of the netw
 	flags.Bool("dev", false, "development on this machine: needs no configuration at all")
 	root.AddCommand(
 		serveCommand(open), configCommand(), migrateCommand(), backupCommand(), restoreCommand(),
-		clientCommand(open), accountCommand(open), invitationCommand(open), keysCommand(open),
+		clientCommand(open), accountCommand(open), invitationCommand(open), recoveryCommand(open), keysCommand(open),
 		mailCommand(open), limitCommand(open), tokenCommand(open), performCommand(),
 	)
 	strict(root)

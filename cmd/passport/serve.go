@@ -125,11 +125,14 @@ const (
 	purgeBatch = 1000
 )
 
-// purge deletes what is over. Every replica does it: they share the work.
+// purge deletes what is over, and tells people of what waits for a day of its own. Every replica does it: they share the work.
 func (a *app) purge(ctx context.Context) error {
 	tick := time.NewTicker(purgeEvery)
 	defer tick.Stop()
 	for {
+		if err := a.accounts.TellRequests(ctx); err != nil && ctx.Err() == nil {
+			a.logger.Error("tell of requests", "error", err)
+		}
 		if err := a.purgeOnce(ctx); err != nil && ctx.Err() == nil {
 			a.logger.Error("purge", "error", err)
 		}

@@ -153,7 +153,12 @@ func (d *Directory) used(ctx context.Context, rec Record, raw string) error {
 			return err
 		}
 	}
-	err := d.store.SignedIn(ctx, rec.ID, rec.Password, upgraded, d.now())
+	err := d.store.InTx(ctx, func(ctx context.Context) error {
+		if err := d.store.SignedIn(ctx, rec.ID, rec.Password, upgraded, d.now()); err != nil {
+			return err
+		}
+		return d.stopRequests(ctx, rec.ID, d.now())
+	})
 	switch {
 	case errors.Is(err, ErrGone):
 		return ErrCredentials

@@ -292,6 +292,9 @@ func (d *Directory) newPassword(ctx context.Context, rec Record, hash, staying, 
 	if err := d.store.DropLinks(ctx, rec.ID, time.Time{}, pendingPurposes...); err != nil {
 		return "", err
 	}
+	if err := d.stopRequests(ctx, rec.ID, now); err != nil {
+		return "", err
+	}
 	if err := d.sessions.EndAll(ctx, rec.ID, staying); err != nil {
 		return "", err
 	}

@@ -104,6 +104,8 @@ type Proof struct {
 // Store keeps accounts. Every method joins the transaction that ctx carries. Pending accounts and links
 // past their expiry are not returned.
 type Store interface {
+	RequestStore
+
 	// InTx runs fn in one transaction; an error of fn rolls it back.
 	InTx(ctx context.Context, fn func(ctx context.Context) error) error
 
@@ -220,4 +222,30 @@ type Store interface {
 	DropPending(ctx context.Context, canonical, except string) error
 	// Delete removes the account and everything that hangs on it: ErrNotFound.
 	Delete(ctx context.Context, accountID string) error
+}
+
+// RequestStore keeps the requests of people who have lost everything. Each change hits one row, or is ErrGone.
+type RequestStore interface {
+	InsertRequest(ctx context.Context, r Request) error
+	// AskedRequest reads one that is asked for and not late, by its token: ErrNotFound.
+	AskedRequest(ctx context.Context, hash []byte, now time.Time) (Request, error)
+	// RequestByID reads one that concerns an account, and has not joined another; Requests all of these: ErrNotFound.
+	RequestByID(ctx context.Context, id string) (Request, error)
+	Requests(ctx context.Context) ([]Request, error)
+	// RequestOf reads the account's that is open or approved: ErrNotFound. There is one at most.
+	RequestOf(ctx context.Context, accountID string) (Request, error)
+	// RequestsBefore reads those in one of these states that were opened at a time or before and, unless it is negative,
+	// have had so many notices and concern an account.
+	RequestsBefore(ctx context.Context, opened time.Time, notices int, states ...string) ([]Request, error)
+	// JoinRequest counts another one at the account's that is open or approved.
+	JoinRequest(ctx context.Context, accountID string) (joined bool, err error)
+	// OpenRequest writes state, results and times of one that is asked for.
+	OpenRequest(ctx context.Context, r Request) error
+	MoveRequest(ctx context.Context, id, from, to string, at time.Time) error
+	// StopRequests stops the account's that is open or approved.
+	StopRequests(ctx context.Context, accountID string, at time.Time) (stopped bool, err error)
+	// CountNotice counts a round of notices of one that is open and has had so many.
+	CountNotice(ctx context.Context, id string, notices int64) error
+	// SitesOf gives the names and the hosts of the sites that the account has used.
+	SitesOf(ctx context.Context, accountID string) ([]string, error)
 }

@@ -43,6 +43,11 @@ const (
 	AccountLookedUp        = "account.looked_up" // whether there is one, was asked by mail
 	AccountLocked          = "account.locked"    // by its owner: "this wasn't me"
 
+	RequestOpened   = "request.opened" // somebody says that the account is theirs, and that they can read none of its mail
+	RequestStopped  = "request.stopped"
+	RequestApproved = "request.approved"
+	RequestDenied   = "request.denied"
+
 	LoginSucceeded = "login.succeeded"
 	LoginFailed    = "login.failed"
 	LoginEnded     = "login.ended"
@@ -77,6 +82,7 @@ var events = set(
 	AccountRegistered, AccountConfirmed, AccountCancelled, AccountCreated, AccountChanged, AccountDisabled,
 	AccountEnabled, AccountDeleted, AccountPasswordChanged, AccountAddressChanged, AccountClosing, AccountReopened, AccountExportAsked, AccountExported, AccountRecoveryAsked, AccountTermsAccepted, AccountLookedUp, AccountLocked,
 	AccountAddressAdded, AccountAddressRemoved, AccountRecoveryChanged, AccountAnswerWrong,
+	RequestOpened, RequestStopped, RequestApproved, RequestDenied,
 	LoginSucceeded, LoginFailed, LoginEnded,
 	ConsentGranted, ConsentDenied, ConsentRevoked,
 	CodeReplayed, RefreshReused,

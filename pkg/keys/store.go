@@ -46,6 +46,7 @@ var Columns = []Column{
 	{"client_secret", "sealed", "id"},
 	{"outbox", "sealed", "id"},
 	{"data_export", "sealed", "id"},
+	{"recovery_request", "note", "id"},
 }
 
 // SealedValue is one value of a Column.

@@ -29,6 +29,9 @@ var (
 	MailIP             = Rule{"mail-ip", 5, 10 * time.Minute}
 	MailNet            = Rule{"mail-net", 50, time.Minute}
 
+	// RecoveryRequest: requests to the operator for an account, or for an address that nobody has.
+	RecoveryRequest = Rule{"recovery-request", 5, 8 * time.Hour}
+
 	// RecoveryAnswer: wrong answers to the recovery question of an account, whose mail somebody can read.
 	RecoveryAnswer = Rule{"recovery-answer", 20, 6 * time.Hour}
 

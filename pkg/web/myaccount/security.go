@@ -16,6 +16,9 @@ func (m *Room) getSecurity(w http.ResponseWriter, r *http.Request, v *visitor) e
 		return err
 	}
 	page := &templates.Security{Person: v.person()}
+	if page.Requested, err = m.Accounts.Requested(r.Context(), v.id); err != nil {
+		return err
+	}
 	page.SignedIn, page.Token = true, m.Pages.FormToken(w, r, "security", v.id)
 	now := m.Now()
 	for _, l := range list {
@@ -32,6 +35,13 @@ func (m *Room) getSecurity(w http.ResponseWriter, r *http.Request, v *visitor) e
 // postSecurity ends one login, or all but this browser's, and reports how far the sites have been told. An id that is not one
 // of the account's is not found (B14).
 func (m *Room) postSecurity(w http.ResponseWriter, r *http.Request, v *visitor, form web.Form) error {
+	if form["stop"] != "" {
+		if err := m.Accounts.StopRequest(r.Context(), v.id); err != nil {
+			return err
+		}
+		web.See(w, r, "/account/security", nil)
+		return nil
+	}
 	ended := []string{form["session"]}
 	var err error
 	if form["all"] != "" {
