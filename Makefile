@@ -1,5 +1,5 @@
 # make test is what CI runs; make quick is for between two edits.
-.PHONY: build test quick pictures bench run
+.PHONY: build test quick fault pictures bench run
 
 build: ## the programs, as they are released: static, without the paths of this machine
 	CGO_ENABLED=0 go build -trimpath -o dist/passport ./cmd/passport
@@ -10,6 +10,9 @@ test: ## everything, on both databases and in a browser; installs on Debian what
 
 quick: ## at most three minutes: SQLite, no browser
 	@deploy/test/quick.sh
+
+fault: ## replicas killed and connections cut under load, and a checker that judges by what was acknowledged
+	go test -tags fault -count=1 -timeout 20m -v -run '^TestFault' ./cmd/passport
 
 pictures: ## screenshots of every page into dist/pictures
 	PASSPORT_PICTURES="$(CURDIR)/dist/pictures" go test -tags pictures -count=1 -timeout 20m -run '^TestPictures$$' ./pkg/web
