@@ -9,8 +9,6 @@ import (
 	"image/color"
 	"image/png"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -299,6 +297,18 @@ func (c *camera) tour() {
 	c.shoot("alarm")
 	c.press("#alarm-submit", "#go-on")
 	c.shoot("alarmed")
+	c.open("/recover/request")
+	c.shoot("request")
+	c.press("#request-submit", "#go-on", "#request-account", "ada@example.com", "#request-reach", "ada@elsewhere.test")
+	c.open(c.w.mailed(c.t))
+	c.shoot("details")
+	c.press("#details-submit", "#go-on", "#request-sites", "Fabrikam")
+	c.shoot("requested")
+	if err := c.w.people.TellRequests(context.Background()); err != nil {
+		c.t.Fatal(err)
+	}
+	c.open(c.w.mailed(c.t))
+	c.shoot("stop")
 }
 
 // protocol shows what only the protocol's less trodden ways show.
