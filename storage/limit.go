@@ -33,7 +33,7 @@ func (s *Store) nowSQL() string {
 	return nowSQLite
 }
 
-// Take spends one unit of a GCRA budget. One statement reads the clock, judges and writes: what ran between a
+// Take implements limit.Store by a GCRA budget. One statement reads the clock, judges and writes: what ran between a
 // read and a write could be overrun by parallel tries. No row back: nothing was spent.
 func (s *Store) Take(ctx context.Context, key string, r limit.Rule) (bool, time.Duration, error) {
 	inc := r.Every.Microseconds()
@@ -47,13 +47,13 @@ func (s *Store) Take(ctx context.Context, key string, r limit.Rule) (bool, time.
 		INSERT INTO rate AS b (key, tat) SELECT @key, n.t + @inc FROM n WHERE true
 		ON CONFLICT (key) DO UPDATE SET tat = ` + latest + `(b.tat, (SELECT t FROM n)) + @inc
 		WHERE ` + latest + `(b.tat, (SELECT t FROM n)) + @inc - (SELECT t FROM n) <= @off
-		RETURNING tat`
-	var tats []int64
-	if err := s.db(ctx).Raw(take, arg).Scan(&tats).Error; err != nil {
+		RETURNING tat - ` + s.nowSQL()
+	var owed []int64
+	if err := s.db(ctx).Raw(take, arg).Scan(&owed).Error; err != nil {
 		return false, 0, fmt.Errorf("take from a limit: %w", err)
 	}
-	if len(tats) == 1 {
-		return true, 0, nil
+	if len(owed) == 1 {
+		return true, max(0, time.Duration(owed[0])*time.Microsecond), nil
 	}
 	// Only the refused pay for the second statement, which tells them when to come back.
 	var wait []int64

@@ -36,8 +36,9 @@ func (l *Limited) Unwrap() error { return ErrLimited }
 // Store counts. Each call is one atomic statement, and the database's clock is the only clock: replicas
 // whose clocks differ share one budget. None may be called within a transaction that can still roll back.
 type Store interface {
-	// Take spends one unit of key's budget. Not ok: nothing was spent, and retry says when it would be.
-	Take(ctx context.Context, key string, r Rule) (ok bool, retry time.Duration, err error)
+	// Take spends one unit of key's budget, and tells how long it takes to be whole again. Not ok: nothing was spent, and
+	// wait says when it would be.
+	Take(ctx context.Context, key string, r Rule) (ok bool, wait time.Duration, err error)
 	// Refund gives one unit back that a Take has spent.
 	Refund(ctx context.Context, key string, r Rule) error
 	// Owed tells how long key's budget takes to be whole again; 0 when it is.
@@ -74,18 +75,39 @@ func New(c Config) *Limiter {
 // overrun by guesses in parallel. Give it back with Refund when the check succeeded.
 // ErrLimited when the budget is used up; any other error means that the database could not be asked.
 func (l *Limiter) Take(ctx context.Context, r Rule, parts ...string) error {
+	_, err := l.Reserve(ctx, r, parts...)
+	return err
+}
+
+// Wear tells how far a budget is used up. The zero value: not at all.
+type Wear struct{ Spent, Burst int } // tries; this one among those that are spent
+
+// Worn tells whether more than half was spent before this try, and so whether somebody is at work.
+func (w Wear) Worn() bool { return 2*(w.Spent-1) > w.Burst }
+
+// Wears tells whether more than half is spent with this try: whether the next one finds it worn.
+func (w Wear) Wears() bool { return 2*w.Spent > w.Burst }
+
+// Empty tells whether this try was the last.
+func (w Wear) Empty() bool { return w.Burst > 0 && w.Spent >= w.Burst }
+
+// Reserve is Take, and tells what the budget is like now, by the same statement.
+func (l *Limiter) Reserve(ctx context.Context, r Rule, parts ...string) (Wear, error) {
 	if err := l.usable(r); err != nil {
-		return err
+		return Wear{}, err
 	}
-	ok, retry, err := l.store.Take(ctx, l.hashed(r, parts), r)
+	ok, wait, err := l.store.Take(ctx, l.hashed(r, parts), r)
 	if err != nil {
-		return fmt.Errorf("ask the limit %s: %w", r.Name, err)
+		return Wear{}, fmt.Errorf("ask the limit %s: %w", r.Name, err)
 	}
 	if !ok {
-		return &Limited{Rule: r.Name, Retry: retry}
+		return Wear{Spent: r.Burst + 1, Burst: r.Burst}, &Limited{Rule: r.Name, Retry: wait}
 	}
-	return nil
+	return Wear{Spent: r.spent(wait), Burst: r.Burst}, nil
 }
+
+// spent is how many tries a budget lacks that is whole again after a time.
+func (r Rule) spent(whole time.Duration) int { return int((whole + r.Every - 1) / r.Every) }
 
 // Refund gives back what a Take with the same rule and parts has reserved.
 func (l *Limiter) Refund(ctx context.Context, r Rule, parts ...string) error {
@@ -112,17 +134,28 @@ func (l *Limiter) Clear(ctx context.Context, r Rule, parts ...string) error {
 // TakeNetwork reserves one try for the address and one for the wider network it is in; both or neither.
 // Exempted addresses are not counted.
 func (l *Limiter) TakeNetwork(ctx context.Context, ip netip.Addr, narrow, wide Rule) error {
+	_, err := l.ReserveNetwork(ctx, ip, narrow, wide)
+	return err
+}
+
+// ReserveNetwork is TakeNetwork, and tells what the more worn of the two budgets is like now.
+func (l *Limiter) ReserveNetwork(ctx context.Context, ip netip.Addr, narrow, wide Rule) (Wear, error) {
 	if l.Exempted(ip) {
-		return nil
+		return Wear{}, nil
 	}
 	n, w := l.Network(ip)
-	if err := l.Take(ctx, narrow, n); err != nil {
-		return err
+	near, err := l.Reserve(ctx, narrow, n)
+	if err != nil {
+		return near, err
 	}
-	if err := l.Take(ctx, wide, w); err != nil {
-		return errors.Join(err, l.Refund(ctx, narrow, n))
+	far, err := l.Reserve(ctx, wide, w)
+	if err != nil {
+		return far, errors.Join(err, l.Refund(ctx, narrow, n))
 	}
-	return nil
+	if far.Spent*near.Burst > near.Spent*far.Burst {
+		return far, nil
+	}
+	return near, nil
 }
 
 // RefundNetwork gives back what TakeNetwork has reserved.

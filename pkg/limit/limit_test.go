@@ -23,7 +23,7 @@ func (m *memory) Take(_ context.Context, key string, r Rule) (bool, time.Duratio
 	}
 	m.keys = append(m.keys, key)
 	m.spent[key]++
-	return true, 0, nil
+	return true, time.Duration(m.spent[key]) * r.Every, nil
 }
 
 func (m *memory) Refund(_ context.Context, key string, _ Rule) error {
@@ -275,5 +275,34 @@ func TestShow(t *testing.T) {
 		if u.Whole != time.Minute {
 			t.Errorf("%v was not counted", u)
 		}
+	}
+}
+
+// What a budget is like comes out of the statement that spends it.
+func TestWear(t *testing.T) {
+	l := limiter(&memory{})
+	ip := netip.MustParseAddr("192.0.2.7")
+	rule, wide := Rule{"five", 5, time.Minute}, Rule{"wide", 50, time.Minute}
+	for i := 1; i <= 5; i++ {
+		w, err := l.ReserveNetwork(t.Context(), ip, rule, wide)
+		if err != nil || w != (Wear{i, 5}) || w.Worn() != (i > 3) || w.Wears() != (i > 2) || w.Empty() != (i == 5) {
+			t.Errorf("try %d: %+v, %v", i, w, err)
+		}
+	}
+	// The wider network is at work, this address is not.
+	for range 30 {
+		if err := l.Take(t.Context(), wide, "192.0.2.0/24"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if w, err := l.ReserveNetwork(t.Context(), netip.MustParseAddr("192.0.2.8"), rule, wide); err != nil || !w.Worn() || w.Burst != 50 {
+		t.Errorf("%+v, %v", w, err)
+	}
+	if (Wear{}).Worn() || (Wear{}).Wears() || (Wear{}).Empty() {
+		t.Error("nothing is worn")
+	}
+	exempt := limiter(&memory{}, netip.MustParsePrefix("192.0.2.0/24"))
+	if w, err := exempt.ReserveNetwork(t.Context(), ip, rule, wide); err != nil || w != (Wear{}) {
+		t.Errorf("%+v, %v", w, err)
 	}
 }

@@ -11,12 +11,21 @@ var (
 	// LoginAccount: the resolved account (unknown: its canonical address) from browsers it does not know.
 	LoginAccount = Rule{"login-account", 10, 6 * time.Minute}
 
+	// LoginHuman: the same, when that is used up, of whoever passes the human check at each try.
+	LoginHuman = Rule{"login-human", 30, time.Minute}
+
 	// LoginDevice: the account and a browser that it was signed in to from (account.KnowDevice).
 	LoginDevice = Rule{"login-device", 10, time.Minute}
+
+	// Guessed: mails to the owner of an account that strangers have guessed at too often.
+	Guessed = Rule{"guessed", 2, 6 * time.Hour}
 
 	// Registration, each counted.
 	RegisterIP  = Rule{"register-ip", 5, 10 * time.Minute}
 	RegisterNet = Rule{"register-net", 50, time.Minute}
+
+	// RegisterAll: all registrations of all networks together: beyond it nobody is refused, but asked for a human check.
+	RegisterAll = Rule{"register-all", 100, 600 * time.Millisecond}
 
 	// Mail that a stranger can cause: per canonical address, and per sender's network. Burst and period are
 	// such that no hour sees more than 3 mails to one address, and no 24 hours more than 10 (5 at once and
@@ -66,6 +75,7 @@ var (
 	ClientChange = Rule{"client-change", 20, 3 * time.Minute}
 
 	// In the process, before anything is asked or written.
+	Human     = Rule{"human", 60, time.Second}                 // network; of digits drawn, spoken, and given
 	Authorize = Rule{"authorize", 120, 500 * time.Millisecond} // network; an interaction row may follow
 	Endpoint  = Rule{"endpoint", 600, 20 * time.Millisecond}   // network; of callers that prove nothing
 )

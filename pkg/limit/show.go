@@ -50,7 +50,7 @@ func (l *Limiter) Show(ctx context.Context, budgets ...Budget) ([]Use, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read the limit %s: %w", b.Rule.Name, err)
 		}
-		spent := int((whole + b.Rule.Every - 1) / b.Rule.Every)
+		spent := b.Rule.spent(whole)
 		out = append(out, Use{Rule: b.Rule.Name, Of: b.Of, Left: max(0, b.Rule.Burst-spent), Burst: b.Rule.Burst, Whole: whole})
 	}
 	return out, nil

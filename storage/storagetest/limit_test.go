@@ -68,6 +68,15 @@ func TestLimitTake(t *testing.T) {
 				t.Errorf("a refund of what is gone: %v", err)
 			}
 		})
+		t.Run("what is taken tells what is left", func(t *testing.T) {
+			r := limit.Rule{Name: "left", Burst: 3, Every: time.Hour}
+			for i := 1; i <= 3; i++ {
+				ok, whole, err := s.Take(t.Context(), "left", r)
+				if err != nil || !ok || whole > time.Duration(i)*r.Every || whole < time.Duration(i)*r.Every-time.Minute {
+					t.Errorf("try %d: whole in %s, %v, %v", i, whole, ok, err)
+				}
+			}
+		})
 		t.Run("what was refused comes back when it was said", func(t *testing.T) {
 			r := limit.Rule{Name: "refill", Burst: 1, Every: 300 * time.Millisecond}
 			begun := time.Now()
