@@ -9,6 +9,7 @@ import (
 	"gorm.io/gorm/clause"
 
 	"github.com/passport-network/passport/oidc/client"
+	"github.com/passport-network/passport/pkg/human"
 )
 
 type clientLogoRow struct {
@@ -113,6 +114,15 @@ func (s *Store) ClaimKeySet(ctx context.Context, uri string, now, since time.Tim
 func (s *Store) SaveKeySet(ctx context.Context, uri string, set client.KeySet) error {
 	return s.db(ctx).Model(&keySetRow{}).Where("uri = ?", uri).
 		Updates(map[string]any{"body": append([]byte{}, set.Body...), "ended_at": at(set.EndedAt), "fetched_at": at(set.FetchedAt)}).Error
+}
+
+// SpendHuman notes an answered human check.
+func (s *Store) SpendHuman(ctx context.Context, key []byte, until time.Time) error {
+	err := s.UseOnce(ctx, "human", key, until)
+	if errors.Is(err, ErrUsed) {
+		return human.ErrWrong
+	}
+	return err
 }
 
 // SpendJTI notes a client's jti.

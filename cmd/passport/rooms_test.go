@@ -28,6 +28,7 @@ var may = map[string]string{
 	"pkg/clock": "", "pkg/fault": "", "pkg/picture": "",
 	"pkg/session": leaves, "pkg/keys": leaves, "pkg/limit": leaves, "pkg/audit": leaves,
 	"pkg/outbox": leaves, "pkg/outbound": leaves,
+	"pkg/human":           leaves,
 	"pkg/mail":            leaves + " templates",
 	"pkg/account":         leaves + " pkg/mail",
 	"oidc/client":         leaves,
@@ -37,9 +38,9 @@ var may = map[string]string{
 	"oidc/registration":   leaves + " oidc/client",
 	"oidc/logout":         leaves + " oidc/client oidc/grant",
 	"pkg/web":             leaves + " oidc oidc/client oidc/grant oidc/logout oidc/registration pkg/account pkg/mail templates",
-	"pkg/web/signin":      leaves + " oidc oidc/client oidc/grant oidc/logout pkg/account pkg/web templates",
+	"pkg/web/signin":      leaves + " oidc oidc/client oidc/grant oidc/logout pkg/account pkg/human pkg/web templates",
 	"pkg/web/myaccount":   leaves + " oidc oidc/client oidc/grant oidc/logout pkg/account pkg/web templates",
-	"storage":             leaves + " oidc/client oidc/grant oidc/logout oidc/registration pkg/account pkg/mail",
+	"storage":             leaves + " oidc/client oidc/grant oidc/logout oidc/registration pkg/account pkg/human pkg/mail",
 	"storage/storagetest": leaves + " storage oidc/client oidc/grant oidc/logout oidc/registration pkg/account pkg/mail",
 }
 
