@@ -59,6 +59,7 @@ type credentialRow struct {
 	Secret    string
 	CreatedAt stamp `gorm:"autoCreateTime:false"`
 	UsedAt    stamp
+	Guesses   int64
 }
 
 func (credentialRow) TableName() string { return "credential" }
@@ -86,6 +87,7 @@ type personRow struct {
 	Secret    *string
 	SecretAt  stamp
 	SecretUse stamp
+	Guesses   int64
 }
 
 func (p personRow) record() account.Record {
@@ -94,7 +96,7 @@ func (p personRow) record() account.Record {
 		CreatedAt: p.Account.CreatedAt.Time, UpdatedAt: p.Account.UpdatedAt.Time, DisabledAt: p.Account.DisabledAt.Time,
 		TermsAt: p.Account.TermsAt.Time, ExpiresAt: p.Account.ExpiresAt.Time, BrowserHash: p.Account.BrowserHash, Interaction: p.Account.Interaction,
 		Accepted: account.Versions{Terms: p.Account.TermsVersion, Privacy: p.Account.PrivacyVersion}, Invitation: p.Account.InvitationID,
-		AddressID: p.AddressID, Email: p.Email, Canonical: p.Canonical, ProvenAt: p.ProvenAt.Time,
+		Guesses: int(p.Guesses), AddressID: p.AddressID, Email: p.Email, Canonical: p.Canonical, ProvenAt: p.ProvenAt.Time,
 	}
 	if p.Account.FormID != nil {
 		r.FormID = *p.Account.FormID
@@ -106,7 +108,8 @@ func (p personRow) record() account.Record {
 }
 
 const selectPerson = `SELECT account.*, address.id AS address_id, address.email, address.canonical, address.proven_at,
-		credential.id AS secret_id, credential.secret, credential.created_at AS secret_at, credential.used_at AS secret_use
+		credential.id AS secret_id, credential.secret, credential.created_at AS secret_at, credential.used_at AS secret_use,
+		coalesce(credential.guesses, 0) AS guesses
 	FROM account
 	JOIN address ON address.account_id = account.id
 	LEFT JOIN credential ON credential.account_id = account.id AND credential.kind = 'password'
@@ -330,7 +333,7 @@ func (s *Store) Cancel(ctx context.Context, accountID string, hash []byte, now t
 
 // SignedIn records the use of a password; it hits no row when password or account have changed meanwhile.
 func (s *Store) SignedIn(ctx context.Context, accountID, old, hash string, when time.Time) error {
-	set := map[string]any{"used_at": at(when)}
+	set := map[string]any{"used_at": at(when), "guesses": 0}
 	if hash != "" {
 		set["secret"] = hash
 	}
@@ -338,6 +341,11 @@ func (s *Store) SignedIn(ctx context.Context, accountID, old, hash string, when 
 		AND EXISTS (SELECT 1 FROM account WHERE account.id = credential.account_id AND account.state = 'active')`,
 		accountID, old).Updates(set)
 	return oneRow(used, account.ErrGone)
+}
+
+// CountGuess implements account.Store.
+func (s *Store) CountGuess(ctx context.Context, credential string) error {
+	return s.db(ctx).Exec("UPDATE credential SET guesses = guesses + 1 WHERE id = ?", credential).Error
 }
 
 // SetPassword replaces the password.

@@ -18,7 +18,8 @@ type Base struct {
 	Errors      map[string]string // id of the field → message keys, with a space between
 	Nonce       string            // for scripts of this answer
 	RequestID   string
-	SignedIn    bool // the header offers General information
+	Human       *Human // nil: no check is wanted
+	SignedIn    bool   // the header offers General information
 
 	Config
 	Lang  string

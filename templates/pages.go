@@ -299,6 +299,12 @@ type Reopen struct {
 	Email string
 }
 
+// Allow is where the mail about an account that strangers guess at leads.
+type Allow struct {
+	Base
+	Email string
+}
+
 // Security shows where the person is signed in.
 type Security struct {
 	Base
@@ -496,6 +502,7 @@ func (*Close) Name() string       { return "close" }
 func (*Data) Name() string        { return "data" }
 func (*DataFile) Name() string    { return "data_file" }
 func (*Reopen) Name() string      { return "reopen" }
+func (*Allow) Name() string       { return "allow" }
 func (*Security) Name() string    { return "security" }
 func (*Sites) Name() string       { return "sites" }
 func (*Activity) Name() string    { return "activity" }

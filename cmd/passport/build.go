@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 
 	"github.com/spf13/cobra"
 
@@ -18,6 +19,7 @@ import (
 	"github.com/passport-network/passport/pkg/account"
 	"github.com/passport-network/passport/pkg/clock"
 	"github.com/passport-network/passport/pkg/config"
+	"github.com/passport-network/passport/pkg/human"
 	"github.com/passport-network/passport/pkg/keys"
 	"github.com/passport-network/passport/pkg/limit"
 	"github.com/passport-network/passport/pkg/mail"
@@ -130,7 +132,7 @@ func newApp(ctx context.Context, cfg *config.Config, logger *slog.Logger) (_ *ap
 	}
 	a.accounts, err = account.New(account.Config{
 		Store: a.store, Mail: a.mailer, Limits: a.limits, Sessions: a.sessions, Grants: a.store, Audit: a.store, Now: now,
-		Queue: a.outbox, Sealer: a.sealer, DeviceKey: a.ring.Secret(keys.SecretDevice), Passwords: passwords,
+		Queue: a.outbox, Sealer: a.sealer, DeviceKey: a.ring.Secret(keys.SecretDevice), Passwords: passwords, Human: account.HumanCheck(cfg.HumanCheck),
 		Pictures: cfg.Issuer + myaccount.PicturesPath,
 		Door: account.Door{Closed: cfg.SignUp == "closed", Invitation: cfg.SignUp == "invitation", Allow: cfg.SignUpAllowDomains,
 			Deny: cfg.SignUpDenyDomains, Disposable: cfg.SignUpDenyDisposable},
@@ -188,7 +190,12 @@ func (a *app) handler() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	way, err := a.human()
+	if err != nil {
+		return nil, err
+	}
 	in, err := signin.New(signin.Config{
+		Human: way, HumanAlways: cfg.HumanCheck == "always",
 		Dev: cfg.Dev, TwoPages: cfg.SignInPages == "two", Pages: pages, OIDC: provider, Clients: a.clients, Logout: leaving,
 		Accounts: a.accounts, Sessions: a.sessions, Sealer: a.sealer, Now: now,
 	})
@@ -221,6 +228,24 @@ func (a *app) handler() (http.Handler, error) {
 		return nil, err
 	}
 	return s.Handler(), nil
+}
+
+// human is the way in which people show that they are no programs; nil: nobody asks.
+func (a *app) human() (human.Way, error) {
+	cfg := a.cfg
+	switch {
+	case cfg.HumanCheck == "never":
+		return nil, nil
+	case cfg.HumanCheckBy == "work":
+		return human.NewPuzzle(human.PuzzleConfig{Store: a.store, Sealer: a.sealer, Now: a.clock.Now})
+	}
+	issuer, err := url.Parse(cfg.Issuer)
+	if err != nil {
+		return nil, err
+	}
+	return human.NewVerifier(human.VerifierConfig{Store: a.store, Sealer: a.sealer, Now: a.clock.Now, Outbound: a.outbound, Logger: a.logger,
+		Host: issuer.Hostname(), Vendor: cfg.SiteverifyVendor, URL: cfg.SiteverifyURL, SiteKey: cfg.SiteverifySiteKey, Secret: cfg.SiteverifySecret,
+		Score: cfg.SiteverifyScore})
 }
 
 // close ends the connections to the database.

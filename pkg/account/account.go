@@ -87,6 +87,8 @@ type Config struct {
 	Fields   Fields // of the registration form; zero: the name, required
 	// Passwords says which new ones are taken; zero: of any strength.
 	Passwords Passwords
+	// Human says when a human check is wanted; zero: never.
+	Human HumanCheck
 	// Pictures is what the address of a picture begins with, up to its last slash: https://…/pictures/
 	Pictures string
 	// DeviceKey makes device cookies: at least 32 bytes, the same on every replica.
@@ -110,6 +112,7 @@ type Directory struct {
 	fields    Fields
 	passwords Passwords
 	pictures  string
+	human     HumanCheck
 	deviceKey []byte
 }
 
@@ -136,7 +139,7 @@ func New(c Config) (*Directory, error) {
 	}
 	return &Directory{
 		store: c.Store, mail: c.Mail, limits: c.Limits, sessions: c.Sessions, grants: c.Grants,
-		audit: c.Audit, queue: c.Queue, sealer: c.Sealer, now: c.Now, hasher: h, door: c.Door, versions: c.Versions, fields: c.Fields, passwords: c.Passwords, pictures: c.Pictures, deviceKey: c.DeviceKey,
+		audit: c.Audit, queue: c.Queue, sealer: c.Sealer, now: c.Now, hasher: h, door: c.Door, versions: c.Versions, fields: c.Fields, passwords: c.Passwords, pictures: c.Pictures, human: c.Human, deviceKey: c.DeviceKey,
 	}, nil
 }
 

@@ -23,6 +23,7 @@ type Attempt struct {
 	IP       netip.Addr
 	Device   string // the User-Agent: for the event log
 	Known    string // the device cookie, as KnowDevice made it; empty: none
+	Human    Human
 }
 
 // Authenticated is who gave the right password.
@@ -47,8 +48,12 @@ type Authenticated struct {
 // Authenticate checks a password: argon2 runs exactly once, whatever is known of the address: against the
 // account that has proven it; else the pending registration of this browser; else the newest pending one;
 // else a dummy. (One more run follows only where a right password's hash is upgraded.)
-// Errors: ErrCredentials, ErrLimited (answer as ErrCredentials), ErrBusy; others are failures (503).
+// Errors: ErrCredentials, ErrLimited (answer as ErrCredentials), both perhaps with ErrHuman: the next try wants a human
+// check; ErrHuman alone: this one did; ErrBusy; others are failures (503).
 func (d *Directory) Authenticate(ctx context.Context, a Attempt) (*Authenticated, error) {
+	if d.human == HumanAlways && a.Human == HumanNone {
+		return nil, ErrHuman
+	}
 	canonical, bad := Canonical(a.Email)
 	var found []Record
 	if bad == nil {
@@ -63,20 +68,20 @@ func (d *Directory) Authenticate(ctx context.Context, a Attempt) (*Authenticated
 		g.account = found[0].ID
 		g.device = d.device(a.Known, found[0].PasswordID)
 	}
-	if err := d.reserve(ctx, g); err != nil {
+	if err := d.letGuess(ctx, &g, a.Human); err != nil {
 		return nil, err
 	}
-	rec, err := d.match(ctx, a.Password, found)
+	candidates := found
+	if g.device == "" && barred(found) {
+		candidates = nil // the dummy: not even a right one is looked at
+	}
+	rec, err := d.match(ctx, a.Password, candidates)
 	if err != nil {
 		return nil, errors.Join(err, d.refund(ctx, g))
 	}
 	if rec == nil || rec.State == Disabled {
 		// A disabled person is told nothing that a wrong password would not be.
-		subject := ""
-		if len(found) > 0 {
-			subject = found[0].ID
-		}
-		return nil, errors.Join(ErrCredentials, d.recordFailure(ctx, subject, "sign-in", a.Device))
+		return nil, errors.Join(d.denied(g), d.guessed(ctx, found, g, a.Device))
 	}
 	if err := d.refund(ctx, g); err != nil {
 		return nil, err
@@ -173,12 +178,17 @@ type guess struct {
 	ip      netip.Addr
 	account string // its id, else the canonical address; empty: no address was typed
 	device  string // the id of the browser, where the account knows it
+	proven  bool   // counted among those that passed the human check
+	wears   bool   // the next one should pass it
 }
 
 // budget is the one of the account in this browser, or in all that it does not know.
 func (g guess) budget() (limit.Rule, []string) {
 	if g.device != "" {
 		return limit.LoginDevice, []string{g.account, g.device}
+	}
+	if g.proven {
+		return limit.LoginHuman, []string{g.account}
 	}
 	return limit.LoginAccount, []string{g.account}
 }

@@ -14,13 +14,13 @@ import (
 // to one that waits to be confirmed, how to do that; to any other, that there is none. The work is one, and the answer is
 // one: nobody but who reads the mail learns it. A full budget of the address is no error: the mail does not go (A22). It is
 // the budget of registrations, so that what the owner needs for a recovery is left.
-// Errors: *FieldError ("lookup-email"), ErrLimited (of the network).
+// Errors: *FieldError ("lookup-email"), ErrLimited (of the network), ErrHuman, ErrHumanDown.
 func (d *Directory) LookUp(ctx context.Context, r RecoveryRequest) error {
 	send, canonical, err := parseField("lookup-email", r.Email)
 	if err != nil {
 		return err
 	}
-	if err := d.limits.TakeNetwork(ctx, r.IP, limit.MailIP, limit.MailNet); err != nil {
+	if err := d.letMail(ctx, r); err != nil {
 		return err
 	}
 	found, err := d.store.ByAddress(ctx, canonical, nil, d.now())

@@ -26,28 +26,30 @@ const (
 	purposeAddress = "address"
 	purposeBackup  = "backup"
 	purposeReopen  = "reopen"
+	purposeAllow   = "allow"
 )
 
 // pendingPurposes are of links that wait for their chance: none outlives a new password (A13, A17).
-var pendingPurposes = []string{purposeRecover, purposeAddress, purposeBackup}
+var pendingPurposes = []string{purposeRecover, purposeAddress, purposeBackup, purposeAllow}
 
 // RecoveryRequest is somebody who says that an account with this address is theirs, or asks whether there is one.
 type RecoveryRequest struct {
 	Email    string
 	Language string // of the page: for a mail to an address that no account has
 	IP       netip.Addr
+	Human    Human
 }
 
 // AskRecovery mails a link by which a new password can be set to the address, if an account has proven it, as it is stored
 // (A8). To any other address goes a mail that says so. Both make the same work, and the answer is one: nobody learns who has
 // an account. A full budget of the account, or of the address, is no error: the mail does not go (A22).
-// Errors: *FieldError ("recover-email"), ErrLimited (of the network).
+// Errors: *FieldError ("recover-email"), ErrLimited (of the network), ErrHuman, ErrHumanDown.
 func (d *Directory) AskRecovery(ctx context.Context, r RecoveryRequest) error {
 	send, canonical, err := parseField("recover-email", r.Email)
 	if err != nil {
 		return err
 	}
-	if err := d.limits.TakeNetwork(ctx, r.IP, limit.MailIP, limit.MailNet); err != nil {
+	if err := d.letMail(ctx, r); err != nil {
 		return err
 	}
 	owner, err := d.owner(ctx, canonical)

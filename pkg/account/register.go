@@ -37,6 +37,7 @@ type Registration struct {
 	FlowHash    []byte // SHA-256 of the flow cookie of the browser
 	Interaction []byte // hash of the interaction; nil: none
 	IP          netip.Addr
+	Human       Human
 }
 
 // PendingView is a registration that waits for its confirmation.
@@ -99,7 +100,7 @@ func (d *Directory) checkRegistration(ctx context.Context, r Registration) (form
 // Register writes a pending registration and queues its mail, in one transaction. A known address is
 // answered alike after the same work: its registration is written too, but the mail goes to the owner, says
 // "you already have an account" and has no link, so that nobody can confirm it.
-// Errors: *FieldError, ErrClosed, ErrInvitation, ErrLimited, ErrBusy.
+// Errors: *FieldError, ErrClosed, ErrInvitation, ErrLimited, ErrBusy, ErrHuman, ErrHumanDown.
 func (d *Directory) Register(ctx context.Context, r Registration) (id string, err error) {
 	f, err := d.checkRegistration(ctx, r)
 	if err != nil {
@@ -114,7 +115,7 @@ func (d *Directory) Register(ctx context.Context, r Registration) (id string, er
 	if id, ok, err := d.posted(ctx, r); err != nil || ok {
 		return id, err
 	}
-	if err := d.limits.TakeNetwork(ctx, r.IP, limit.RegisterIP, limit.RegisterNet); err != nil {
+	if err := d.letRegister(ctx, r); err != nil {
 		// The other posts of a double click are answered as the first is, however many there are.
 		if id, ok, again := d.posted(ctx, r); again == nil && ok {
 			return id, nil

@@ -53,6 +53,7 @@ type Record struct {
 
 	Password   string // PHC string; empty: none
 	PasswordID string // of the credential; another one after each change. Insert makes it
+	Guesses    int    // wrong ones in a row, from browsers that the account does not know
 	// As it was read: when it was set, and when somebody last signed in with it; zero: nobody has.
 	PasswordAt, PasswordUsedAt time.Time
 }
@@ -185,7 +186,9 @@ type Store interface {
 	// SpendInvitation takes one use for good: ErrGone when there is none, or the invitation is gone.
 	SpendInvitation(ctx context.Context, id string) error
 
-	// SignedIn records the use of a password; a non-empty hash replaces the one that was read (old).
+	// CountGuess counts a wrong password against a credential; none with this id: the same work for nothing.
+	CountGuess(ctx context.Context, credential string) error
+	// SignedIn records the use of a password, after which no guess counts any more; a non-empty hash replaces the one that was read (old).
 	SignedIn(ctx context.Context, accountID, old, hash string, at time.Time) error
 	// SetPassword replaces the password, and gives the new credential's id. A sign-in that is under way has either ended, or sees it.
 	SetPassword(ctx context.Context, accountID, hash string, at time.Time) (credential string, err error)

@@ -284,6 +284,11 @@ func (r *recorder) SetLinks(ctx context.Context, rec account.Record, l []account
 	return r.Store.SetLinks(ctx, rec, l, at, expires)
 }
 
+func (r *recorder) CountGuess(ctx context.Context, credential string) error {
+	r.note("CountGuess")
+	return r.Store.CountGuess(ctx, credential)
+}
+
 func (r *recorder) SignedIn(ctx context.Context, id, old, hash string, at time.Time) error {
 	r.note("SignedIn")
 	return r.Store.SignedIn(ctx, id, old, hash, at)

@@ -50,6 +50,7 @@ const (
 
 	LoginSucceeded = "login.succeeded"
 	LoginFailed    = "login.failed"
+	LoginAllowed   = "login.allowed" // by mail, in a browser that the account did not know
 	LoginEnded     = "login.ended"
 
 	ConsentGranted = "consent.granted"
@@ -83,7 +84,7 @@ var events = set(
 	AccountEnabled, AccountDeleted, AccountPasswordChanged, AccountAddressChanged, AccountClosing, AccountReopened, AccountExportAsked, AccountExported, AccountRecoveryAsked, AccountTermsAccepted, AccountLookedUp, AccountLocked,
 	AccountAddressAdded, AccountAddressRemoved, AccountRecoveryChanged, AccountAnswerWrong,
 	RequestOpened, RequestStopped, RequestApproved, RequestDenied,
-	LoginSucceeded, LoginFailed, LoginEnded,
+	LoginSucceeded, LoginFailed, LoginAllowed, LoginEnded,
 	ConsentGranted, ConsentDenied, ConsentRevoked,
 	CodeReplayed, RefreshReused,
 	ClientCreated, ClientChanged, ClientDisabled, ClientEnabled, ClientDeleted, ClientVerified,

@@ -78,6 +78,12 @@ func set(field any, words []string) string {
 		if f.UnmarshalText([]byte(words[0])) != nil {
 			return "must be debug, info, warn or error"
 		}
+	case *float64:
+		x, err := strconv.ParseFloat(words[0], 64)
+		if err != nil {
+			return "not a number"
+		}
+		*f = x
 	case *int:
 		n, err := strconv.Atoi(words[0])
 		if err != nil {
@@ -200,6 +206,7 @@ func (c *Config) complete() (faults []string) {
 	if why := checkContact(c.SecurityContact); why != "" {
 		add("security_contact: %s", why)
 	}
+	faults = append(faults, c.checkHuman()...)
 	if c.PasswordStrength < 0 || c.PasswordStrength > 4 {
 		add("password_strength: must be from 0 to 4")
 	}
@@ -238,6 +245,32 @@ func (c *Config) checkFields() (faults []string) {
 		if !slices.Contains([]string{"off", "optional", "required"}, *field.want) {
 			faults = append(faults, field.key+": must be off, optional or required")
 		}
+	}
+	return faults
+}
+
+// siteverifyVendors are those that package human knows.
+var siteverifyVendors = []string{"turnstile", "hcaptcha", "recaptcha", "recaptcha_v3"}
+
+func (c *Config) checkHuman() (faults []string) {
+	if !slices.Contains([]string{"always", "suspicion", "never"}, c.HumanCheck) {
+		faults = append(faults, "human_check: must be always, suspicion or never")
+	}
+	if c.HumanCheckBy != "work" && c.HumanCheckBy != "siteverify" {
+		faults = append(faults, "human_check_by: must be work or siteverify")
+	}
+	if !slices.Contains(siteverifyVendors, c.SiteverifyVendor) {
+		faults = append(faults, "siteverify_vendor: must be one of "+strings.Join(siteverifyVendors, ", "))
+	}
+	if !(c.SiteverifyScore > 0 && c.SiteverifyScore <= 1) { // NaN is a number too
+		faults = append(faults, "siteverify_score: must be above 0 and at most 1")
+	}
+	if u, err := url.Parse(c.SiteverifyURL); c.SiteverifyURL != "" && (err != nil || u.Host == "" || u.User != nil ||
+		u.Scheme != "https" && u.Scheme != "http" || u.Fragment != "") {
+		faults = append(faults, "siteverify_url: must be an https URL")
+	}
+	if c.HumanCheckBy == "siteverify" && c.HumanCheck != "never" && (c.SiteverifySiteKey == "" || c.SiteverifySecret == "") {
+		faults = append(faults, "siteverify_secret: is needed, and siteverify_site_key, for human_check_by: siteverify")
 	}
 	return faults
 }

@@ -48,6 +48,14 @@ type Config struct {
 	PasswordStrength       int    `key:"password_strength" default:"1" doc:"How hard to guess a new password must be, by zxcvbn: 0 (as it likes; the built-in list of common ones holds all the same), 1 (a million guesses) to 4 (ten thousand million)."`
 	PasswordBreachCheck    string `key:"password_breach_check" doc:"A service that new passwords are looked up in, among those that others have lost, such as https://api.pwnedpasswords.com/range/. It learns five digits of a hash, and has a second to answer. Default: none."`
 
+	HumanCheck        string  `key:"human_check" default:"suspicion" doc:"When people are asked to show that they are no program. \"always\": at each registration, recovery and sign-in. \"suspicion\": when a network or an account has had many tries, or very many register at once. \"never\"."`
+	HumanCheckBy      string  `key:"human_check_by" default:"work" doc:"How they show it. \"work\": the browser works for a second; without JavaScript people read or hear six digits; nobody else is asked. \"siteverify\": by the service of siteverify_vendor, which needs JavaScript; while it is down nobody registers or recovers."`
+	SiteverifyVendor  string  `key:"siteverify_vendor" default:"turnstile" doc:"turnstile, hcaptcha, recaptcha (version 2) or recaptcha_v3."`
+	SiteverifySiteKey string  `key:"siteverify_site_key" doc:"The key of that service that stands in the pages."`
+	SiteverifySecret  string  `key:"siteverify_secret" secret:"yes" doc:"The secret that the service is asked with."`
+	SiteverifyURL     string  `key:"siteverify_url" doc:"Where it is asked. Default: the vendor's own address."`
+	SiteverifyScore   float64 `key:"siteverify_score" default:"0.5" doc:"The least score that is a person's, for recaptcha_v3: above 0, at most 1."`
+
 	SignInPages string `key:"signin_pages" default:"one" doc:"\"one\": the sign-in page asks for address and password together. \"two\": it asks for the address, and then for the password on a page of its own."`
 
 	TLSCertFile    string         `key:"tls_cert_file" doc:"Certificate chain (PEM): the server then speaks TLS itself. SIGHUP reads it again."`

@@ -31,9 +31,9 @@ type fields struct {
 	Host  string // the issuer's, so that people know where the links lead
 	Name  string
 
-	SignIn, Profile, Forgotten                                                            string // addresses of pages
-	Register                                                                              string // where an account can be created; empty: it cannot
-	Confirm, Cancel, Recover, Alarm, Address, Backup, Request, Stop, Regain, Reopen, Data string // links that bear a token
+	SignIn, Profile, Forgotten                                                                   string // addresses of pages
+	Register                                                                                     string // where an account can be created; empty: it cannot
+	Confirm, Cancel, Recover, Alarm, Address, Backup, Request, Stop, Regain, Reopen, Allow, Data string // links that bear a token
 
 	Help, Privacy, Terms string // the operator's pages; empty: there is none
 	Invitation, Until    string // a link to register by, and the day that it ends
@@ -97,7 +97,7 @@ func (m *Mailer) compose(b job) (*letter, error) {
 	}{
 		"confirm": {&f.Confirm, "/confirm"}, "cancel": {&f.Cancel, "/cancel"},
 		"recover": {&f.Recover, "/recover/password"}, "alarm": {&f.Alarm, "/alarm"}, "address": {&f.Address, "/account/address/confirm"},
-		"reopen": {&f.Reopen, "/reopen"}, "data": {&f.Data, "/account/data/file"}, "backup": {&f.Backup, "/account/recovery/confirm"},
+		"reopen": {&f.Reopen, "/reopen"}, "allow": {&f.Allow, "/allow"}, "data": {&f.Data, "/account/data/file"}, "backup": {&f.Backup, "/account/recovery/confirm"},
 		"request": {&f.Request, "/recover/request/details"}, "stop": {&f.Stop, "/recover/stop"}, "regain": {&f.Regain, "/recover/regain"},
 	} {
 		if token := b.Data[purpose]; token != "" {

@@ -66,6 +66,8 @@ func explain(ctx context.Context, err error) *Error {
 		return &Error{Status: http.StatusTooManyRequests, Key: "too_many", Retry: limited.Retry, Cause: err}
 	case errors.As(err, &busy):
 		return &Error{Status: http.StatusServiceUnavailable, Key: "busy", Retry: busy.Retry, Cause: err}
+	case errors.Is(err, account.ErrHumanDown):
+		return &Error{Status: http.StatusServiceUnavailable, Key: "human_down", Retry: time.Minute, Cause: err}
 	case errors.As(err, &tooLarge):
 		return &Error{Status: http.StatusRequestEntityTooLarge, Key: "request_too_large", Cause: err}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(ctx.Err(), context.DeadlineExceeded):

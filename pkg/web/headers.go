@@ -3,6 +3,7 @@ package web
 import (
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -100,6 +101,21 @@ func headersOf(h http.Header, k Kind, https bool) {
 	default:
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	}
+}
+
+// AllowSources lets further sources into a page's policy, by directive.
+func AllowSources(w http.ResponseWriter, sources map[string][]string) {
+	h := w.Header()
+	directives := strings.Split(h.Get("Content-Security-Policy"), "; ")
+	for _, name := range slices.Sorted(maps.Keys(sources)) {
+		i := slices.IndexFunc(directives, func(d string) bool { return strings.HasPrefix(d, name+" ") })
+		if i < 0 {
+			i = len(directives)
+			directives = append(directives, name)
+		}
+		directives[i] += " " + strings.Join(sources[name], " ")
+	}
+	h.Set("Content-Security-Policy", strings.Join(directives, "; "))
 }
 
 // errorHeaders turns what is left of a route's headers into those of an error page: it is never cached and

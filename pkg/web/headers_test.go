@@ -69,6 +69,7 @@ var table = func() map[string]expected {
 		"close": ownPage(baseCSP+formAction+nonceCSP, baseCSP+noScript+formAction), "closed": ownPage(baseCSP + formAction + nonceCSP),
 		"file":   ownPage(baseCSP+formAction, baseCSP+noScript+formAction),
 		"data":   ownPage(baseCSP+formAction+nonceCSP, baseCSP+noScript+formAction),
+		"allow":  ownPage(baseCSP+formAction, baseCSP+noScript+formAction),
 		"reopen": ownPage(baseCSP+formAction, baseCSP+noScript+formAction), "reopened": ownPage(baseCSP + formAction),
 		"address": ownPage(baseCSP+formAction+nonceCSP, baseCSP+noScript+formAction), "new-address": ownPage(baseCSP+formAction, baseCSP+noScript+formAction),
 		"request": ownPage(baseCSP+formAction, baseCSP+noScript+formAction), "request-sent": ownPage(baseCSP + formAction),
@@ -83,7 +84,7 @@ var table = func() map[string]expected {
 		"inbox": ownPage(baseCSP + formAction + nonceCSP), "letter": ownPage(baseCSP + noScript + formAction),
 		"token": api("site"), "userinfo": api("site"), "revoke": api("site"), "introspect": api(""),
 		"par": api("site"), "device_authorization": api("site"), "register-client": api(""), "manage-client": api(""),
-		"device": flow, "device-done": flow, "start": flow, "loggedout": flow,
+		"device": flow, "device-done": flow, "human-picture": api(""), "human-sound": api(""), "start": flow, "loggedout": flow,
 		"logo":          {csp: []string{onlyNone}, corp: "same-origin", cache: "no-store", referer: "strict-origin"}, // there is none here
 		"picture":       ownPage(baseCSP + formAction + nonceCSP),
 		"pictures":      {csp: []string{onlyNone}, corp: "cross-origin", cache: "no-store", referer: "strict-origin"}, // there is none here

@@ -60,7 +60,7 @@ var shown = map[string]string{
 	"terms": "/register/terms", "waiting": "/register/waiting", "confirm": "/confirm", "cancel": "/cancel",
 	"request": "/recover/request", "details": "/recover/request/details", "stop": "/recover/stop", "regain": "/recover/regain",
 	"recover": "/recover", "lookup": "/lookup", "help": "/help", "accept": "/terms", "already": "/register", "new_password": "/recover/password", "alarm": "/alarm", "password": "/account/password",
-	"address": "/account/address", "close": "/account/close", "data": "/account/data", "data_file": "/account/data/file", "reopen": "/reopen", "new_address": "/account/address/confirm", "recovery": "/account/recovery", "new_recovery": "/account/recovery/confirm", "security": "/account/security", "sites": "/account/sites", "activity": "/account/activity",
+	"address": "/account/address", "close": "/account/close", "data": "/account/data", "data_file": "/account/data/file", "reopen": "/reopen", "allow": "/allow", "new_address": "/account/address/confirm", "recovery": "/account/recovery", "new_recovery": "/account/recovery/confirm", "security": "/account/security", "sites": "/account/sites", "activity": "/account/activity",
 	"device": "/device", "logout": "/logout", "profile": "/account/profile", "inbox": "/dev/inbox", "confirmed": "/confirm/done",
 }
 

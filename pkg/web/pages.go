@@ -203,11 +203,16 @@ func (p *Pages) formPost(w http.ResponseWriter, r *http.Request, action string, 
 // FormToken is the proof that a form was ours: an HMAC of the browser's flow cookie, the form's purpose and the
 // flow that rendered it, so that no form can be sent with another flow's id (B10).
 func (p *Pages) FormToken(w http.ResponseWriter, r *http.Request, purpose, flow string) string {
+	return p.token(p.Browser(w, r), purpose, flow)
+}
+
+// Browser is what forms know this browser by: the SHA-256 of its flow cookie, which it gets where it has none.
+func (p *Pages) Browser(w http.ResponseWriter, r *http.Request) []byte {
 	q := of(r)
 	if q.flow == nil {
 		q.flow = p.sessions.Flow(w, r)
 	}
-	return p.token(q.flow, purpose, flow)
+	return q.flow
 }
 
 // CheckForm is ErrForm unless the token is the one that FormToken gave this browser.

@@ -19,6 +19,7 @@ import (
 
 	"github.com/passport-network/passport/oidc/client"
 	"github.com/passport-network/passport/pkg/account"
+	"github.com/passport-network/passport/pkg/human"
 )
 
 // telephone is how wide a common one is; narrowest, the smallest. Nothing may lie outside either.
@@ -145,6 +146,19 @@ func (c *camera) portrait(email string) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
+}
+
+// check shows the human check: worked at, read, and wrong.
+func (c *camera) check() {
+	c.w.signin.Human = must(human.NewPuzzle(human.PuzzleConfig{Store: c.w.store, Sealer: humanSealer, Now: c.w.clock, Bits: workBits}))
+	c.w.signin.HumanAlways = true
+	c.open("/recover")
+	c.shoot("human")
+	at(c, chromedp.Click(chromedp.CSS("#human-other")))
+	c.shoot("human-read")
+	c.press("#recover-submit", "#problems", "#recover-email", "ada@example", "#human-answer", "123")
+	c.shoot("human-again")
+	c.w.signin.HumanAlways = false
 }
 
 func (c *camera) tour() {
@@ -279,6 +293,7 @@ func (c *camera) tour() {
 	c.open(cancel)
 	c.shoot("error-link")
 
+	c.check()
 	c.open("/help")
 	c.shoot("help")
 	c.open("/lookup")

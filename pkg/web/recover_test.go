@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-var accountLink = regexp.MustCompile(`https://op\.test(/(?:recover/password|recover/request/details|recover/stop|recover/regain|alarm|account/address/confirm|account/data/file|account/recovery/confirm|reopen)\?t=\S+)`)
+var accountLink = regexp.MustCompile(`https://op\.test(/(?:recover/password|recover/request/details|recover/stop|recover/regain|alarm|allow|account/address/confirm|account/data/file|account/recovery/confirm|reopen)\?t=\S+)`)
 
 // mailed delivers what is due, and gives the newest mail's link of an account.
 func (w *world) mailed(t *testing.T) string {

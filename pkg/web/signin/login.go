@@ -40,6 +40,11 @@ func (s *Room) getLogin(w http.ResponseWriter, r *http.Request) error {
 	if err := s.again(r, page); err != nil {
 		return err
 	}
+	if !page.NameOnly {
+		if err := s.offerAgain(w, r, "login", nil, &page.Base); err != nil {
+			return err
+		}
+	}
 	return s.Pages.Render(w, r, http.StatusOK, f.locales(), page)
 }
 
@@ -111,6 +116,9 @@ func (s *Room) postLogin(w http.ResponseWriter, r *http.Request) error {
 		page.NameOnly, page.Named = false, true
 		if !second {
 			// The address is not looked up: the second page is the same for everybody (I17).
+			if err := s.offerAgain(w, r, "login", nil, &page.Base); err != nil {
+				return err
+			}
 			return s.Pages.Render(w, r, http.StatusOK, f.locales(), page)
 		}
 	}
@@ -119,17 +127,24 @@ func (s *Room) postLogin(w http.ResponseWriter, r *http.Request) error {
 		asked = asked[:1]
 	}
 	if page.Errors = missing(form, asked...); page.Errors != nil {
+		if !page.NameOnly {
+			if err := s.offerAgain(w, r, "login", form, &page.Base); err != nil {
+				return err
+			}
+		}
 		return s.Pages.Render(w, r, http.StatusUnprocessableEntity, f.locales(), page)
+	}
+	proven, err := s.human(r, "login", form)
+	if err != nil {
+		return err
 	}
 	who, err := s.Accounts.Authenticate(r.Context(), account.Attempt{
 		Email: form["username"], Password: form["password"], FlowHash: s.Sessions.FlowHash(r),
-		IP: web.ClientIP(r), Device: r.UserAgent(), Known: s.Sessions.Known(r),
+		IP: web.ClientIP(r), Device: r.UserAgent(), Known: s.Sessions.Known(r), Human: proven,
 	})
 	switch {
-	case errors.Is(err, account.ErrCredentials), errors.Is(err, account.ErrLimited):
-		// One answer for an unknown address, a wrong password and too many tries (I17).
-		page.Problem = "login.wrong"
-		return s.Pages.Render(w, r, http.StatusUnprocessableEntity, f.locales(), page)
+	case errors.Is(err, account.ErrCredentials), errors.Is(err, account.ErrLimited), errors.Is(err, account.ErrHuman):
+		return s.denied(w, r, f, form, page, err)
 	case err != nil:
 		return err
 	case who.Reopen != "":
@@ -145,8 +160,7 @@ func (s *Room) postLogin(w http.ResponseWriter, r *http.Request) error {
 	}
 	login, err := s.signIn(w, r, *who, f.id, keep)
 	if errors.Is(err, session.ErrRefused) { // disabled, or the password changed, this moment
-		page.Problem = "login.wrong"
-		return s.Pages.Render(w, r, http.StatusUnprocessableEntity, f.locales(), page)
+		return s.denied(w, r, f, form, page, account.ErrCredentials)
 	}
 	if err != nil {
 		return err
@@ -169,6 +183,22 @@ func nextQuery(next string) url.Values {
 		return nil
 	}
 	return url.Values{"next": {next}}
+}
+
+// denied is one answer for an unknown address, a wrong password and too many tries (I17), with the human check where the next
+// try wants it, or this one did.
+func (s *Room) denied(w http.ResponseWriter, r *http.Request, f flow, form web.Form, page *templates.Login, err error) error {
+	show := s.offerAgain
+	if errors.Is(err, account.ErrHuman) {
+		show = s.ask
+	}
+	if err := show(w, r, "login", form, &page.Base); err != nil {
+		return err
+	}
+	if errors.Is(err, account.ErrCredentials) || errors.Is(err, account.ErrLimited) {
+		page.Problem = "login.wrong"
+	}
+	return s.Pages.Render(w, r, http.StatusUnprocessableEntity, f.locales(), page)
 }
 
 // signIn begins a login by password; the event names the interaction that it served, which is what meets

@@ -16,7 +16,11 @@ func (s *Room) getLookup(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.Pages.Render(w, r, http.StatusOK, f.locales(), &templates.Lookup{Base: s.base(w, r, "lookup", f), Site: f.site()})
+	page := &templates.Lookup{Base: s.base(w, r, "lookup", f), Site: f.site()}
+	if err := s.offerAgain(w, r, "lookup", nil, &page.Base); err != nil {
+		return err
+	}
+	return s.Pages.Render(w, r, http.StatusOK, f.locales(), page)
 }
 
 func (s *Room) postLookup(w http.ResponseWriter, r *http.Request) error {
@@ -24,12 +28,21 @@ func (s *Room) postLookup(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	proven, err := s.human(r, "lookup", form)
+	if err != nil {
+		return err
+	}
 	err = s.Accounts.LookUp(r.Context(), account.RecoveryRequest{
-		Email: form["email"], Language: s.Pages.Language(r, f.locales()), IP: web.ClientIP(r),
+		Email: form["email"], Language: s.Pages.Language(r, f.locales()), IP: web.ClientIP(r), Human: proven,
 	})
-	if errs, ok := field(err); ok {
-		page := &templates.Lookup{Base: s.base(w, r, "lookup", f), Site: f.site(), Email: form["email"]}
-		page.Errors = errs
+	if errs, ok := field(err); ok || errors.Is(err, account.ErrHuman) {
+		page, show := &templates.Lookup{Base: s.base(w, r, "lookup", f), Site: f.site(), Email: form["email"]}, s.offerAgain
+		if page.Errors = errs; !ok {
+			show = s.ask
+		}
+		if err := show(w, r, "lookup", form, &page.Base); err != nil {
+			return err
+		}
 		return s.Pages.Render(w, r, http.StatusUnprocessableEntity, f.locales(), page)
 	}
 	if err != nil {

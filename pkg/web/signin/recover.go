@@ -1,6 +1,7 @@
 package signin
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 
@@ -15,7 +16,11 @@ func (s *Room) getRecover(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.Pages.Render(w, r, http.StatusOK, f.locales(), &templates.Recover{Base: s.base(w, r, "recover", f), Site: f.site()})
+	page := &templates.Recover{Base: s.base(w, r, "recover", f), Site: f.site()}
+	if err := s.offerAgain(w, r, "recover", nil, &page.Base); err != nil {
+		return err
+	}
+	return s.Pages.Render(w, r, http.StatusOK, f.locales(), page)
 }
 
 func (s *Room) postRecover(w http.ResponseWriter, r *http.Request) error {
@@ -23,12 +28,21 @@ func (s *Room) postRecover(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	proven, err := s.human(r, "recover", form)
+	if err != nil {
+		return err
+	}
 	err = s.Accounts.AskRecovery(r.Context(), account.RecoveryRequest{
-		Email: form["email"], Language: s.Pages.Language(r, f.locales()), IP: web.ClientIP(r),
+		Email: form["email"], Language: s.Pages.Language(r, f.locales()), IP: web.ClientIP(r), Human: proven,
 	})
-	if errs, ok := field(err); ok {
-		page := &templates.Recover{Base: s.base(w, r, "recover", f), Site: f.site(), Email: form["email"]}
-		page.Errors = errs
+	if errs, ok := field(err); ok || errors.Is(err, account.ErrHuman) {
+		page, show := &templates.Recover{Base: s.base(w, r, "recover", f), Site: f.site(), Email: form["email"]}, s.offerAgain
+		if page.Errors = errs; !ok {
+			show = s.ask
+		}
+		if err := show(w, r, "recover", form, &page.Base); err != nil {
+			return err
+		}
 		return s.Pages.Render(w, r, http.StatusUnprocessableEntity, f.locales(), page)
 	}
 	if err != nil {

@@ -248,8 +248,11 @@ func (s *Room) getTerms(w http.ResponseWriter, r *http.Request) error {
 		web.See(w, r, "/register", f.query())
 		return nil
 	}
-	return s.Pages.Render(w, r, http.StatusOK, f.locales(), &templates.Terms{
-		Base: s.base(w, r, "terms", f), Site: f.site(), Sealed: sealed, Email: d.Email})
+	page := &templates.Terms{Base: s.base(w, r, "terms", f), Site: f.site(), Sealed: sealed, Email: d.Email}
+	if err := s.offerAgain(w, r, "terms", nil, &page.Base); err != nil {
+		return err
+	}
+	return s.Pages.Render(w, r, http.StatusOK, f.locales(), page)
 }
 
 func (s *Room) postTerms(w http.ResponseWriter, r *http.Request) error {
@@ -271,6 +274,9 @@ func (s *Room) postTerms(w http.ResponseWriter, r *http.Request) error {
 	if f.id != "" {
 		in.Interaction = oidc.InteractionHash(f.id)
 	}
+	if in.Human, err = s.human(r, "terms", form); err != nil {
+		return err
+	}
 	_, err = s.Accounts.Register(r.Context(), in)
 	if answered, err := s.shut(w, r, f, err); answered {
 		return err
@@ -279,9 +285,14 @@ func (s *Room) postTerms(w http.ResponseWriter, r *http.Request) error {
 		page := s.registerPage(w, r, f, d)
 		page.Errors = errs
 		return s.Pages.Render(w, r, http.StatusUnprocessableEntity, f.locales(), page)
-	} else if ok {
-		page := &templates.Terms{Base: s.base(w, r, "terms", f), Site: f.site(), Sealed: form["sealed"], Email: d.Email}
-		page.Errors = errs
+	} else if ok || errors.Is(err, account.ErrHuman) {
+		page, show := &templates.Terms{Base: s.base(w, r, "terms", f), Site: f.site(), Sealed: form["sealed"], Email: d.Email}, s.offerAgain
+		if page.Errors = errs; !ok { // on this page, where nothing is lost: the password is in the draft
+			show = s.ask
+		}
+		if err := show(w, r, "terms", form, &page.Base); err != nil {
+			return err
+		}
 		return s.Pages.Render(w, r, http.StatusUnprocessableEntity, f.locales(), page)
 	}
 	if err != nil {

@@ -10,13 +10,15 @@ import (
 	"github.com/passport-network/passport/oidc/client"
 	"github.com/passport-network/passport/oidc/logout"
 	"github.com/passport-network/passport/pkg/account"
+	"github.com/passport-network/passport/pkg/human"
 	"github.com/passport-network/passport/pkg/keys"
+	"github.com/passport-network/passport/pkg/limit"
 	"github.com/passport-network/passport/pkg/session"
 	"github.com/passport-network/passport/pkg/web"
 	"github.com/passport-network/passport/templates"
 )
 
-// Config is what the pages work with. All fields but TwoPages are required.
+// Config is what the pages work with. All fields but TwoPages and Human are required.
 type Config struct {
 	Pages    *web.Pages
 	OIDC     *oidc.Provider
@@ -27,12 +29,16 @@ type Config struct {
 	Sealer   *keys.Sealer
 	Now      func() time.Time
 	Dev      bool // there is /dev/inbox
-	TwoPages bool // the sign-in page asks for the address, and a second one for the password
+	// Human is how a person shows to be one where the accounts want to know; nil: they never do.
+	Human       human.Way
+	HumanAlways bool // they always do: each form has the check at once
+	TwoPages    bool // the sign-in page asks for the address, and a second one for the password
 }
 
 // Room is this room.
 type Room struct {
 	Config
+	strangers *limit.Bucket // of human checks
 }
 
 // New refuses a configuration with something missing.
@@ -41,7 +47,7 @@ func New(c Config) (*Room, error) {
 		c.Sealer == nil || c.Now == nil {
 		return nil, errors.New("signin: Pages, OIDC, Clients, Logout, Accounts, Sessions, Sealer and Now are needed")
 	}
-	return &Room{c}, nil
+	return &Room{c, limit.NewBucket(limit.Human, c.Now)}, nil
 }
 
 // Routes are the pages of this room.
@@ -92,6 +98,8 @@ func (s *Room) Routes() []web.Route {
 		{Name: "alarm", Path: "/alarm", Methods: get, Kind: web.Link, Handler: s.getAlarm},
 		{Name: "alarm", Path: "/alarm", Methods: post, Kind: web.Link, Handler: s.postAlarm},
 		{Name: "alarmed", Path: "/alarm/done", Methods: get, Kind: web.Link, Handler: s.getAlarmed},
+		{Name: "allow", Path: "/allow", Methods: get, Kind: web.Link, Handler: s.getAllow},
+		{Name: "allow", Path: "/allow", Methods: post, Kind: web.Link, Handler: s.postAllow},
 		{Name: "reopen", Path: "/reopen", Methods: get, Kind: web.Link, Handler: s.getReopen},
 		{Name: "reopen", Path: "/reopen", Methods: post, Kind: web.Link, Handler: s.postReopen},
 		{Name: "reopened", Path: "/reopen/done", Methods: get, Kind: web.Link, Handler: s.getReopened},
@@ -101,6 +109,8 @@ func (s *Room) Routes() []web.Route {
 		{Name: "start", Path: "/sites/{client}/start", Methods: get, Kind: web.Flow, Handler: s.getStart},
 		{Name: "start", Path: "/sites/{client}/start", Methods: post, Kind: web.Flow, Handler: s.postStart},
 		{Name: "logo", Path: "/sites/{client}/logo.png", Methods: get, Kind: web.Asset, Handler: s.getLogo},
+		{Name: "human-picture", Path: "/human/picture", Methods: get, Kind: web.API, Handler: s.getPicture},
+		{Name: "human-sound", Path: "/human/sound", Methods: get, Kind: web.API, Handler: s.getSound},
 		{Name: "logout", Path: "/logout", Methods: get, Kind: web.Flow, Handler: s.getLogout},
 		{Name: "logout", Path: "/logout", Methods: post, Kind: web.Flow, Handler: s.postLogout},
 	}

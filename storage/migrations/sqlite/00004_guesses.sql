@@ -1,0 +1,3 @@
+-- Wrong passwords in a row, from browsers that the account does not know.
+-- +goose Up
+ALTER TABLE credential ADD COLUMN guesses integer NOT NULL DEFAULT 0;
