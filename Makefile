@@ -24,5 +24,9 @@ bench: ## how fast, beside node-oidc-provider: writes deploy/bench/RESULTS.md; n
 axe: ## axe-core on every page that there are pictures of (make test: on a share of them)
 	PASSPORT_AXE=all go test -tags e2e -count=1 -timeout 20m -run '^TestAccessibility$$' ./pkg/web
 
+.PHONY: enumeration
+enumeration: ## do answers about known and unknown addresses take as long? writes deploy/enumeration/RESULTS.md
+	go test -tags 'e2e enumeration' -count=1 -v -timeout 60m -run '^TestStatistics$$|^TestEnumerationTimes$$' ./cmd/passport
+
 run: ## the server with everything that is needed to try it
 	go run ./cmd/passport serve --dev
