@@ -32,9 +32,9 @@ const (
 // made the primary one, no account opened, closed or signed in to, but by the one who may (model.answered). The forms are
 // found by the routes and by what the pages show.
 //
-// Broken on purpose, and found: SpendLink that spends nothing; a link of any purpose taken for a recovery; /account/password
-// that does not ask for the old one; a recovery's link that lives on when the address has moved; /confirm that
-// takes any browser for the one that registered; 5 minutes of freshness made 50.
+// Broken on purpose, and found: links that are never spent (SpendLink and DropLinks do nothing); /account/password that does not
+// ask for the old password; /account/address/confirm for whoever is signed in; /confirm that takes any browser for the one that
+// registered; 5 minutes of freshness made 50.
 func TestA19(t *testing.T) {
 	storagetest.EachNamed(t, func(t *testing.T, s *storage.Store, database string) {
 		w := newWorldOn(t, s, func(*account.Config) {})
