@@ -61,6 +61,9 @@ var flows = map[string]flow{
 	"address": {page: "/account/address", mails: true, walk: func(b *browser, email string) {
 		b.submit("address-submit", "new-email", email)
 	}},
+	"recovery": {page: "/account/recovery", mails: true, walk: func(b *browser, email string) {
+		b.submit("recovery-address-submit", "recovery-email", email)
+	}},
 	"close": {own: "another than one's own is wrong, whosoever it is"},
 }
 

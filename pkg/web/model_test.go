@@ -45,6 +45,7 @@ type link struct {
 var lifetimes = map[string]time.Duration{
 	"/confirm": account.PendingLifetime, "/cancel": account.PendingLifetime, "/recover/password": account.RecoveryLifetime,
 	"/alarm": account.AlarmLifetime, "/account/address/confirm": account.AddressLifetime, "/reopen": account.ClosingTime,
+	"/account/recovery/confirm": account.AddressLifetime,
 }
 
 // freshness is how old the sign-in may be that what is dangerous wants (A20).
@@ -55,6 +56,7 @@ type rows struct {
 	accounts  map[string]accountRow
 	addresses map[[2]string]addressRow // by account and canonical address
 	passwords map[string]string        // credential and hash, by account
+	recovery  map[string]string        // proven recovery address, by account
 	logins    map[string]loginRow
 }
 
@@ -90,7 +92,7 @@ func query(m *model, statement string, into ...any) func(yield func() bool) {
 }
 
 func (m *model) read() rows {
-	now := rows{map[string]accountRow{}, map[[2]string]addressRow{}, map[string]string{}, map[string]loginRow{}}
+	now := rows{map[string]accountRow{}, map[[2]string]addressRow{}, map[string]string{}, map[string]string{}, map[string]loginRow{}}
 	var id, who, text string
 	var primary, proven bool
 	var browser []byte
@@ -103,6 +105,9 @@ func (m *model) read() rows {
 	}
 	for range query(m, "SELECT account_id, id, secret FROM credential WHERE kind = 'password'", &who, &id, &text) {
 		now.passwords[who] = id + " " + text
+	}
+	for range query(m, "SELECT account_id, canonical FROM recovery WHERE proven_at IS NOT NULL", &who, &text) {
+		now.recovery[who] = text
 	}
 	for range query(m, "SELECT id, account_id, auth_time FROM login WHERE ended_at IS NULL", &id, &who, &at) {
 		now.logins[id] = loginRow{who, at}
@@ -242,6 +247,17 @@ func (m *model) answered(q request, b *browser) []string {
 			m.passwords[id] = next
 		}
 	}
+	for id, at := range now.recovery {
+		if was.recovery[id] != at {
+			_, in := q.signed[id]
+			need(id, q.follows(id, "/account/recovery/confirm") && in && canonical(q.link.mailbox) == at, "%s may recover %s", at, id)
+		}
+	}
+	for id, at := range was.recovery {
+		if _, there := now.accounts[id]; there && now.recovery[id] == "" {
+			need(id, fresh(id) || q.follows(id, "/alarm"), "%s may not recover %s any more", at, id)
+		}
+	}
 	for id, old := range was.accounts {
 		if _, there := now.accounts[id]; !there {
 			taken := slices.ContainsFunc(slices.Collect(maps.Keys(proven)), func(k [2]string) bool { return was.addresses[[2]string{id, k[1]}] != addressRow{} })
@@ -338,7 +354,7 @@ func (m *model) post() {
 				}
 			}
 			m.links[token] = l
-			if path == "/recover/password" && !m.rows.addresses[[2]string{l.account, canonical(mail.To)}].proven {
+			if at := canonical(mail.To); path == "/recover/password" && !m.rows.addresses[[2]string{l.account, at}].proven && m.rows.recovery[l.account] != at {
 				m.w.t.Errorf("a recovery of %s went to %s, which it has not proven", l.account, strings.ToLower(mail.To))
 			}
 		}
