@@ -203,7 +203,7 @@ func (k *walk) page() string {
 		}
 	}
 	if k.chance(60) { // where things happen
-		return pick(k, []string{"/login", "/register", "/register", "/register", "/recover", "/account/password", "/account/password", "/account/address", "/account/address", "/account/recovery", "/account/close"})
+		return pick(k, []string{"/login", "/register", "/register", "/register", "/recover", "/account/password", "/account/password", "/account/address", "/account/address", "/account/recovery", "/account/recovery", "/account/close"})
 	}
 	return pick(k, paths)
 }
@@ -365,10 +365,11 @@ func (k *walk) fill(body url.Values, a *actor, in field) {
 			}
 		}
 		body.Set(in.name, is)
+		another := in.name == "new-email" || in.name == "recovery-email"
 		switch n := k.rng.IntN(100); {
-		case n < 10 || n < 80 && in.name == "new-email":
+		case n < 10 || n < 80 && another:
 			body.Set(in.name, other)
-		case n < 16 || n < 88 && in.name == "new-email":
+		case n < 16 || n < 88 && another:
 			body.Set(in.name, pick(k, pick(k, k.actors).addresses))
 		}
 	case in.kind == "date":
