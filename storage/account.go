@@ -532,6 +532,14 @@ func (s *Store) MakePrimary(ctx context.Context, accountID, canonical string, wh
 	})
 }
 
+// LatelyPrimary looks for an alarm that went to the primary address.
+func (s *Store) LatelyPrimary(ctx context.Context, accountID, canonical string, now time.Time) (bool, error) {
+	var n int64
+	err := s.read(ctx).Model(&accountLinkRow{}).Where("account_id = ? AND purpose = 'alarm' AND canonical = ? AND is_primary AND used_at IS NULL AND expires_at > ?",
+		accountID, canonical, at(now)).Count(&n).Error
+	return n > 0, err
+}
+
 // RemoveAddress removes one that is not the primary.
 func (s *Store) RemoveAddress(ctx context.Context, accountID, canonical string) error {
 	gone := s.db(ctx).Where("account_id = ? AND canonical = ? AND NOT is_primary", accountID, canonical).Delete(&addressRow{})

@@ -58,7 +58,6 @@ var voided = []struct{ table, sql string }{
 	{"account_link", "DELETE FROM account_link"},
 	{"recovery_request", "DELETE FROM recovery_request"}, // nobody could stop one: those links are gone
 	{"data_export", "DELETE FROM data_export"},
-	{"recovery_request", "DELETE FROM recovery_request"},
 	{"invitation", "DELETE FROM invitation"},
 	{"registration_token", "DELETE FROM registration_token"},
 	// Mails with dead links, and mails that were sent since.

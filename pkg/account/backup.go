@@ -78,8 +78,9 @@ func (d *Directory) AskBackup(ctx context.Context, c AddressChange) error {
 	if err := d.limits.TakeNetwork(ctx, c.IP, limit.MailIP, limit.MailNet); err != nil {
 		return err
 	}
+	id := rec.ID // rec is empty after a read that failed, and the transaction may run again
 	err = d.store.InTx(ctx, func(ctx context.Context) error {
-		if rec, err = d.store.LockAccount(ctx, rec.ID); err != nil {
+		if rec, err = d.store.LockAccount(ctx, id); err != nil {
 			return err
 		}
 		if rec.State != Active {

@@ -74,12 +74,12 @@ func (d *Directory) AskAddress(ctx context.Context, c AddressChange) error {
 	if err != nil {
 		return err
 	}
-	token, now := newToken(), d.now()
+	token, now, id := newToken(), d.now(), rec.ID // rec is empty after a read that failed, and the transaction may run again
 	err = d.store.InTx(ctx, func(ctx context.Context) error {
 		if err := d.takeMail(ctx, limit.MailAddressHour, limit.MailAddressDay, canonical); err != nil {
 			return err
 		}
-		if rec, err = d.store.LockAccount(ctx, rec.ID); err != nil {
+		if rec, err = d.store.LockAccount(ctx, id); err != nil {
 			return err
 		}
 		if rec.State != Active {
@@ -202,8 +202,12 @@ func (d *Directory) SetPrimary(ctx context.Context, accountID, addressID string)
 // RemoveAddress takes an address that is not the primary one from the account. It is told, and can undo it for seven days.
 // Errors: ErrNotFound (no such address), ErrLimited.
 func (d *Directory) RemoveAddress(ctx context.Context, accountID, addressID string) error {
-	return d.changeAddress(ctx, accountID, addressID, func(ctx context.Context, rec Record, a Address, now time.Time) error {
+	return d.changeAddress(ctx, accountID, addressID, func(ctx context.Context, rec Record, a Address, now time.Time) (err error) {
 		if err := d.store.RemoveAddress(ctx, rec.ID, a.Canonical); err != nil {
+			return err
+		}
+		// Of one that was moved first, the newest mail undoes both.
+		if a.Primary, err = d.store.LatelyPrimary(ctx, rec.ID, a.Canonical, now); err != nil {
 			return err
 		}
 		// A link that lies there must not be of use to whoever has the address next.

@@ -351,6 +351,9 @@ func (d *Directory) Alarm(ctx context.Context, token string) error {
 		if err == nil {
 			err = d.store.DropLinks(ctx, rec.ID, l.CreatedAt, purposeAlarm)
 		}
+		if err == nil { // whoever reads the mail has not lost the account
+			err = d.stopRequests(ctx, rec.ID, now)
+		}
 		if err == nil { // what a thief has asked for is not the thief's
 			err = d.store.DropExport(ctx, rec.ID)
 		}
@@ -384,7 +387,7 @@ func (d *Directory) restore(ctx context.Context, rec Record, l Link, now time.Ti
 		return false, err
 	}
 	if !slices.ContainsFunc(all, func(a Address) bool { return a.Canonical == l.Canonical }) {
-		if ok, err := d.bringBack(ctx, rec.ID, l, now); err != nil || !ok {
+		if ok, err := d.bringBack(ctx, rec, l, now); err != nil || !ok {
 			return false, err
 		}
 	}
@@ -418,8 +421,10 @@ func (d *Directory) restore(ctx context.Context, rec Record, l Link, now time.Ti
 	return true, nil
 }
 
-// bringBack gives the account an address again that it had. Not ok: somebody else has it.
-func (d *Directory) bringBack(ctx context.Context, accountID string, l Link, now time.Time) (ok bool, err error) {
+// bringBack gives the account an address again that it had. Not ok: somebody else has it. One that is younger than the
+// primary one counts as new: what a thief has brought long ago, and the owner has removed, comes back only until the
+// owner's next alarm (A12).
+func (d *Directory) bringBack(ctx context.Context, rec Record, l Link, now time.Time) (ok bool, err error) {
 	if err := d.store.LockAddress(ctx, l.Canonical); err != nil {
 		return false, err
 	}
@@ -428,13 +433,13 @@ func (d *Directory) bringBack(ctx context.Context, accountID string, l Link, now
 		return false, err
 	}
 	if owner.ID != "" {
-		return false, d.store.SetState(ctx, accountID, Disabled, now)
+		return false, d.store.SetState(ctx, rec.ID, Disabled, now)
 	}
 	since := l.ProvenAt
-	if since.IsZero() { // a link of the version before
+	if since.IsZero() || !l.Primary && since.After(rec.ProvenAt) { // zero: a link of the version before
 		since = now
 	}
-	return true, d.store.AddAddress(ctx, accountID, Address{Email: l.Email, Canonical: l.Canonical, ProvenAt: since})
+	return true, d.store.AddAddress(ctx, rec.ID, Address{Email: l.Email, Canonical: l.Canonical, ProvenAt: since})
 }
 
 // PasswordChange is a person who knows the password and wants another.

@@ -1,6 +1,7 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -37,7 +38,7 @@ var notices = []time.Duration{0, 3 * 24 * time.Hour, 6 * 24 * time.Hour}
 const (
 	RequestAsked    = "asked"    // the address to reach them at is not proven
 	RequestOpen     = "open"     // waits for the operator
-	RequestJoined   = "joined"   // another one was open; nothing comes of it
+	RequestJoined   = "joined"   // another one was open, or there were too many of late; nothing comes of it
 	RequestStopped  = "stopped"  // by the account's owner
 	RequestApproved = "approved" // by the operator; the link is under way
 	RequestDenied   = "denied"   // by the operator
@@ -107,12 +108,13 @@ func (d *Directory) AskRequest(ctx context.Context, s RequestStart) error {
 	token, now := newToken(), d.now()
 	r := Request{ID: newID(), State: RequestAsked, Hash: hashToken(token), Email: send, Canonical: reach,
 		Language: languageOf(s.Language), CreatedAt: now, ExpiresAt: now.Add(AddressLifetime)}
-	box := mailBox(canonical)
 	if owner.State == Active {
-		r.AccountID, box = owner.ID, owner.ID
+		r.AccountID = owner.ID
 	}
 	err = d.store.InTx(ctx, func(ctx context.Context) error {
-		if err := d.limits.Take(ctx, limit.RecoveryRequest, box); err != nil {
+		// By what was typed, never by the account: who asks reads the mail to reach, and would learn from a budget that two
+		// addresses share whose they are (I17).
+		if err := d.limits.Take(ctx, limit.RecoveryRequest, mailBox(canonical)); err != nil {
 			return err
 		}
 		if err := d.takeMail(ctx, limit.MailAddressHour, limit.MailAddressDay, reach); err != nil {
@@ -186,6 +188,12 @@ func (d *Directory) OpenRequest(ctx context.Context, token string, k Knowledge) 
 		joined, err := d.store.JoinRequest(ctx, r.AccountID)
 		if err != nil {
 			return err
+		}
+		if !joined { // A22: of all of the account's addresses together
+			err := d.limits.Take(ctx, limit.RecoveryRequest, cmp.Or(r.AccountID, r.ID))
+			if joined = errors.Is(err, ErrLimited); err != nil && !joined {
+				return err
+			}
 		}
 		r.State, r.OpenedAt = RequestOpen, d.now()
 		if joined {
@@ -331,6 +339,10 @@ func (d *Directory) tellRequest(ctx context.Context, r Request) error {
 		if err != nil {
 			return err
 		}
+		now := d.now()
+		if early, err := d.toldOfLate(ctx, r, now); err != nil || early {
+			return err
+		}
 		if err := d.store.CountNotice(ctx, r.ID, r.Notices); err != nil {
 			return err
 		}
@@ -345,7 +357,6 @@ func (d *Directory) tellRequest(ctx context.Context, r Request) error {
 		if a := backup.address(); a.Email != "" {
 			all = append(all, a)
 		}
-		now := d.now()
 		for _, a := range all {
 			token := newToken()
 			l := Link{Purpose: purposeStop, Hash: hashToken(token), Email: a.Email, Canonical: a.Canonical}
@@ -359,6 +370,19 @@ func (d *Directory) tellRequest(ctx context.Context, r Request) error {
 		}
 		return nil
 	})
+}
+
+// toldOfLate tells whether the round of notices before this one is too young: where nobody could send any for a week, the
+// addresses must not have all of them at once, and no time.
+func (d *Directory) toldOfLate(ctx context.Context, r Request, now time.Time) (bool, error) {
+	if r.Notices == 0 {
+		return false, nil
+	}
+	last, err := d.store.Waiting(ctx, r.AccountID, purposeStop, now)
+	if errors.Is(err, ErrNotFound) { // their links were dropped
+		return false, nil
+	}
+	return last.CreatedAt.After(now.Add(notices[r.Notices-1] - notices[r.Notices])), err
 }
 
 // ReadStop shows the link by which a request is stopped; it changes nothing. ErrLink.
@@ -466,8 +490,9 @@ func (d *Directory) decide(ctx context.Context, id, state string, act func(ctx c
 	if r, err = d.store.RequestByID(ctx, id); err != nil {
 		return r, err
 	}
+	accountID := r.AccountID // r is empty after a read that failed, and the transaction may run again
 	err = d.store.InTx(ctx, func(ctx context.Context) error {
-		rec, err := d.store.LockAccount(ctx, r.AccountID)
+		rec, err := d.store.LockAccount(ctx, accountID)
 		if err != nil {
 			return err
 		}

@@ -201,6 +201,8 @@ type Store interface {
 	AddAddress(ctx context.Context, accountID string, a Address) error
 	// MakePrimary puts one of the account's proven addresses in the primary one's place, which stays: ErrGone.
 	MakePrimary(ctx context.Context, accountID, canonical string, at time.Time) error
+	// LatelyPrimary tells whether a live alarm went to the address while it was the account's primary one.
+	LatelyPrimary(ctx context.Context, accountID, canonical string, now time.Time) (bool, error)
 	// RemoveAddress removes one that is not the primary: ErrGone.
 	RemoveAddress(ctx context.Context, accountID, canonical string) error
 	// Recovery reads what helps an account back; none is the zero value.

@@ -1,0 +1,183 @@
+package account_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/passport-network/passport/pkg/account"
+)
+
+// TestAttack: what somebody could try with the ways back into an account.
+func TestAttack(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		ctx := t.Context()
+		w.run(t, "I17 budgets of requests tell nobody who has an account", func(t *testing.T) {
+			w.member("known@t.test", goodPassword)
+			came := map[string]int{}
+			for _, name := range []string{"known", "unknown"} {
+				// A plus makes no other box, and an account has not that address.
+				for i, email := range []string{name, name, name, name, name, name + "+x", name + "+x"} {
+					reach := fmt.Sprintf("reach%d-%s@t.test", i, name)
+					if err := w.AskRequest(ctx, account.RequestStart{Account: email + "@t.test", Reach: reach, IP: ip()}); err != nil {
+						t.Fatal(err)
+					}
+					came[name] += len(w.letters(reach))
+				}
+			}
+			if came["known"] != came["unknown"] {
+				t.Errorf("%v mails came", came)
+			}
+		})
+		w.run(t, "A22 an account of many addresses is not told without end", func(t *testing.T) {
+			who := w.member("box0@t.test", goodPassword)
+			for i := 1; i < 4; i++ {
+				w.add(who.AccountID, fmt.Sprintf("box%d@t.test", i), false)
+			}
+			before := len(w.letters("box0@t.test"))
+			for i := range 20 {
+				reach := fmt.Sprintf("bomb%d@t.test", i)
+				if err := w.AskRequest(ctx, account.RequestStart{Account: fmt.Sprintf("box%d@t.test", i%4), Reach: reach, IP: ip()}); err != nil {
+					t.Fatal(err)
+				}
+				if len(w.letters(reach)) == 0 {
+					continue
+				}
+				if err := w.OpenRequest(ctx, w.requestToken(reach, "recover/request/details"), account.Knowledge{}); err != nil {
+					t.Fatal(err)
+				}
+				if err := w.TellRequests(ctx); err != nil {
+					t.Fatal(err)
+				}
+				if err := w.StopRequest(ctx, who.AccountID); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if n := len(w.letters("box0@t.test")) - before; n == 0 || n > 5 {
+				t.Errorf("%d notices", n)
+			}
+		})
+		w.run(t, "A12 an address that a thief has brought long ago can be removed", func(t *testing.T) {
+			who := w.member("owner@t.test", goodPassword)
+			w.pass(time.Hour)
+			bad := w.add(who.AccountID, "thief@t.test", false)
+			w.pass(30 * 24 * time.Hour)
+			w.limits.Add(1)
+			if err := w.RemoveAddress(ctx, who.AccountID, bad); err != nil {
+				t.Fatal(err)
+			}
+			// The thief undoes it, and sets a password.
+			if err := w.Alarm(ctx, w.link("thief@t.test", "alarm")); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.Recover(ctx, w.link("thief@t.test", "recover/password"), another, ""); err != nil {
+				t.Fatal(err)
+			}
+			// The owner is told, and undoes that.
+			if err := w.Alarm(ctx, w.link("owner@t.test", "alarm")); err != nil {
+				t.Fatal(err)
+			}
+			if got := w.has(who.AccountID); got != "owner@t.test" {
+				t.Errorf("it has %s", got)
+			}
+			if m := w.last("thief@t.test"); accountLink.MatchString(m.Text) {
+				t.Errorf("the thief has a link:\n%s", m.Text)
+			}
+		})
+		w.run(t, "A17 the newest mail of a primary address that was moved and removed undoes both", func(t *testing.T) {
+			who := w.member("first@t.test", goodPassword)
+			w.pass(time.Hour)
+			bad := w.add(who.AccountID, "patient@t.test", false)
+			w.pass(8 * 24 * time.Hour) // the thief has waited
+			w.limits.Add(1)
+			if err := w.SetPrimary(ctx, who.AccountID, bad); err != nil {
+				t.Fatal(err)
+			}
+			w.pass(time.Minute)
+			if err := w.RemoveAddress(ctx, who.AccountID, w.addressID(who.AccountID, "first@t.test")); err != nil {
+				t.Fatal(err)
+			}
+			if err := w.Alarm(ctx, w.link("first@t.test", "alarm")); err != nil {
+				t.Fatal(err)
+			}
+			if got := w.has(who.AccountID); got != "first@t.test" {
+				t.Errorf("it has %s", got)
+			}
+		})
+		w.run(t, "4.13 an alarm stops a request", func(t *testing.T) {
+			who := w.member("awake@t.test", goodPassword)
+			w.pass(time.Hour)
+			if err := w.SetQuestion(ctx, who.AccountID, "Which street?", "Elm Lane"); err != nil {
+				t.Fatal(err)
+			}
+			alarm := w.link("awake@t.test", "alarm")
+			w.request("awake@t.test", "wants@t.test", account.Knowledge{})
+			if err := w.Alarm(ctx, alarm); err != nil {
+				t.Fatal(err)
+			}
+			if r := w.requestOf(who.AccountID); r.State != account.RequestStopped {
+				t.Errorf("it is %s", r.State)
+			}
+		})
+		w.run(t, "4.13 notices that were late are not sent at once", func(t *testing.T) {
+			who := w.member("late@t.test", goodPassword)
+			w.request("late@t.test", "waits@t.test", account.Knowledge{})
+			w.pass(8 * 24 * time.Hour) // nobody sent any
+			for range 2 {
+				if err := w.TellRequests(ctx); err != nil {
+					t.Fatal(err)
+				}
+			}
+			r := w.requestOf(who.AccountID)
+			if r.Notices != 1 {
+				t.Errorf("%d notices at once", r.Notices)
+			}
+			if _, err := w.Approve(ctx, r.ID); !errors.Is(err, account.ErrEarly) {
+				t.Errorf("approved: %v", err)
+			}
+			w.week()
+			if _, err := w.Approve(ctx, r.ID); err != nil {
+				t.Errorf("a week later: %v", err)
+			}
+		})
+		w.run(t, "a transaction that was broken off while it read is run again", func(t *testing.T) {
+			who := w.member("again@t.test", goodPassword)
+			broken := w.cfg
+			broken.Store = &unlucky{recorder: w.store}
+			d := must(account.New(broken))
+			w.limits.Add(1)
+			for name, ask := range map[string]func(context.Context, account.AddressChange) error{"address": d.AskAddress, "backup": d.AskBackup} {
+				broken.Store.(*unlucky).left = 1
+				if err := ask(ctx, account.AddressChange{AccountID: who.AccountID, Email: name + "-again@t.test", IP: ip()}); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+		})
+	})
+}
+
+var errBroken = errors.New("deadlock detected")
+
+// unlucky breaks a transaction off at its first lock, and runs it again.
+type unlucky struct {
+	*recorder
+	left int
+}
+
+func (u *unlucky) InTx(ctx context.Context, fn func(ctx context.Context) error) error {
+	err := u.recorder.InTx(ctx, fn)
+	if errors.Is(err, errBroken) {
+		err = u.recorder.InTx(ctx, fn)
+	}
+	return err
+}
+
+func (u *unlucky) LockAccount(ctx context.Context, id string) (account.Record, error) {
+	if u.left > 0 {
+		u.left--
+		return account.Record{}, errBroken
+	}
+	return u.recorder.LockAccount(ctx, id)
+}
