@@ -107,9 +107,15 @@ func samples() map[string]Page {
 		"data-ready":    &Data{Base: Base{SignedIn: true, Token: "token"}, Person: Person{Email: hostile}, Asked: time.Unix(1, 0), Until: time.Unix(2, 0)},
 		"data-file":     &DataFile{Base: Base{SignedIn: true, Token: "token"}, Person: ada, Made: time.Unix(1, 0), Until: time.Unix(2, 0)},
 		"closed":        &Notice{Title: "closed.title", Body: "closed.body", Action: "cancelled.home", To: "/"},
-		"allow":         &Allow{Base: Base{Link: "abc", Token: "token"}, Email: ada.Email},
-		"reopen":        &Reopen{Base: Base{Link: "abc", Token: "token"}, Email: ada.Email},
-		"reopened":      &Notice{Title: "reopened.title", Body: "reopened.body", Action: "recovered.signin", To: "/login"},
+		"login-human":   &Login{Base: human(&Human{Challenge: "abc", Bits: 16})},
+		"terms-human":   &Terms{Base: human(&Human{Challenge: "abc", Bits: 16, Picture: true}), Sealed: "c2VhbGVk", Email: ada.Email},
+		"recover-human": &Recover{Base: human(&Human{Challenge: "abc", Service: &HumanService{Script: "https://js.hcaptcha.com/1/api.js", Class: "h-captcha",
+			Field: "h-captcha-response", SiteKey: "key"}}), Email: ada.Email},
+		"lookup-human": &Lookup{Base: human(&Human{Challenge: "abc", Service: &HumanService{Script: "https://www.google.com/recaptcha/api.js?render=key", Score: true,
+			Field: "g-recaptcha-response", SiteKey: "key", Action: "lookup"}})},
+		"allow":    &Allow{Base: Base{Link: "abc", Token: "token"}, Email: ada.Email},
+		"reopen":   &Reopen{Base: Base{Link: "abc", Token: "token"}, Email: ada.Email},
+		"reopened": &Notice{Title: "reopened.title", Body: "reopened.body", Action: "recovered.signin", To: "/login"},
 		"security": &Security{Base: Base{SignedIn: true, Token: "token"}, Person: ada, Browsers: []Browser{
 			{ID: "1", Name: "Firefox", System: "Linux", Network: "203.0.113.0/24", This: true}, {ID: "2", Name: hostile, System: hostile}, {ID: "3"}}},
 		"sites": &Sites{Base: Base{SignedIn: true, Token: "token"}, Done: true, Sites: []SiteUse{

@@ -17,35 +17,18 @@ import (
 	"time"
 )
 
-// mailMode is how a mailbox answers.
-type mailMode int
-
-const (
-	mailTaken   mailMode = iota
-	mailLater            // 451 to RCPT
-	mailRefused          // 550 to RCPT
-	mailDropped          // takes the whole mail and closes before its answer: nobody knows
-	mailSilent           // never answers
-	mailSlow             // one byte each 100 ms
-)
-
 // mailbox is a mail server for everybody, by hand: libraries answer too well.
 type mailbox struct {
 	addr string
 	on   net.Listener
 
 	mu      sync.Mutex
-	mode    mailMode
 	letters []postedLetter
 	changed chan struct{} // closed and made anew with every letter
 }
 
-// postedLetter is a mail that was taken, or of which the sender cannot know.
-type postedLetter struct {
-	to, id, text string
-	unknown      bool
-	at           time.Time
-}
+// postedLetter is a mail that was taken.
+type postedLetter struct{ to, text string }
 
 func newMailbox(t *testing.T) *mailbox {
 	t.Helper()
@@ -67,36 +50,11 @@ func newMailbox(t *testing.T) *mailbox {
 	return b
 }
 
-func (b *mailbox) set(m mailMode) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.mode = m
-}
-
-func (b *mailbox) now() mailMode {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.mode
-}
-
 func (b *mailbox) talk(conn net.Conn) {
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(2 * time.Minute))
 	in := textproto.NewReader(bufio.NewReader(conn))
 	say := func(line string) bool {
-		switch b.now() {
-		case mailSilent:
-			_, _ = io.Copy(io.Discard, conn)
-			return false
-		case mailSlow:
-			for _, c := range []byte(line + "\r\n") {
-				if _, err := conn.Write([]byte{c}); err != nil {
-					return false
-				}
-				time.Sleep(100 * time.Millisecond) // a slow line is what is played here
-			}
-			return true
-		}
 		_, err := io.WriteString(conn, line+"\r\n")
 		return err == nil
 	}
@@ -114,12 +72,6 @@ func (b *mailbox) talk(conn net.Conn) {
 		case strings.HasPrefix(verb, "RCPT TO:"):
 			to = strings.Trim(line[len("RCPT TO:"):], " <>")
 			to, _, _ = strings.Cut(to, ">")
-			switch b.now() {
-			case mailLater:
-				answer = "451 later"
-			case mailRefused:
-				answer = "550 no"
-			}
 		case verb == "DATA":
 			if !say("354 go on") {
 				return
@@ -129,9 +81,6 @@ func (b *mailbox) talk(conn net.Conn) {
 				return
 			}
 			b.keep(to, raw)
-			if b.now() == mailDropped {
-				return
-			}
 		case verb == "QUIT":
 			say("221 bye")
 			return
@@ -143,13 +92,12 @@ func (b *mailbox) talk(conn net.Conn) {
 }
 
 func (b *mailbox) keep(to string, raw []byte) {
-	l := postedLetter{to: to, at: time.Now()}
+	l := postedLetter{to: to}
 	if m, err := mail.ReadMessage(bytes.NewReader(raw)); err == nil {
-		l.id, l.text = m.Header.Get("Message-ID"), plainText(m)
+		l.text = plainText(m)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	l.unknown = b.mode == mailDropped
 	b.letters = append(b.letters, l)
 	close(b.changed)
 	b.changed = make(chan struct{})
@@ -170,13 +118,6 @@ func plainText(m *mail.Message) string {
 		return ""
 	}
 	return string(text)
-}
-
-// all are the letters so far.
-func (b *mailbox) all() []postedLetter {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return append([]postedLetter{}, b.letters...)
 }
 
 var mailedLink = regexp.MustCompile(`https?://[^/\s]+/([\w/]+)\?\S+`)

@@ -297,10 +297,6 @@ func (s relying) introspect(ctx context.Context, token string) (answer, error) {
 	return s.post(ctx, "/introspect", url.Values{"token": {token}})
 }
 
-func (s relying) revoke(ctx context.Context, token string) (answer, error) {
-	return s.post(ctx, "/revoke", url.Values{"token": {token}})
-}
-
 func (s relying) credentials(ctx context.Context) (answer, error) {
 	return s.post(ctx, "/token", url.Values{"grant_type": {"client_credentials"}})
 }

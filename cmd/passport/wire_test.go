@@ -6,7 +6,6 @@ import (
 	"net/url"
 	"sync"
 	"testing"
-	"time"
 )
 
 // wire is a TCP connection's way that a test can cut: between a server and its database, for one.
@@ -14,11 +13,9 @@ type wire struct {
 	on net.Listener
 	to string
 
-	mu      sync.Mutex
-	ends    map[net.Conn]bool
-	dead    bool          // nobody gets through
-	latency time.Duration // for each piece of what comes back
-	stalled chan struct{} // not nil: nothing moves until it is closed
+	mu   sync.Mutex
+	ends map[net.Conn]bool
+	dead bool // nobody gets through
 }
 
 func newWire(t *testing.T, to string) *wire {
@@ -75,12 +72,12 @@ func (w *wire) join(here net.Conn) {
 	w.ends[here], w.ends[there] = true, true
 	w.mu.Unlock()
 	done := make(chan struct{}, 2)
-	move := func(to, from net.Conn, back bool) {
-		w.pass(to, from, back)
+	move := func(to, from net.Conn) {
+		_, _ = io.Copy(to, from)
 		done <- struct{}{}
 	}
-	go move(there, here, false)
-	go move(here, there, true)
+	go move(there, here)
+	go move(here, there)
 	<-done
 	_, _ = here.Close(), there.Close()
 	<-done
@@ -88,30 +85,6 @@ func (w *wire) join(here net.Conn) {
 	defer w.mu.Unlock()
 	delete(w.ends, here)
 	delete(w.ends, there)
-}
-
-func (w *wire) pass(to io.Writer, from io.Reader, back bool) {
-	piece := make([]byte, 32<<10)
-	for {
-		n, err := from.Read(piece)
-		w.mu.Lock()
-		stalled, latency := w.stalled, w.latency
-		w.mu.Unlock()
-		if stalled != nil {
-			<-stalled
-		}
-		if back && latency > 0 {
-			time.Sleep(latency) // a slow wire is what is played here
-		}
-		if n > 0 {
-			if _, err := to.Write(piece[:n]); err != nil {
-				return
-			}
-		}
-		if err != nil {
-			return
-		}
-	}
 }
 
 // reset closes a connection as a host that has died does: with RST.
@@ -139,28 +112,9 @@ func (w *wire) cut() {
 	w.snap()
 }
 
-// stall lets nothing move, and says nothing of it: a host that is off.
-func (w *wire) stall() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.stalled == nil {
-		w.stalled = make(chan struct{})
-	}
-}
-
-// slow delays all answers.
-func (w *wire) slow(by time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.latency = by
-}
-
 // heal makes a good wire of it.
 func (w *wire) heal() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.stalled != nil {
-		close(w.stalled)
-	}
-	w.dead, w.stalled, w.latency = false, nil, 0
+	w.dead = false
 }

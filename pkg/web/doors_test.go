@@ -186,12 +186,10 @@ func TestInvitation(t *testing.T) {
 			t.Errorf("the page:\n%s", b.Body)
 		}
 		b.submit("register-submit", "email", "eve@example.test", "password", password, "name", "Eve").want(422, "register-email-error")
-		late, other := b.clone(), b.clone()
+		late := b.clone()
 		b.get("/register").register("ada@example.test").want(200, "waiting")
 		// The same link in another browser.
-		if other = w.browser(t).get(link).want(200, "register-submit"); !other.has("register-submit") {
-			t.Error("who opens it elsewhere sees no form")
-		}
+		other := w.browser(t).get(link).want(200, "register-submit")
 		other.submit("register-submit", "email", "ada@example.test", "password", password, "name", "Ada").want(200, "terms-submit")
 		confirm, _ := w.links()
 		b.get(confirm).submit("confirm-submit").want(200, "profile-submit")
