@@ -11,8 +11,15 @@ test: ## everything, on both databases and in a browser; installs on Debian what
 quick: ## at most three minutes: SQLite, no browser
 	@deploy/test/quick.sh
 
+.PHONY: ha ha-db
+ha: ## a rolling restart of three replicas behind HAProxy and behind nginx, under load: writes deploy/ha/RESULTS.md
+	@deploy/ha/run.sh ha
+
+ha-db: ## the primary of three PostgreSQL nodes is killed under load: writes deploy/ha/RESULTS.md
+	@deploy/ha/run.sh ha-db
+
 fault: ## replicas killed and connections cut under load, and a checker that judges by what was acknowledged
-	go test -tags fault -count=1 -timeout 20m -v -run '^TestFault' ./cmd/passport
+	@deploy/ha/run.sh fault
 
 pictures: ## screenshots of every page into dist/pictures
 	PASSPORT_PICTURES="$(CURDIR)/dist/pictures" go test -tags pictures -count=1 -timeout 20m -run '^TestPictures$$' ./pkg/web

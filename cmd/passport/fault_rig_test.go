@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/big"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -138,8 +139,8 @@ func newFleet(t *testing.T, n int, env []string) *fleet {
 	for range n {
 		port, admin := unusedPort(t), unusedPort(t)
 		f.replicas = append(f.replicas, &replica{base: "http://127.0.0.1:" + port, admin: "http://127.0.0.1:" + admin,
-			env: append(append([]string{}, env...), "PASSPORT_ADDR=127.0.0.1:"+port, "PASSPORT_ADMIN_ADDR=127.0.0.1:"+admin,
-				"PASSPORT_LIMIT_EXEMPT=127.0.0.0/8", "PASSPORT_SHUTDOWN_DELAY=0s")})
+			env: append(append([]string{"PASSPORT_LIMIT_EXEMPT=127.0.0.0/8", "PASSPORT_SHUTDOWN_DELAY=0s"}, env...),
+				"PASSPORT_ADDR=127.0.0.1:"+port, "PASSPORT_ADMIN_ADDR=127.0.0.1:"+admin)})
 	}
 	t.Cleanup(func() {
 		for _, r := range f.replicas {
@@ -177,6 +178,17 @@ func (f *fleet) kill(r *replica) {
 	f.mu.Unlock()
 	_ = r.cmd.Process.Signal(syscall.SIGKILL)
 	_ = r.cmd.Wait()
+}
+
+// stop ends a replica as an operator does: SIGTERM, and what runs is answered.
+func (f *fleet) stop(r *replica) {
+	f.t.Helper()
+	if err := r.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		f.t.Fatal(err)
+	}
+	if err := r.cmd.Wait(); err != nil {
+		f.t.Fatalf("a replica did not stop gently: %v", err)
+	}
 }
 
 // base is the next replica that is not known to be dead.
@@ -233,6 +245,10 @@ func flow(ctx context.Context, n int64, f *fleet, b *book, box *mailbox, site re
 		b.act(entry{Op: "revoke", Refresh: last, Code: code}, func(*entry) (int, error) { return status(site.revoke(ctx, last)) })
 	}
 	return nil
+}
+
+func (s relying) revoke(ctx context.Context, token string) (answer, error) {
+	return s.post(ctx, "/revoke", url.Values{"token": {token}})
 }
 
 // check lets the checker, another process, judge, and returns what it found.

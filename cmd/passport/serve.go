@@ -169,7 +169,8 @@ type servers struct {
 
 // newServers listens on every address, so that a busy one is told before anything has begun.
 func (a *app) newServers(ctx context.Context, handler http.Handler, sites []demoSite) (_ *servers, err error) {
-	s := &servers{a: a, public: a.httpServer(handler)}
+	s := &servers{a: a}
+	s.public = a.httpServer(s.drained(handler))
 	defer func() {
 		if err != nil {
 			for _, l := range s.on {
@@ -283,8 +284,19 @@ func (s *servers) again() {
 	s.a.logger.Info("the certificate was read again")
 }
 
+// drained asks for the connection's end with each answer while the server stops: a proxy then sends its next request
+// elsewhere, and none meets a connection that Shutdown closes as idle.
+func (s *servers) drained(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.stopping.Load() {
+			w.Header().Set("Connection", "close") // over HTTP/2 it is a GOAWAY
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 // stop says "not ready", goes on for delay so that the load balancer notices, then lets running requests end.
-// Connections are kept alive until then: to close them early makes proxies fail requests.
+// Connections end with their next answer, never before one: to close them early makes proxies fail requests.
 func (s *servers) stop(delay time.Duration) error {
 	s.stopping.Store(true)
 	if delay > 0 {

@@ -50,9 +50,7 @@ declare -A issuer=() pid=() took=()
 finish() {
 	local name
 	for name in "${!pid[@]}"; do end "$name"; done
-	if [ -e "$work/pg/postmaster.pid" ]; then
-		as_postgres "$bin/pg_ctl" -D "$work/pg" -m fast -w stop >/dev/null 2>&1
-	fi
+	end_postgres "$work/pg"
 	git worktree remove --force "$work/tree" 2>/dev/null
 	rm -rf "$work"
 }
@@ -65,26 +63,13 @@ end() {
 	unset "pid[$1]"
 }
 
-as_postgres() {
-	if [ "$(id -u)" = 0 ]; then
-		(cd / && runuser -u postgres -- "$@")
-	else
-		"$@"
-	fi
-}
-
 free_port() {
 	node -e 'const s = require("net").createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close() })'
 }
 
 # As it is installed: what was answered is on the disk (fsync and synchronous_commit are on).
 start_postgres() {
-	mkdir "$work/pg" && chmod 711 "$work"
-	[ "$(id -u)" != 0 ] || chown postgres "$work/pg"
-	as_postgres "$bin/initdb" -D "$work/pg" -U postgres -A trust -E UTF8 --locale=C >/dev/null
-	pg_port=$(free_port)
-	as_postgres "$bin/pg_ctl" -D "$work/pg" -w -l "$work/pg/log" \
-		-o "-p $pg_port -k '$work/pg' -c listen_addresses=127.0.0.1 -c fsync=on -c synchronous_commit=on" start >/dev/null
+	serve_postgres "$work/pg" -c fsync=on -c synchronous_commit=on
 }
 
 # ours NAME PROGRAM DATABASE: a server with its clients and its person; it fills issuer, pid and took.
@@ -93,8 +78,8 @@ ours() {
 	mkdir "$dir"
 	port=$(free_port)
 	if [ "$database" = postgres ]; then
-		as_postgres "$bin/createdb" -h 127.0.0.1 -p "$pg_port" -U postgres "passport_$name"
-		database="postgres://postgres@127.0.0.1:$pg_port/passport_$name?sslmode=disable"
+		as_postgres "$bin/createdb" -h 127.0.0.1 -p "$postgres_port" -U postgres "passport_$name"
+		database="postgres://postgres@127.0.0.1:$postgres_port/passport_$name?sslmode=disable"
 	else
 		database="sqlite:$dir/passport.db"
 	fi

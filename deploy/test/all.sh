@@ -10,44 +10,18 @@ STATICCHECK=honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK=golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 work=$(mktemp -d) || exit 1
-postgres=""
 finish() {
-	if [ -n "$postgres" ]; then
-		as_postgres "$bin/pg_ctl" -D "$work/pg" -m immediate -w stop >/dev/null 2>&1
-	fi
+	end_postgres "$work/pg" immediate
 	rm -rf "$work"
 }
 trap finish EXIT
 trap 'exit 130' INT TERM
 
-as_postgres() {
-	if [ "$(id -u)" = 0 ]; then
-		(cd / && runuser -u postgres -- "$@")
-	else
-		"$@"
-	fi
-}
-
 # One server for all packages, without the writing to disk that tests do not need.
 start_postgres() {
-	bin=$(postgres_bin) || return 1
-	mkdir "$work/pg" && chmod 711 "$work" || return 1
-	if [ "$(id -u)" = 0 ]; then
-		chown postgres "$work/pg" || return 1
-	fi
-	as_postgres "$bin/initdb" -D "$work/pg" -U postgres -A trust -E UTF8 --locale=C --no-sync >/dev/null || return 1
-	local port try
-	for try in 1 2 3 4 5; do
-		port=$((20000 + (RANDOM + try) % 12000))
-		if as_postgres "$bin/pg_ctl" -D "$work/pg" -w -t 60 -l "$work/pg/log" \
-			-o "-p $port -k '$work/pg' -c listen_addresses=127.0.0.1 -c max_connections=300 -c fsync=off \
-			-c full_page_writes=off -c shared_buffers=64MB -c log_min_messages=fatal" start >/dev/null; then
-			postgres=yes
-			export PASSPORT_TEST_POSTGRES="postgres://postgres@127.0.0.1:$port/postgres?sslmode=disable"
-			return 0
-		fi
-	done
-	return 1
+	serve_postgres "$work/pg" -c max_connections=300 -c fsync=off -c full_page_writes=off -c shared_buffers=64MB \
+		-c log_min_messages=fatal || return 1
+	export PASSPORT_TEST_POSTGRES="postgres://postgres@127.0.0.1:$postgres_port/postgres?sslmode=disable"
 }
 
 # tool builds a checker with this very Go: one built with an older Go cannot read what this one writes.

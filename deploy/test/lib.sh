@@ -62,3 +62,38 @@ node_new_enough() {
 	command -v npm >/dev/null && command -v node >/dev/null &&
 		node -e 'process.exit(Number(process.versions.node.split(".")[0]) >= 20 ? 0 : 1)'
 }
+
+# as_postgres runs a program as the user that PostgreSQL agrees to: it refuses root.
+as_postgres() {
+	if [ "$(id -u)" = 0 ]; then
+		(cd / && runuser -u postgres -- "$@")
+	else
+		"$@"
+	fi
+}
+
+# serve_postgres FOLDER OPTION…: a fresh server with these options, on a port of loopback that is free, which it puts into
+# postgres_port. end_postgres FOLDER ends it.
+serve_postgres() {
+	local folder=$1 bin try
+	shift
+	bin=$(postgres_bin) || return 1
+	mkdir "$folder" && chmod 711 "$(dirname "$folder")" || return 1
+	if [ "$(id -u)" = 0 ]; then
+		chown postgres "$folder" || return 1
+	fi
+	as_postgres "$bin/initdb" -D "$folder" -U postgres -A trust -E UTF8 --locale=C --no-sync >/dev/null || return 1
+	for try in 1 2 3 4 5; do
+		postgres_port=$((20000 + (RANDOM + try) % 12000))
+		if as_postgres "$bin/pg_ctl" -D "$folder" -w -t 60 -l "$folder/log" \
+			-o "-p $postgres_port -k '$folder' -c listen_addresses=127.0.0.1 $*" start >/dev/null; then
+			return 0
+		fi
+	done
+	return 1
+}
+
+end_postgres() {
+	[ -e "$1/postmaster.pid" ] || return 0
+	as_postgres "$(postgres_bin)/pg_ctl" -D "$1" -m "${2:-fast}" -w stop >/dev/null 2>&1
+}

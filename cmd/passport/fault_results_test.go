@@ -1,0 +1,69 @@
+//go:build fault && !e2e
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// result is a line of deploy/ha/RESULTS.md.
+type result struct {
+	fault    string        // which names the line
+	load     string        // in words
+	requests int64         // that were sent
+	failed   int           // that were answered with an error, or not at all
+	lost     int           // that were acknowledged and are not there
+	doubled  int           // one-time things that were done twice
+	recovery time.Duration // from the fault until requests succeed again, each of them; 0: they never failed
+}
+
+const resultsHead = `# What faults do
+
+Each line is written by the run that it names (` + "`make ha`, `make ha-db`, `make fault`" + `), never by hand. *Lost* is what was
+answered with success and is not there afterwards; *doubled* is what may happen once and happened twice.
+
+| fault | load | requests | failed | lost | doubled | time to recover | when, where |
+|---|---|---|---|---|---|---|---|
+`
+
+// keep writes the line into the file that PASSPORT_FAULT_RESULTS names, in place of the one before; without it nowhere.
+func (r result) keep(t *testing.T) {
+	t.Helper()
+	recovery := "–"
+	if r.recovery > 0 {
+		recovery = r.recovery.Round(100 * time.Millisecond).String()
+	}
+	commit, err := exec.Command("git", "rev-parse", "--short", "HEAD").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := fmt.Sprintf("| %s | %s | %d | %d | %d | %d | %s | %s, %s, %d cores |", r.fault, r.load, r.requests, r.failed, r.lost, r.doubled,
+		recovery, time.Now().UTC().Format(time.DateOnly), strings.TrimSpace(string(commit)), runtime.NumCPU())
+	t.Log(line)
+	file := os.Getenv("PASSPORT_FAULT_RESULTS")
+	if file == "" {
+		return
+	}
+	old, err := os.ReadFile(file)
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	_, rows, _ := strings.Cut(string(old), "|---|---|---|---|---|---|---|---|\n")
+	lines := []string{line}
+	for row := range strings.Lines(rows) {
+		if row = strings.TrimSpace(row); row != "" && !strings.HasPrefix(row, "| "+r.fault+" |") {
+			lines = append(lines, row)
+		}
+	}
+	slices.Sort(lines)
+	if err := os.WriteFile(file, []byte(resultsHead+strings.Join(lines, "\n")+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# What faults do, with what came of it in RESULTS.md:
+#
+#   deploy/ha/run.sh ha      a rolling restart of three replicas behind HAProxy and behind nginx, three rounds each
+#   deploy/ha/run.sh ha-db   the primary of three PostgreSQL nodes under Patroni is killed under load
+#   deploy/ha/run.sh fault   replicas killed, connections cut, and a checker that judges by what was acknowledged
+#
+# On Debian, as root, it installs what is missing. Everything listens on loopback and ends by itself.
+set -eu
+cd "$(dirname "$0")/../.."
+# shellcheck source=deploy/test/lib.sh
+. deploy/test/lib.sh
+
+case ${1:-} in
+ha) tests='^TestFaultRolling$' programs=(haproxy nginx) ;;
+ha-db) tests='^TestHADatabase$' programs=(haproxy patroni etcd-server python3-etcd curl) ;;
+fault) tests='^TestFault' programs=(haproxy nginx) ;;
+*) sed -n 's/^#   //p' "$0" >&2 && exit 2 ;;
+esac
+
+missing=()
+for name in "${programs[@]}"; do
+	dpkg -s "$name" >/dev/null 2>&1 || missing+=("$name")
+done
+postgres_bin >/dev/null || missing+=(postgresql)
+if [ ${#missing[@]} -gt 0 ]; then
+	echo "installing: ${missing[*]}"
+	export DEBIAN_FRONTEND=noninteractive
+	apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+fi
+
+work=$(mktemp -d)
+trap 'end_postgres "$work/pg"; rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM
+# As it is installed: what was answered is on the disk.
+serve_postgres "$work/pg" -c max_connections=300 -c fsync=on -c synchronous_commit=on
+export PASSPORT_TEST_POSTGRES="postgres://postgres@127.0.0.1:$postgres_port/postgres?sslmode=disable"
+export PASSPORT_FAULT_ROUNDS=${PASSPORT_FAULT_ROUNDS:-3} PASSPORT_FAULT_RESULTS="$PWD/deploy/ha/RESULTS.md"
+go test -tags fault -count=1 -timeout 30m -v -run "$tests" ./cmd/passport
