@@ -37,6 +37,16 @@ var (
 	ErrForm     = &Error{Status: http.StatusForbidden, Key: "form"}
 )
 
+// FieldErrors gives the key of the message that belongs beside a field of a form, by the field's id. Not ok: the error is of no
+// field.
+func FieldErrors(err error) (keys map[string]string, ok bool) {
+	var fault *account.FieldError
+	if !errors.As(err, &fault) {
+		return nil, false
+	}
+	return map[string]string{fault.Field: fault.Key}, true
+}
+
 // statusGone is what servers call a request whose client did not wait for the answer; nobody reads it.
 const statusGone = 499
 

@@ -72,14 +72,21 @@ func (m *Room) addressFault(w http.ResponseWriter, r *http.Request, v *visitor, 
 	if err != nil {
 		return err
 	}
+	page.Email = form["new-email"]
+	return m.faulty(w, r, page, &page.Base, cause)
+}
+
+// faulty shows a form again with what was wrong: beside the field, or at its head when mails were asked for too often. Other
+// errors are none of the form's.
+func (m *Room) faulty(w http.ResponseWriter, r *http.Request, page templates.Page, base *templates.Base, cause error) error {
 	status := http.StatusUnprocessableEntity
-	var fault *account.FieldError
+	errs, ok := web.FieldErrors(cause)
 	var limited *limit.Limited
 	switch {
-	case errors.As(cause, &fault):
-		page.Errors, page.Email = map[string]string{fault.Field: fault.Key}, form["new-email"]
+	case ok:
+		base.Errors = errs
 	case errors.As(cause, &limited):
-		status, page.Problem = http.StatusTooManyRequests, "waiting.limited"
+		status, base.Problem = http.StatusTooManyRequests, "waiting.limited"
 		web.SetRetry(w.Header(), limited.Retry)
 	default:
 		return cause

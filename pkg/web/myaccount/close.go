@@ -1,10 +1,8 @@
 package myaccount
 
 import (
-	"errors"
 	"net/http"
 
-	"github.com/passport-network/passport/pkg/account"
 	"github.com/passport-network/passport/pkg/web"
 	"github.com/passport-network/passport/templates"
 )
@@ -21,10 +19,9 @@ func (m *Room) close(w http.ResponseWriter, r *http.Request, v *visitor) *templa
 
 func (m *Room) postClose(w http.ResponseWriter, r *http.Request, v *visitor, form web.Form) error {
 	err := m.Accounts.Close(r.Context(), v.id, form["close-email"])
-	var fault *account.FieldError
-	if errors.As(err, &fault) {
+	if errs, ok := web.FieldErrors(err); ok {
 		page := m.close(w, r, v)
-		page.Errors = map[string]string{fault.Field: fault.Key}
+		page.Errors = errs
 		return m.Pages.Render(w, r, http.StatusUnprocessableEntity, "", page)
 	}
 	if err != nil { // too often of late, too: the page of that error says when

@@ -33,11 +33,11 @@ func (m *Room) postPassword(w http.ResponseWriter, r *http.Request, v *visitor, 
 	page, status := m.password(w, r, v), http.StatusUnprocessableEntity
 	credential, err := m.Accounts.ChangePassword(r.Context(), account.PasswordChange{AccountID: v.id, LoginID: v.login.ID,
 		Current: form["password"], New: form["new-password"], IP: web.ClientIP(r)})
-	var fault *account.FieldError
+	errs, faulty := web.FieldErrors(err)
 	var limited *limit.Limited
 	switch {
-	case errors.As(err, &fault):
-		page.Errors = map[string]string{fault.Field: fault.Key}
+	case faulty:
+		page.Errors = errs
 	case errors.Is(err, account.ErrPassword):
 		page.Errors = map[string]string{"password": "password.wrong"}
 	case errors.As(err, &limited):

@@ -34,10 +34,9 @@ func (m *Room) postPicture(w http.ResponseWriter, r *http.Request, v *visitor) e
 	default:
 		err = m.Accounts.SetPicture(r.Context(), v.id, file)
 	}
-	var fault *account.FieldError
-	if errors.As(err, &fault) {
+	if errs, ok := web.FieldErrors(err); ok {
 		page := m.profile(w, r, v)
-		page.Errors = map[string]string{fault.Field: fault.Key}
+		page.Errors = errs
 		return m.Pages.Render(w, r, status, "", page)
 	}
 	if err != nil {

@@ -1,7 +1,6 @@
 package myaccount
 
 import (
-	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -63,11 +62,10 @@ func (m *Room) postProfile(w http.ResponseWriter, r *http.Request, v *visitor, f
 		}
 	}
 	err := m.Accounts.SetProfile(r.Context(), v.id, change)
-	var fault *account.FieldError
-	if errors.As(err, &fault) {
+	if errs, ok := web.FieldErrors(err); ok {
 		page := m.profile(w, r, v)
 		page.Full, page.Language, page.Text = change.Name, change.Language, change.Text
-		page.Errors = map[string]string{fault.Field: fault.Key}
+		page.Errors = errs
 		return m.Pages.Render(w, r, http.StatusUnprocessableEntity, "", page)
 	}
 	if err != nil {

@@ -1,12 +1,10 @@
 package myaccount
 
 import (
-	"errors"
 	"net/http"
 	"net/url"
 
 	"github.com/passport-network/passport/pkg/account"
-	"github.com/passport-network/passport/pkg/limit"
 	"github.com/passport-network/passport/pkg/web"
 	"github.com/passport-network/passport/templates"
 )
@@ -69,19 +67,7 @@ func (m *Room) recoveryFault(w http.ResponseWriter, r *http.Request, v *visitor,
 		return err
 	}
 	page.Email, page.Question = form["recovery-email"], form["recovery-question"]
-	status := http.StatusUnprocessableEntity
-	var fault *account.FieldError
-	var limited *limit.Limited
-	switch {
-	case errors.As(cause, &fault):
-		page.Errors = map[string]string{fault.Field: fault.Key}
-	case errors.As(cause, &limited):
-		status, page.Problem = http.StatusTooManyRequests, "waiting.limited"
-		web.SetRetry(w.Header(), limited.Retry)
-	default:
-		return cause
-	}
-	return m.Pages.Render(w, r, status, "", page)
+	return m.faulty(w, r, page, &page.Base, cause)
 }
 
 // getNewRecovery is where the mail to a recovery address leads.

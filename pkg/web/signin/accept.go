@@ -84,7 +84,7 @@ func (s *Room) postAccept(w http.ResponseWriter, r *http.Request) error {
 		return s.onward(w, r, f, form["next"])
 	}
 	err = s.Accounts.AcceptTerms(r.Context(), here[i].account, form["email"])
-	if errs, ok := field(err); ok {
+	if errs, ok := web.FieldErrors(err); ok {
 		return s.showAccept(w, r, http.StatusUnprocessableEntity, f, form["next"], here[i], errs)
 	}
 	if err != nil {

@@ -60,7 +60,7 @@ func (s *Room) postConfirm(w http.ResponseWriter, r *http.Request) error {
 		Token: t, FlowHash: s.Sessions.FlowHash(r), Password: form["password"], NewPassword: form["new-password"],
 		Language: s.Pages.Language(r, ""), IP: web.ClientIP(r),
 	})
-	errs, faulty := field(err)
+	errs, faulty := web.FieldErrors(err)
 	switch {
 	case errors.Is(err, account.ErrNeedPassword):
 		name := "password"

@@ -111,28 +111,8 @@ func (s *Room) postLogin(w http.ResponseWriter, r *http.Request) error {
 		return &web.Error{Status: http.StatusBadRequest, Key: "request_malformed"}
 	}
 	page.Email, page.Keep = form["username"], keep
-	_, second := form["password"]
-	if s.TwoPages && form["username"] != "" {
-		page.NameOnly, page.Named = false, true
-		if !second {
-			// The address is not looked up: the second page is the same for everybody (I17).
-			if err := s.offerAgain(w, r, "login", nil, &page.Base); err != nil {
-				return err
-			}
-			return s.Pages.Render(w, r, http.StatusOK, f.locales(), page)
-		}
-	}
-	asked := []string{"username", "password"}
-	if page.NameOnly {
-		asked = asked[:1]
-	}
-	if page.Errors = missing(form, asked...); page.Errors != nil {
-		if !page.NameOnly {
-			if err := s.offerAgain(w, r, "login", form, &page.Base); err != nil {
-				return err
-			}
-		}
-		return s.Pages.Render(w, r, http.StatusUnprocessableEntity, f.locales(), page)
+	if answered, err := s.unready(w, r, f, form, page); answered {
+		return err
 	}
 	proven, err := s.human(r, "login", form)
 	if err != nil {
@@ -158,7 +138,39 @@ func (s *Room) postLogin(w http.ResponseWriter, r *http.Request) error {
 		web.See(w, r, "/register/waiting", f.query())
 		return nil
 	}
-	login, err := s.signIn(w, r, *who, f.id, keep)
+	return s.enter(w, r, f, form, page, *who)
+}
+
+// unready answers a form that cannot be judged yet: the first of two pages, or one with an empty field.
+func (s *Room) unready(w http.ResponseWriter, r *http.Request, f flow, form web.Form, page *templates.Login) (answered bool, _ error) {
+	if s.TwoPages && form["username"] != "" {
+		page.NameOnly, page.Named = false, true
+		if _, second := form["password"]; !second {
+			// The address is not looked up: the second page is the same for everybody (I17).
+			if err := s.offerAgain(w, r, "login", nil, &page.Base); err != nil {
+				return true, err
+			}
+			return true, s.Pages.Render(w, r, http.StatusOK, f.locales(), page)
+		}
+	}
+	asked := []string{"username", "password"}
+	if page.NameOnly {
+		asked = asked[:1]
+	}
+	if page.Errors = missing(form, asked...); page.Errors == nil {
+		return false, nil
+	}
+	if !page.NameOnly {
+		if err := s.offerAgain(w, r, "login", form, &page.Base); err != nil {
+			return true, err
+		}
+	}
+	return true, s.Pages.Render(w, r, http.StatusUnprocessableEntity, f.locales(), page)
+}
+
+// enter signs in whoever has shown the password, and goes on to where they were on the way to.
+func (s *Room) enter(w http.ResponseWriter, r *http.Request, f flow, form web.Form, page *templates.Login, who account.Authenticated) error {
+	login, err := s.signIn(w, r, who, f.id, page.Keep)
 	if errors.Is(err, session.ErrRefused) { // disabled, or the password changed, this moment
 		return s.denied(w, r, f, form, page, account.ErrCredentials)
 	}

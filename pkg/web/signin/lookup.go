@@ -35,7 +35,7 @@ func (s *Room) postLookup(w http.ResponseWriter, r *http.Request) error {
 	err = s.Accounts.LookUp(r.Context(), account.RecoveryRequest{
 		Email: form["email"], Language: s.Pages.Language(r, f.locales()), IP: web.ClientIP(r), Human: proven,
 	})
-	if errs, ok := field(err); ok || errors.Is(err, account.ErrHuman) {
+	if errs, ok := web.FieldErrors(err); ok || errors.Is(err, account.ErrHuman) {
 		page, show := &templates.Lookup{Base: s.base(w, r, "lookup", f), Site: f.site(), Email: form["email"]}, s.offerAgain
 		if page.Errors = errs; !ok {
 			show = s.ask

@@ -35,7 +35,7 @@ func (s *Room) postRecover(w http.ResponseWriter, r *http.Request) error {
 	err = s.Accounts.AskRecovery(r.Context(), account.RecoveryRequest{
 		Email: form["email"], Language: s.Pages.Language(r, f.locales()), IP: web.ClientIP(r), Human: proven,
 	})
-	if errs, ok := field(err); ok || errors.Is(err, account.ErrHuman) {
+	if errs, ok := web.FieldErrors(err); ok || errors.Is(err, account.ErrHuman) {
 		page, show := &templates.Recover{Base: s.base(w, r, "recover", f), Site: f.site(), Email: form["email"]}, s.offerAgain
 		if page.Errors = errs; !ok {
 			show = s.ask
@@ -85,7 +85,7 @@ func (s *Room) postNewPassword(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	credential, err := s.Accounts.Recover(r.Context(), t, form["new-password"], form["recovery-answer"])
-	if errs, ok := field(err); ok {
+	if errs, ok := web.FieldErrors(err); ok {
 		return s.showNewPassword(w, r, http.StatusUnprocessableEntity, t, errs)
 	}
 	if err != nil {

@@ -210,7 +210,7 @@ func (s *Room) postRegister(w http.ResponseWriter, r *http.Request) error {
 		Phone: form["phone"], Born: form["birthdate"], Recovery: form["recovery-address"], Question: form["recovery-question"], Answer: form["recovery-answer"],
 		Flow: f.id, Expires: s.Now().Add(draftLife), Invited: s.Pages.Recall(r, invitationCookie)}
 	err = s.Accounts.Check(r.Context(), d.registration())
-	if errs, ok := field(err); ok {
+	if errs, ok := web.FieldErrors(err); ok {
 		page := s.registerPage(w, r, f, d)
 		page.Errors = errs
 		return s.Pages.Render(w, r, http.StatusUnprocessableEntity, f.locales(), page)
@@ -281,7 +281,7 @@ func (s *Room) postTerms(w http.ResponseWriter, r *http.Request) error {
 	if answered, err := s.shut(w, r, f, err); answered {
 		return err
 	}
-	if errs, ok := field(err); ok && errs["terms-email"] == "" { // the page before has to be filled in again
+	if errs, ok := web.FieldErrors(err); ok && errs["terms-email"] == "" { // the page before has to be filled in again
 		page := s.registerPage(w, r, f, d)
 		page.Errors = errs
 		return s.Pages.Render(w, r, http.StatusUnprocessableEntity, f.locales(), page)

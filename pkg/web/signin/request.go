@@ -30,7 +30,7 @@ func (s *Room) postRequest(w http.ResponseWriter, r *http.Request) error {
 	err = s.Accounts.AskRequest(r.Context(), account.RequestStart{
 		Account: form["account"], Reach: form["reach"], Language: s.Pages.Language(r, ""), IP: web.ClientIP(r),
 	})
-	if errs, ok := field(err); ok {
+	if errs, ok := web.FieldErrors(err); ok {
 		return s.showRequest(w, r, http.StatusUnprocessableEntity, form, errs)
 	}
 	if err != nil {
@@ -76,7 +76,7 @@ func (s *Room) postDetails(w http.ResponseWriter, r *http.Request) error {
 	err = s.Accounts.OpenRequest(r.Context(), t, account.Knowledge{
 		Birthdate: form["birthdate"], Phone: form["phone"], Answer: form["answer"], Sites: form["sites"], Note: form["note"],
 	})
-	if errs, ok := field(err); ok {
+	if errs, ok := web.FieldErrors(err); ok {
 		return s.showDetails(w, r, http.StatusUnprocessableEntity, t, form, errs)
 	}
 	if err != nil {
@@ -146,7 +146,7 @@ func (s *Room) postRegain(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	credential, err := s.Accounts.Regain(r.Context(), t, form["new-password"])
-	if errs, ok := field(err); ok {
+	if errs, ok := web.FieldErrors(err); ok {
 		return s.showRegain(w, r, http.StatusUnprocessableEntity, t, errs)
 	}
 	if err != nil {

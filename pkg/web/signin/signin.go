@@ -198,12 +198,3 @@ func (s *Room) flow(r *http.Request, id string) (flow, error) {
 func (s *Room) base(w http.ResponseWriter, r *http.Request, purpose string, f flow) templates.Base {
 	return templates.Base{Interaction: f.id, Token: s.Pages.FormToken(w, r, purpose, f.id)}
 }
-
-// field turns the error of a field into what the page shows beside it; other errors are not its business.
-func field(err error) (map[string]string, bool) {
-	var fault *account.FieldError
-	if !errors.As(err, &fault) {
-		return nil, false
-	}
-	return map[string]string{fault.Field: fault.Key}, true
-}
