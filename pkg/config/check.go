@@ -176,6 +176,28 @@ func (c *Config) complete() (faults []string) {
 	if !slices.Contains([]string{"off", "token", "open"}, c.Registration) {
 		add("registration: must be off, token or open")
 	}
+	faults = append(faults, c.checkSignUp()...)
+	if c.RegistrationTrust != "unverified" && c.RegistrationTrust != "verified" {
+		add("registration_trust: must be unverified or verified")
+	}
+	for _, link := range []struct{ key, address string }{{"help_url", c.HelpURL}, {"privacy_url", c.PrivacyURL}, {"terms_url", c.TermsURL}} {
+		if u, err := url.Parse(link.address); link.address != "" && (err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil) {
+			add("%s: must be an https URL", link.key)
+		}
+	}
+	if why := checkContact(c.SecurityContact); why != "" {
+		add("security_contact: %s", why)
+	}
+	faults = append(faults, c.checkHuman()...)
+	if c.SignInPages != "one" && c.SignInPages != "two" {
+		add("signin_pages: must be one or two")
+	}
+	return faults
+}
+
+// checkSignUp: who may create an account, with what, and what they agree to.
+func (c *Config) checkSignUp() (faults []string) {
+	add := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
 	for _, list := range []struct {
 		key     string
 		domains []string
@@ -194,30 +216,19 @@ func (c *Config) complete() (faults []string) {
 	if !slices.Contains([]string{"open", "invitation", "closed"}, c.SignUp) {
 		add("signup: must be open, invitation or closed")
 	}
-	faults = append(faults, c.checkFields()...)
-	if c.RegistrationTrust != "unverified" && c.RegistrationTrust != "verified" {
-		add("registration_trust: must be unverified or verified")
-	}
-	for _, link := range []struct{ key, address string }{{"help_url", c.HelpURL}, {"privacy_url", c.PrivacyURL}, {"terms_url", c.TermsURL}} {
-		if u, err := url.Parse(link.address); link.address != "" && (err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil) {
-			add("%s: must be an https URL", link.key)
-		}
-	}
-	if why := checkContact(c.SecurityContact); why != "" {
-		add("security_contact: %s", why)
-	}
-	faults = append(faults, c.checkHuman()...)
 	if c.PasswordStrength < 0 || c.PasswordStrength > 4 {
 		add("password_strength: must be from 0 to 4")
 	}
-	if u, err := url.Parse(c.PasswordBreachCheck); c.PasswordBreachCheck != "" && (err != nil || u.Host == "" || u.User != nil ||
-		u.Scheme != "https" && u.Scheme != "http" || u.Fragment != "") {
+	if c.PasswordBreachCheck != "" && !service(c.PasswordBreachCheck) {
 		add("password_breach_check: must be an https URL that five digits can be put behind")
 	}
-	if c.SignInPages != "one" && c.SignInPages != "two" {
-		add("signin_pages: must be one or two")
-	}
-	return faults
+	return append(faults, c.checkFields()...)
+}
+
+// service tells whether a service could be asked there: by https, or by http where outbound_allow names it.
+func service(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.User == nil && u.Fragment == ""
 }
 
 // presets are what signup_preset stands for: name, phone, birth date, recovery address, recovery question.
@@ -265,8 +276,7 @@ func (c *Config) checkHuman() (faults []string) {
 	if !(c.SiteverifyScore > 0 && c.SiteverifyScore <= 1) { // NaN is a number too
 		faults = append(faults, "siteverify_score: must be above 0 and at most 1")
 	}
-	if u, err := url.Parse(c.SiteverifyURL); c.SiteverifyURL != "" && (err != nil || u.Host == "" || u.User != nil ||
-		u.Scheme != "https" && u.Scheme != "http" || u.Fragment != "") {
+	if c.SiteverifyURL != "" && !service(c.SiteverifyURL) {
 		faults = append(faults, "siteverify_url: must be an https URL")
 	}
 	if c.HumanCheckBy == "siteverify" && c.HumanCheck != "never" && (c.SiteverifySiteKey == "" || c.SiteverifySecret == "") {
