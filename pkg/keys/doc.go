@@ -6,5 +6,6 @@
 // sealed by PASSPORT_SECRET and never derived from it: the secret can change and every sub and token stays.
 //
 // It refuses to know what is signed. Several servers share one database: whoever changes keys raises a
-// revision there, and the others notice within two seconds.
+// revision there. The others are woken at once where the database can tell them (LISTEN), and notice within two
+// seconds where it cannot.
 package keys

@@ -1,4 +1,5 @@
-// Package outbox is the queue of what is done after the answer: mails, and the calls that tell sites of a sign-out.
+// Package outbox is the queue of what is done after the answer: mails, the calls that tell sites of a sign-out, and
+// the files with all that is known of a person.
 //
 // A job is put in the transaction of what it belongs to, so that it exists if and only if that happened.
 // Workers on any replica lease it, do it, and delete it. A worker that dies keeps its lease until it runs

@@ -5,8 +5,9 @@
 // somebody else planted is worth nothing (session fixation). A cookie that is malformed, or there twice, is
 // no cookie.
 //
-// It owns three cookies: the session's, the flow's that binds pages to the browser that was shown them, and the state
-// of OpenID Connect Session Management, which scripts may read and which opens nothing. Whoever wants to hear that
-// logins ended (Config.Ended) does so in the transaction in which they end.
+// It owns four cookies: the session's, the flow's that binds pages to the browser that was shown them, the device's, by
+// which an account knows a browser again and whose content is package account's, and the state of OpenID Connect Session
+// Management, which scripts may read and which opens nothing. Whoever wants to hear that logins ended (Config.Ended) does
+// so in the transaction in which they end.
 // It refuses to know passwords, clients and pages.
 package session
