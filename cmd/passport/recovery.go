@@ -114,7 +114,7 @@ func requestError(id string, err error) error {
 	case errors.Is(err, account.ErrDecided):
 		return fmt.Errorf("the request %q is not open any more", id)
 	case errors.Is(err, account.ErrEarly):
-		return fmt.Errorf("the request %q is not %s old, or not all notices went out: the account's own addresses have their time first", id, account.RequestWait)
+		return fmt.Errorf("the request %q is not %d days old, or not all notices went out: the account's own addresses have their time first", id, account.RequestWait/(24*time.Hour))
 	case errors.Is(err, account.ErrTaken):
 		return fmt.Errorf("the address of the request %q belongs to another account", id)
 	}
@@ -153,7 +153,7 @@ func printRequest(out io.Writer, r account.Request, note string) error {
 		for _, line := range [][2]string{
 			{"account", r.AccountID}, {"state", r.State}, {"reach them at", r.Email}, {"birth date", said(r.Birthdate)}, {"phone", said(r.Phone)},
 			{"answer", said(r.Answer)}, {"sites", sitesSaid(r)}, {"others who asked", fmt.Sprint(r.Others)},
-			{"notices", fmt.Sprintf("%d of 3", r.Notices)}, {"since", moment(r.OpenedAt)}, {"approve from", moment(r.OpenedAt.Add(account.RequestWait))},
+			{"notices", fmt.Sprintf("%d of %d", r.Notices, account.RequestNotices)}, {"since", moment(r.OpenedAt)}, {"approve from", moment(r.OpenedAt.Add(account.RequestWait))},
 			{"decided", moment(r.DecidedAt)}, {"they write", fmt.Sprintf("%q", note)},
 		} {
 			fmt.Fprintf(w, "%s\t%s\n", line[0], line[1])

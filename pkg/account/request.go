@@ -23,6 +23,9 @@ const (
 	// RequestLifetime is how long a request waits for the operator; who asked is told then that nothing came of it.
 	RequestLifetime = 30 * 24 * time.Hour
 
+	// RequestNotices is how often the addresses of an account are told of a request.
+	RequestNotices = 3
+
 	requestKept = 2 * RequestLifetime // for the operator to look at; then it is purged
 	maxSites    = 5
 	maxNote     = 500 // code points
@@ -32,7 +35,7 @@ const (
 )
 
 // notices are when the addresses of an account are told of a request, counted from its beginning.
-var notices = []time.Duration{0, 3 * 24 * time.Hour, 6 * 24 * time.Hour}
+var notices = [RequestNotices]time.Duration{0, 3 * 24 * time.Hour, 6 * 24 * time.Hour}
 
 // States of a request.
 const (
@@ -239,9 +242,13 @@ func (d *Directory) checkKnowledge(k *Knowledge) (sites []string, err error) {
 	return sites, nil
 }
 
-// normalSite is a site's name or host as it is compared.
+// normalSite is a site's name or host as it is compared; of an address that was copied from a browser the host counts.
 func normalSite(s string) string {
-	s, _ = normalAnswer(strings.TrimPrefix(strings.ToLower(strings.TrimSpace(s)), "www."))
+	s = strings.ToLower(strings.TrimSpace(s))
+	if _, rest, copied := strings.Cut(s, "://"); copied {
+		s, _, _ = strings.Cut(rest, "/")
+	}
+	s, _ = normalAnswer(strings.TrimPrefix(s, "www."))
 	return s
 }
 
@@ -450,7 +457,7 @@ func (d *Directory) Request(ctx context.Context, id string) (Request, string, er
 // account's own addresses have had their time. Errors: ErrNotFound, ErrDecided, ErrEarly, ErrTaken.
 func (d *Directory) Approve(ctx context.Context, id string) (Request, error) {
 	return d.decide(ctx, id, RequestApproved, func(ctx context.Context, r Request, now time.Time) error {
-		if now.Before(r.OpenedAt.Add(RequestWait)) || r.Notices < int64(len(notices)) {
+		if now.Before(r.OpenedAt.Add(RequestWait)) || r.Notices < RequestNotices {
 			return ErrEarly
 		}
 		owner, err := d.owner(ctx, r.Canonical)

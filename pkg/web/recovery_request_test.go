@@ -9,6 +9,7 @@ import (
 // TestRequest: 4.13, through the pages.
 func TestRequest(t *testing.T) {
 	w := newWorld(t)
+	w.client("app")
 	w.person("ada@example.test")
 	ask := func(email, reach string) (answer string) {
 		t.Helper()
@@ -22,7 +23,7 @@ func TestRequest(t *testing.T) {
 		b.get(link).want(200, "details-submit")
 		b.send(http.MethodHead, link, "", "")
 		b.get(link).submit("details-submit", "birthdate", "x").want(422, "request-birthdate-error")
-		b.submit("details-submit", "birthdate", "1985-03-31", "answer", "elm lane", "sites", "Fabrikam", "note", "It is me").want(200, "go-on")
+		b.submit("details-submit", "birthdate", "1985-03-31", "answer", "elm lane", "sites", "fabrikam, https://www.app.test/basket?id=1, Contoso", "note", "It is me").want(200, "go-on")
 		answer += b.Body
 		if b.get(link); b.Status != http.StatusNotFound {
 			t.Errorf("the used link: %d", b.Status)
@@ -58,6 +59,8 @@ func TestRequest(t *testing.T) {
 	})
 	t.Run("given by the operator", func(t *testing.T) {
 		w.pass(time.Hour)
+		w.browser(t).get(authorizeURL("app")).submit("login-submit", "username", "ada@example.test", "password", password).
+			want(200, "consent-allow").submit("consent-allow")
 		ask("ada@example.test", "new3@example.test")
 		for range 8 {
 			if err := w.people.TellRequests(t.Context()); err != nil {
@@ -69,6 +72,9 @@ func TestRequest(t *testing.T) {
 		for _, r := range must(w.people.Requests(t.Context())) {
 			if r.State == "open" {
 				id = r.ID
+			}
+			if want := map[string]int64{"open": 2, "stopped": 0}[r.State]; r.Sites != 3 || r.SitesRight != want {
+				t.Errorf("%s: of %d sites %d are right, want %d", r.State, r.Sites, r.SitesRight, want)
 			}
 		}
 		if _, err := w.people.Approve(t.Context(), id); err != nil {
