@@ -177,7 +177,7 @@ func checkHeaders(t *testing.T, b *browser, want expected) {
 
 func checkCookies(t *testing.T, b *browser) {
 	t.Helper()
-	ages := map[string]int{"__Host-sid": 0, "__Host-flow": 3 * 24 * 3600, "__Host-dev": 180 * 24 * 3600, "__Host-lang": 365 * 24 * 3600, "__Host-return": 1800, "__Host-waiting": 1800, "__Host-data": 1800, "__Host-invitation": 1800}
+	ages := map[string]int{"__Host-sid": 0, "__Host-flow": 3 * 24 * 3600, "__Host-dev": 180 * 24 * 3600, "__Host-lang": 365 * 24 * 3600, "__Host-return": 1800, "__Host-waiting": 1800, "__Host-data": 1800, "__Host-invitation": 1800, "__Host-link": 1800}
 	for _, c := range b.Cookies {
 		if c.Name == "op_bs" { // of no authority: the frame compares it, in pages of other sites
 			if c.Path != "/" || c.Domain != "" || !c.Secure || c.HttpOnly || c.SameSite != http.SameSiteNoneMode {

@@ -193,9 +193,8 @@ func (m *model) answered(q request, b *browser) []string {
 		mailed := q.link != nil && q.link.account == id && canonical(q.link.mailbox) == at && q.link.path == q.path
 		if a.proven && !old.proven {
 			proven[key] = true
-			_, in := q.signed[id]
 			here := bytes.Equal(q.flow, was.accounts[id].browser) || q.has(m.passwords[id]) || q.body.Get("new-password") != ""
-			need(id, mailed && (q.path == "/confirm" && here || q.path == "/account/address/confirm" && in || q.path == "/alarm"),
+			need(id, mailed && (q.path == "/confirm" && here || q.path == "/account/address/confirm" && fresh(id) || q.path == "/alarm"),
 				"%s is proven for %s", at, id)
 		}
 		if a.primary && !old.primary && was.accounts[id].state != "" {
@@ -204,9 +203,7 @@ func (m *model) answered(q request, b *browser) []string {
 	}
 	for key, old := range was.addresses {
 		if _, there := now.addresses[key]; !there && old.proven && now.accounts[key[0]].state != "" {
-			_, in := q.signed[key[0]]
-			moved := in && q.follows(key[0], "/account/address/confirm")
-			need(key[0], fresh(key[0]) || moved || q.follows(key[0], "/alarm"), "%s is taken from %s", key[1], key[0])
+			need(key[0], fresh(key[0]) || q.follows(key[0], "/alarm"), "%s is taken from %s", key[1], key[0])
 		}
 	}
 	for id, a := range now.accounts {
@@ -249,8 +246,7 @@ func (m *model) answered(q request, b *browser) []string {
 	}
 	for id, at := range now.recovery {
 		if was.recovery[id] != at {
-			_, in := q.signed[id]
-			need(id, q.follows(id, "/account/recovery/confirm") && in && canonical(q.link.mailbox) == at, "%s may recover %s", at, id)
+			need(id, q.follows(id, "/account/recovery/confirm") && fresh(id) && canonical(q.link.mailbox) == at, "%s may recover %s", at, id)
 		}
 	}
 	for id, at := range was.recovery {

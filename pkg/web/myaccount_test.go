@@ -297,7 +297,24 @@ func TestAddress(t *testing.T) {
 		b := w.browser(t).loginWith(t, "bob@example.test", password)
 		w.pass(6 * time.Minute)
 		b.get("/account/address").want(200, "login-submit").submit("login-submit", "username", "bob@example.test", "password", password)
-		b.want(200, "address-submit")
+		b.want(200, "address-submit").submit("address-submit", "new-email", "bobby@example.test").want(200, "address-waiting")
+		link := w.mailed(t)
+		for range 2 { // the link, and then its form, lie there for two hours
+			w.pass(2 * time.Hour)
+			if b.URL == "/account/address?sent=1" {
+				b.get(link).want(200, "login-submit")
+			} else {
+				b.submit("new-address-submit").want(200, "login-submit")
+			}
+			if strings.Contains(b.URL, "?t=") {
+				t.Errorf("the token stands in %s", b.URL)
+			}
+			b.submit("login-submit", "password", password).want(200, "new-address-submit")
+		}
+		b.submit("new-address-submit").want(200, "profile-submit")
+		if !strings.Contains(b.Body, "bobby@example.test") {
+			t.Errorf("it says:\n%s", b.Body)
+		}
 	})
 }
 

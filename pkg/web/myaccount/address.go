@@ -96,7 +96,7 @@ func (m *Room) faulty(w http.ResponseWriter, r *http.Request, page templates.Pag
 
 // getNewAddress is where the mail's link leads.
 func (m *Room) getNewAddress(w http.ResponseWriter, r *http.Request) error {
-	return m.getOwnLink(w, r, m.Accounts.ReadAddress, func(v *visitor, link *account.LinkView, t string) templates.Page {
+	return m.getOwnLink(w, r, "new-address", m.Accounts.ReadAddress, func(v *visitor, link *account.LinkView, t string) templates.Page {
 		page := &templates.NewAddress{Person: v.person(), Email: link.Email}
 		page.Link, page.Token = t, m.Pages.FormToken(w, r, "new-address", t)
 		return page
@@ -104,12 +104,16 @@ func (m *Room) getNewAddress(w http.ResponseWriter, r *http.Request) error {
 }
 
 // getOwnLink shows a link that proves an address. Only who is signed in with the account may follow it: a stranger may have
-// typed somebody's address, and waits for this very click.
-func (m *Room) getOwnLink(w http.ResponseWriter, r *http.Request, read func(ctx context.Context, token, accountID string) (*account.LinkView, error),
+// typed somebody's address, and waits for this very click. Nor from a browser that was left open (A20): the link is found
+// again after the sign-in.
+func (m *Room) getOwnLink(w http.ResponseWriter, r *http.Request, name string, read func(ctx context.Context, token, accountID string) (*account.LinkView, error),
 	show func(v *visitor, link *account.LinkView, t string) templates.Page) error {
 	t, err := web.Query(r, "t")
 	if err != nil {
 		return err
+	}
+	if t == "" {
+		t = m.Pages.Recall(r, linkCookie)
 	}
 	v, err := m.who(r)
 	if err != nil {
@@ -123,36 +127,54 @@ func (m *Room) getOwnLink(w http.ResponseWriter, r *http.Request, read func(ctx 
 	if err != nil {
 		return err
 	}
+	if m.older(v, freshness) {
+		return m.signInFor(w, r, name, t)
+	}
 	return m.Pages.Render(w, r, http.StatusOK, link.Language, show(v, link, t))
 }
 
-// postOwnLink reads its form: the link, and who is signed in.
-func (m *Room) postOwnLink(r *http.Request, purpose string) (form web.Form, t string, v *visitor, err error) {
-	if form, err = web.ParseForm(r); err != nil {
-		return nil, "", nil, err
-	}
-	if t, err = form.ID("t"); err != nil {
-		return nil, "", nil, err
-	}
-	if err := m.Pages.CheckForm(r, form, purpose, t); err != nil {
-		return nil, "", nil, err
-	}
-	v, err = m.who(r)
-	if err == nil && v == nil {
-		err = account.ErrLink
-	}
-	return form, t, v, err
+// linkCookie keeps the token of such a link while its owner signs in once more.
+const linkCookie = "link"
+
+func (m *Room) signInFor(w http.ResponseWriter, r *http.Request, name, t string) error {
+	m.Pages.Remember(w, linkCookie, t)
+	web.See(w, r, "/login", url.Values{"next": {name}})
+	return nil
 }
 
-func (m *Room) postNewAddress(w http.ResponseWriter, r *http.Request) error {
-	form, t, v, err := m.postOwnLink(r, "new-address")
-	if err != nil {
-		return err
+// postedLink is its form: for the link, and who is signed in.
+func (m *Room) postedLink(name string, act func(w http.ResponseWriter, r *http.Request, v *visitor, form web.Form, t string) error) web.Handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		form, err := web.ParseForm(r)
+		if err != nil {
+			return err
+		}
+		t, err := form.ID("t")
+		if err != nil {
+			return err
+		}
+		if err := m.Pages.CheckForm(r, form, name, t); err != nil {
+			return err
+		}
+		v, err := m.who(r)
+		switch {
+		case err != nil:
+			return err
+		case v == nil:
+			return account.ErrLink
+		case m.older(v, freshness):
+			return m.signInFor(w, r, name, t)
+		}
+		return act(w, r, v, form, t)
 	}
+}
+
+func (m *Room) postNewAddress(w http.ResponseWriter, r *http.Request, v *visitor, form web.Form, t string) error {
 	primary := form["primary"] == "1"
 	if err := m.Accounts.ProveAddress(r.Context(), t, v.id, primary); err != nil {
 		return err
 	}
+	m.Pages.Forget(w, linkCookie)
 	if primary {
 		web.See(w, r, "/account/profile", url.Values{"saved": {"1"}})
 	} else {

@@ -69,11 +69,11 @@ func (m *Room) Routes() []web.Route {
 		{Name: "address", Path: "/account/address", Methods: get, Kind: web.Own, Handler: m.fresh("address", m.getAddress)},
 		{Name: "address", Path: "/account/address", Methods: post, Kind: web.Own, Handler: m.posted("address", m.fresh, m.postAddress)},
 		{Name: "new-address", Path: "/account/address/confirm", Methods: get, Kind: web.Link, Handler: m.getNewAddress},
-		{Name: "new-address", Path: "/account/address/confirm", Methods: post, Kind: web.Link, Handler: m.postNewAddress},
+		{Name: "new-address", Path: "/account/address/confirm", Methods: post, Kind: web.Link, Handler: m.postedLink("new-address", m.postNewAddress)},
 		{Name: "recovery", Path: "/account/recovery", Methods: get, Kind: web.Own, Handler: m.fresh("recovery", m.getRecovery)},
 		{Name: "recovery", Path: "/account/recovery", Methods: post, Kind: web.Own, Handler: m.posted("recovery", m.fresh, m.postRecovery)},
 		{Name: "new-recovery", Path: "/account/recovery/confirm", Methods: get, Kind: web.Link, Handler: m.getNewRecovery},
-		{Name: "new-recovery", Path: "/account/recovery/confirm", Methods: post, Kind: web.Link, Handler: m.postNewRecovery},
+		{Name: "new-recovery", Path: "/account/recovery/confirm", Methods: post, Kind: web.Link, Handler: m.postedLink("new-recovery", m.postNewRecovery)},
 		{Name: "password", Path: "/account/password", Methods: get, Kind: web.Own, Handler: m.fresh("password", m.getPassword)},
 		{Name: "password", Path: "/account/password", Methods: post, Kind: web.Own, Handler: m.posted("password", m.fresh, m.postPassword)},
 	}
@@ -123,13 +123,15 @@ func (m *Room) since(next string, age time.Duration, show page) web.Handler {
 		if err != nil {
 			return err
 		}
-		if v == nil || age > 0 && m.Now().Sub(v.login.AuthTime) > age {
+		if v == nil || age > 0 && m.older(v, age) {
 			web.See(w, r, "/login", url.Values{"next": {next}})
 			return nil
 		}
 		return show(w, r, v)
 	}
 }
+
+func (m *Room) older(v *visitor, age time.Duration) bool { return m.Now().Sub(v.login.AuthTime) > age }
 
 // posted is a form for own or fresh. Its token names the account: a form that was open while another person signed in
 // changes nothing.

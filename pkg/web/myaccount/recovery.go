@@ -72,21 +72,18 @@ func (m *Room) recoveryFault(w http.ResponseWriter, r *http.Request, v *visitor,
 
 // getNewRecovery is where the mail to a recovery address leads.
 func (m *Room) getNewRecovery(w http.ResponseWriter, r *http.Request) error {
-	return m.getOwnLink(w, r, m.Accounts.ReadBackup, func(v *visitor, link *account.LinkView, t string) templates.Page {
+	return m.getOwnLink(w, r, "new-recovery", m.Accounts.ReadBackup, func(v *visitor, link *account.LinkView, t string) templates.Page {
 		page := &templates.NewRecovery{Person: v.person(), Email: link.Email}
 		page.Link, page.Token = t, m.Pages.FormToken(w, r, "new-recovery", t)
 		return page
 	})
 }
 
-func (m *Room) postNewRecovery(w http.ResponseWriter, r *http.Request) error {
-	_, t, v, err := m.postOwnLink(r, "new-recovery")
-	if err != nil {
-		return err
-	}
+func (m *Room) postNewRecovery(w http.ResponseWriter, r *http.Request, v *visitor, _ web.Form, t string) error {
 	if err := m.Accounts.ProveBackup(r.Context(), t, v.id); err != nil {
 		return err
 	}
+	m.Pages.Forget(w, linkCookie)
 	web.See(w, r, "/account/recovery", url.Values{"done": {"1"}})
 	return nil
 }

@@ -77,10 +77,10 @@ func (s *Room) loginPage(w http.ResponseWriter, r *http.Request, f flow, next st
 
 // destinations are where a sign-in outside a flow may lead: words, never URLs (R14).
 var destinations = map[string]string{"": "/", "profile": "/account/profile", "password": "/account/password",
-	"address": "/account/address", "recovery": "/account/recovery", "close": "/account/close", "data": "/account/data", "file": "/account/data/file", "security": "/account/security", "sites": "/account/sites", "activity": "/account/activity"}
+	"address": "/account/address", "new-address": "/account/address/confirm", "recovery": "/account/recovery", "new-recovery": "/account/recovery/confirm", "close": "/account/close", "data": "/account/data", "file": "/account/data/file", "security": "/account/security", "sites": "/account/sites", "activity": "/account/activity"}
 
 // dangerous are those that want a sign-in of just now (myaccount).
-var dangerous = map[string]bool{"password": true, "address": true, "recovery": true, "close": true, "data": true, "file": true}
+var dangerous = map[string]bool{"password": true, "address": true, "new-address": true, "recovery": true, "new-recovery": true, "close": true, "data": true, "file": true}
 
 func known(next string) string {
 	if _, ok := startPath(next); ok {
