@@ -120,6 +120,19 @@ func Query(r *http.Request, name string) (string, error) {
 	return "", refuse(nil)
 }
 
+// Queries gives several, each as Query does.
+func Queries(r *http.Request, names ...string) (map[string]string, error) {
+	all := map[string]string{}
+	for _, name := range names {
+		v, err := Query(r, name)
+		if err != nil {
+			return nil, err
+		}
+		all[name] = v
+	}
+	return all, nil
+}
+
 // ID gives a hidden field that must be an opaque id, or empty.
 func (f Form) ID(name string) (string, error) {
 	if v := f[name]; v == "" || opaque(v) {

@@ -13,11 +13,7 @@ import (
 )
 
 func (m *Room) getAddress(w http.ResponseWriter, r *http.Request, v *visitor) error {
-	sent, err := web.Query(r, "sent")
-	if err != nil {
-		return err
-	}
-	done, err := web.Query(r, "done")
+	q, err := web.Queries(r, "sent", "done")
 	if err != nil {
 		return err
 	}
@@ -25,7 +21,7 @@ func (m *Room) getAddress(w http.ResponseWriter, r *http.Request, v *visitor) er
 	if err != nil {
 		return err
 	}
-	page.Sent, page.Done = sent != "", done != ""
+	page.Sent, page.Done = q["sent"] != "", q["done"] != ""
 	return m.Pages.Render(w, r, http.StatusOK, "", page)
 }
 

@@ -11,11 +11,7 @@ import (
 
 // getRecovery shows what helps the account back: another address, and a question.
 func (m *Room) getRecovery(w http.ResponseWriter, r *http.Request, v *visitor) error {
-	sent, err := web.Query(r, "sent")
-	if err != nil {
-		return err
-	}
-	done, err := web.Query(r, "done")
+	q, err := web.Queries(r, "sent", "done")
 	if err != nil {
 		return err
 	}
@@ -23,7 +19,7 @@ func (m *Room) getRecovery(w http.ResponseWriter, r *http.Request, v *visitor) e
 	if err != nil {
 		return err
 	}
-	page.Sent, page.Done = sent != "", done != ""
+	page.Sent, page.Done = q["sent"] != "", q["done"] != ""
 	return m.Pages.Render(w, r, http.StatusOK, "", page)
 }
 

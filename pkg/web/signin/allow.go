@@ -9,17 +9,9 @@ import (
 
 // getAllow is where the mail about an account that strangers guess at leads.
 func (s *Room) getAllow(w http.ResponseWriter, r *http.Request) error {
-	t, err := web.Query(r, "t")
-	if err != nil {
-		return err
-	}
-	link, err := s.Accounts.ReadAllow(r.Context(), t)
-	if err != nil {
-		return err
-	}
-	page := &templates.Allow{Email: link.Email}
-	page.Link, page.Token = t, s.Pages.FormToken(w, r, "allow", t)
-	return s.Pages.Render(w, r, http.StatusOK, link.Language, page)
+	return s.getLink(w, r, "allow", s.Accounts.ReadAllow, func(b templates.Base, email string) templates.Page {
+		return &templates.Allow{Base: b, Email: email}
+	})
 }
 
 // postAllow makes this browser one that the account knows, and leads to the sign-in, which wants the password all the same.

@@ -2,6 +2,7 @@ package signin
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"errors"
 	"net/http"
@@ -35,6 +36,21 @@ func (s *Room) showConfirm(w http.ResponseWriter, r *http.Request, status int, t
 	page := &templates.Confirm{Email: link.Email, Full: link.Name, Here: link.Here, Fresh: fresh && !link.Here}
 	page.Link, page.Token, page.Errors = t, s.Pages.FormToken(w, r, "confirm", t), errs
 	return s.Pages.Render(w, r, status, link.Language, page)
+}
+
+// getLink shows a link's page, with its button; nothing changes before that is pressed (A1).
+func (s *Room) getLink(w http.ResponseWriter, r *http.Request, purpose string, read func(ctx context.Context, token string) (*account.LinkView, error),
+	page func(b templates.Base, email string) templates.Page) error {
+	t, err := web.Query(r, "t")
+	if err != nil {
+		return err
+	}
+	link, err := read(r.Context(), t)
+	if err != nil {
+		return err
+	}
+	b := templates.Base{Link: t, Token: s.Pages.FormToken(w, r, purpose, t)}
+	return s.Pages.Render(w, r, http.StatusOK, link.Language, page(b, link.Email))
 }
 
 // postLink is the form behind a link's button, and the link's secret.
@@ -144,17 +160,9 @@ func (s *Room) getConfirmed(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Room) getCancel(w http.ResponseWriter, r *http.Request) error {
-	t, err := web.Query(r, "t")
-	if err != nil {
-		return err
-	}
-	link, err := s.Accounts.ReadCancel(r.Context(), t)
-	if err != nil {
-		return err
-	}
-	page := &templates.Cancel{Email: link.Email}
-	page.Link, page.Token = t, s.Pages.FormToken(w, r, "cancel", t)
-	return s.Pages.Render(w, r, http.StatusOK, link.Language, page)
+	return s.getLink(w, r, "cancel", s.Accounts.ReadCancel, func(b templates.Base, email string) templates.Page {
+		return &templates.Cancel{Base: b, Email: email}
+	})
 }
 
 func (s *Room) postCancel(w http.ResponseWriter, r *http.Request) error {

@@ -112,17 +112,9 @@ func (s *Room) getRecovered(w http.ResponseWriter, r *http.Request) error {
 
 // getAlarm is where "this wasn't me" in a mail leads.
 func (s *Room) getAlarm(w http.ResponseWriter, r *http.Request) error {
-	t, err := web.Query(r, "t")
-	if err != nil {
-		return err
-	}
-	link, err := s.Accounts.ReadAlarm(r.Context(), t)
-	if err != nil {
-		return err
-	}
-	page := &templates.Alarm{Email: link.Email}
-	page.Link, page.Token = t, s.Pages.FormToken(w, r, "alarm", t)
-	return s.Pages.Render(w, r, http.StatusOK, link.Language, page)
+	return s.getLink(w, r, "alarm", s.Accounts.ReadAlarm, func(b templates.Base, email string) templates.Page {
+		return &templates.Alarm{Base: b, Email: email}
+	})
 }
 
 func (s *Room) postAlarm(w http.ResponseWriter, r *http.Request) error {

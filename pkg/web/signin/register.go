@@ -69,7 +69,7 @@ func (s *Room) getRegister(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	q, err := queries(r, "invitation", "next", "back")
+	q, err := web.Queries(r, "invitation", "next", "back")
 	if err != nil {
 		return err
 	}
@@ -87,19 +87,6 @@ func (s *Room) getRegister(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	return s.showRegister(w, r, f, q["next"], q["back"] != "")
-}
-
-// queries are parameters of the URL, each as web.Query gives it.
-func queries(r *http.Request, names ...string) (map[string]string, error) {
-	all := map[string]string{}
-	for _, name := range names {
-		v, err := web.Query(r, name)
-		if err != nil {
-			return nil, err
-		}
-		all[name] = v
-	}
-	return all, nil
 }
 
 // showRegister shows the form; back from the second page all but the password stands there again.
@@ -348,22 +335,18 @@ func (s *Room) pending(r *http.Request) (view *account.PendingView, waiting stri
 }
 
 func (s *Room) getWaiting(w http.ResponseWriter, r *http.Request) error {
-	id, err := web.Query(r, "i")
-	if err != nil {
-		return err
-	}
-	sent, err := web.Query(r, "sent")
+	q, err := web.Queries(r, "i", "sent")
 	if err != nil {
 		return err
 	}
 	view, _, err := s.pending(r)
 	if errors.Is(err, account.ErrNoPending) {
-		return s.notWaiting(w, r, id)
+		return s.notWaiting(w, r, q["i"])
 	}
 	if err != nil {
 		return err
 	}
-	return s.showWaiting(w, r, http.StatusOK, view, id, "", sent != "")
+	return s.showWaiting(w, r, http.StatusOK, view, q["i"], "", q["sent"] != "")
 }
 
 // notWaiting: the address was confirmed, or never given. Who is signed in here since, by the link in another tab, goes on

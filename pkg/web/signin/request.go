@@ -92,17 +92,9 @@ func (s *Room) getRequested(w http.ResponseWriter, r *http.Request) error {
 
 // getStop is where the notices to the account's own addresses lead; nothing changes before the form is sent (A1).
 func (s *Room) getStop(w http.ResponseWriter, r *http.Request) error {
-	t, err := web.Query(r, "t")
-	if err != nil {
-		return err
-	}
-	link, err := s.Accounts.ReadStop(r.Context(), t)
-	if err != nil {
-		return err
-	}
-	page := &templates.Stop{Email: link.Email}
-	page.Link, page.Token = t, s.Pages.FormToken(w, r, "stop", t)
-	return s.Pages.Render(w, r, http.StatusOK, link.Language, page)
+	return s.getLink(w, r, "stop", s.Accounts.ReadStop, func(b templates.Base, email string) templates.Page {
+		return &templates.Stop{Base: b, Email: email}
+	})
 }
 
 func (s *Room) postStop(w http.ResponseWriter, r *http.Request) error {
