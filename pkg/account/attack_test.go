@@ -121,6 +121,22 @@ func TestAttack(t *testing.T) {
 				t.Errorf("it is %s", r.State)
 			}
 		})
+		w.run(t, "4.13 a request does not outlive that the account is stopped", func(t *testing.T) {
+			for name, stop := range map[string]func(id, email string) error{
+				"disabled": func(id, _ string) error { _, err := w.Disable(ctx, id); return err },
+				"closed":   func(id, email string) error { return w.Close(ctx, id, email) },
+			} {
+				email := name + "@t.test"
+				who := w.member(email, goodPassword)
+				w.request(email, "wants-"+email, account.Knowledge{})
+				if err := stop(who.AccountID, email); err != nil {
+					t.Fatal(err)
+				}
+				if r := w.requestOf(who.AccountID); r.State != account.RequestStopped {
+					t.Errorf("%s: it is %s", name, r.State)
+				}
+			}
+		})
 		w.run(t, "4.13 notices that were late are not sent at once", func(t *testing.T) {
 			who := w.member("late@t.test", goodPassword)
 			w.request("late@t.test", "waits@t.test", account.Knowledge{})

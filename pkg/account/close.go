@@ -32,6 +32,9 @@ func (d *Directory) Close(ctx context.Context, accountID, email string) error {
 		if err := d.store.DropLinks(ctx, rec.ID, time.Time{}, pendingPurposes...); err != nil {
 			return err
 		}
+		if err := d.stopRequests(ctx, rec.ID, now); err != nil { // or it would wait for the day that the account is opened again
+			return err
+		}
 		if err := d.endAll(ctx, rec.ID); err != nil {
 			return err
 		}

@@ -349,6 +349,10 @@ func (d *Directory) Disable(ctx context.Context, ref string) (*Account, error) {
 		if err := d.store.DropLinks(ctx, rec.ID, time.Time{}); err != nil { // the operator's word is the last
 			return err
 		}
+		// Nobody could stop one: those links are gone.
+		if _, err := d.store.StopRequests(ctx, rec.ID, d.now()); err != nil {
+			return err
+		}
 		if err := d.endAll(ctx, rec.ID); err != nil {
 			return err
 		}
