@@ -66,7 +66,7 @@ deploy/test/prerequisites.sh || echo "installing failed"
 export CGO_ENABLED=0
 step gofmt formatted
 step "build without cgo" go build -o "$work/passport" ./cmd/passport
-step "go vet" go vet -tags e2e,pictures ./...
+step "go vet" go vet -tags e2e,pictures,enumeration ./...
 step "go vet of make fault" go vet -tags fault ./cmd/passport
 say staticcheck
 if tool "$STATICCHECK"; then
