@@ -80,9 +80,10 @@ func TestBackup(t *testing.T) {
 			var load sync.WaitGroup
 			var done atomic.Int64
 			for range 3 {
+				own := ada.twin(at)
 				load.Go(func() {
 					for loading.Err() == nil {
-						code, err := site.authorize(loading, ada)
+						code, err := site.authorize(loading, own)
 						if err == nil {
 							_, err = site.redeem(loading, code)
 						}

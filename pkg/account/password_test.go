@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -159,10 +160,19 @@ func TestOneRule(t *testing.T) {
 type breachService struct {
 	lost   string // the password that it knows
 	padded string // the one that stands in its padding
-	answer http.HandlerFunc
 	asked  atomic.Int64
+
+	mu     sync.Mutex // who gives up waiting leaves a handler behind
+	answer http.HandlerFunc
 	paths  []string
 	header http.Header
+}
+
+// answers has it answer otherwise; nil: as documented.
+func (b *breachService) answers(how http.HandlerFunc) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.answer = how
 }
 
 func suffix(password string) (prefix, rest string) {
@@ -173,9 +183,12 @@ func suffix(password string) (prefix, rest string) {
 
 func (b *breachService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	b.asked.Add(1)
+	b.mu.Lock()
 	b.paths, b.header = append(b.paths, r.URL.String()), r.Header
-	if b.answer != nil {
-		b.answer(w, r)
+	answer := b.answer
+	b.mu.Unlock()
+	if answer != nil {
+		answer(w, r)
 		return
 	}
 	for i := range 800 {
@@ -240,8 +253,8 @@ func TestBreaches(t *testing.T) {
 		},
 	} {
 		t.Run("fails open: "+name, func(t *testing.T) {
-			double.answer = answer
-			defer func() { double.answer = nil }()
+			double.answers(answer)
+			defer double.answers(nil)
 			logs.Reset()
 			failed, began := counts["failed"], time.Now()
 			if got := refused(t, rule, lost, "", ""); got != "" || counts["failed"] != failed+1 {

@@ -291,15 +291,27 @@ func TestScript(t *testing.T) {
 // double answers as the documentation of the services says they do.
 type double struct {
 	answer func(form map[string]string) (status int, body any)
-	raw    http.HandlerFunc
 	asked  atomic.Int64
 	form   map[string]string
+
+	mu  sync.Mutex // who gives up waiting leaves a handler behind
+	raw http.HandlerFunc
+}
+
+// answers has it answer otherwise; nil: as documented.
+func (d *double) answers(how http.HandlerFunc) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.raw = how
 }
 
 func (d *double) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d.asked.Add(1)
-	if d.raw != nil {
-		d.raw(w, r)
+	d.mu.Lock()
+	raw := d.raw
+	d.mu.Unlock()
+	if raw != nil {
+		raw(w, r)
 		return
 	}
 	if err := r.ParseForm(); err != nil || r.Method != http.MethodPost {
@@ -468,8 +480,8 @@ func TestVerifier(t *testing.T) {
 			"its own fault":       says(http.StatusOK, "internal-error"),
 		} {
 			t.Run("A21 down: "+name, func(t *testing.T) {
-				service.raw = raw
-				defer func() { service.raw = nil }()
+				service.answers(raw)
+				defer service.answers(nil)
 				at := human.Place{Form: "terms", Browser: browser()}
 				o := must(v.Offer(at))
 				logs.Reset()
