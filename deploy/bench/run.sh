@@ -51,7 +51,7 @@ finish() {
 	local name
 	for name in "${!pid[@]}"; do end "$name"; done
 	end_postgres "$work/pg"
-	git worktree remove --force "$work/tree" 2>/dev/null
+	git worktree remove --force "$work/tree" 2>/dev/null || true
 	rm -rf "$work"
 }
 trap finish EXIT
