@@ -37,18 +37,6 @@ type accountRow struct {
 
 func (accountRow) TableName() string { return "account" }
 
-type addressRow struct {
-	ID        string `gorm:"primaryKey"`
-	AccountID string
-	Email     string
-	Canonical string
-	IsPrimary bool
-	ProvenAt  stamp
-	CreatedAt stamp `gorm:"autoCreateTime:false"`
-}
-
-func (addressRow) TableName() string { return "address" }
-
 // kindPassword is the one kind of credential so far.
 const kindPassword = "password"
 
@@ -63,18 +51,6 @@ type credentialRow struct {
 }
 
 func (credentialRow) TableName() string { return "credential" }
-
-type mailTokenRow struct {
-	Purpose   string `gorm:"primaryKey"`
-	Hash      []byte `gorm:"primaryKey"`
-	AccountID string
-	AddressID string
-	CreatedAt stamp `gorm:"autoCreateTime:false"`
-	ExpiresAt stamp
-	UsedAt    stamp
-}
-
-func (mailTokenRow) TableName() string { return "mail_token" }
 
 // personRow is an account with its primary address and its password: what one statement reads.
 type personRow struct {
@@ -214,51 +190,12 @@ func (s *Store) insertPassword(ctx context.Context, accountID, hash string, when
 	return row.ID, s.db(ctx).Create(&row).Error
 }
 
-// SetLinks replaces the live links of these purposes. The lock on the account makes it wait for a
-// confirmation or a cancellation that is under way.
-func (s *Store) SetLinks(ctx context.Context, r account.Record, links []account.Link, when, expires time.Time) error {
-	return s.InTx(ctx, func(ctx context.Context) error {
-		var pending []string
-		q := `SELECT id FROM account WHERE id = ? AND state = 'pending'` + s.forUpdate()
-		if err := s.db(ctx).Raw(q, r.ID).Scan(&pending).Error; err != nil {
-			return err
-		}
-		if len(pending) == 0 {
-			return account.ErrGone
-		}
-		for _, l := range links {
-			old := s.db(ctx).Where("address_id = ? AND purpose = ?", r.AddressID, l.Purpose).Delete(&mailTokenRow{})
-			if old.Error != nil {
-				return old.Error
-			}
-			err := s.db(ctx).Create(&mailTokenRow{
-				Purpose: l.Purpose, Hash: l.Hash, AccountID: r.ID, AddressID: r.AddressID,
-				CreatedAt: at(when), ExpiresAt: at(expires),
-			}).Error
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
 // forUpdate ends a SELECT that locks what it reads. SQLite's one immediate writer needs none.
 func (s *Store) forUpdate() string {
 	if s.postgres() {
 		return " FOR UPDATE"
 	}
 	return ""
-}
-
-// LockAddress locks every row that names the address, in one order: two confirmations would else wait for
-// each other, one at the unique index, one at the pending account that it is to delete.
-func (s *Store) LockAddress(ctx context.Context, canonical string) error {
-	if !s.postgres() {
-		return nil
-	}
-	var ids []string
-	return s.db(ctx).Raw(`SELECT id FROM address WHERE canonical = ? ORDER BY id FOR UPDATE`, canonical).Scan(&ids).Error
 }
 
 // Prove spends the link, activates the account, proves the address and ends every other registration of it.
@@ -382,200 +319,6 @@ func (s *Store) LockAccount(ctx context.Context, accountID string) (account.Reco
 		return account.Record{}, err
 	}
 	return s.person(ctx, `WHERE address.is_primary AND account.id = ?`, accountID)
-}
-
-type accountLinkRow struct {
-	Purpose   string `gorm:"primaryKey"`
-	Hash      []byte `gorm:"primaryKey"`
-	AccountID *string
-	Email     string
-	Canonical string
-	CreatedAt stamp `gorm:"autoCreateTime:false"`
-	ExpiresAt stamp
-	UsedAt    stamp
-	ProvenAt  stamp
-	IsPrimary bool
-	Tries     int64
-}
-
-func (r accountLinkRow) link() account.Link {
-	return account.Link{Purpose: r.Purpose, Hash: r.Hash, Email: r.Email, Canonical: r.Canonical, CreatedAt: r.CreatedAt.Time,
-		ProvenAt: r.ProvenAt.Time, Primary: r.IsPrimary, Tries: int(r.Tries)}
-}
-
-func (accountLinkRow) TableName() string { return "account_link" }
-
-// ReplaceLinks puts links in place of the account's unused ones of their purpose.
-func (s *Store) ReplaceLinks(ctx context.Context, accountID string, links []account.Link, when, expires time.Time) error {
-	return s.InTx(ctx, func(ctx context.Context) error {
-		for _, l := range links {
-			old := s.db(ctx).Where("account_id = ? AND purpose = ? AND used_at IS NULL", accountID, l.Purpose).Delete(&accountLinkRow{})
-			if old.Error != nil {
-				return old.Error
-			}
-		}
-		for _, l := range links {
-			if err := s.AddLink(ctx, accountID, l, when, expires); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-// CountAnswer counts an answer that is tried with a link: the row is what stops the sixth of five at once.
-func (s *Store) CountAnswer(ctx context.Context, hash []byte, by, most int, now time.Time) error {
-	return oneRow(s.db(ctx).Exec(`UPDATE account_link SET tries = tries + ?
-		WHERE purpose = 'recover' AND hash = ? AND used_at IS NULL AND expires_at > ? AND tries + ? BETWEEN 0 AND ?`,
-		by, hash, at(now), by, most), account.ErrGone)
-}
-
-// AddLink adds a link; an empty accountID makes it nobody's.
-func (s *Store) AddLink(ctx context.Context, accountID string, l account.Link, when, expires time.Time) error {
-	row := accountLinkRow{Purpose: l.Purpose, Hash: l.Hash, Email: l.Email, Canonical: l.Canonical, CreatedAt: at(when), ExpiresAt: at(expires),
-		ProvenAt: at(l.ProvenAt), IsPrimary: l.Primary}
-	if accountID != "" {
-		row.AccountID = &accountID
-	}
-	return s.db(ctx).Create(&row).Error
-}
-
-// ByAccountLink reads the account of a live link. The purpose is part of the key (A3).
-func (s *Store) ByAccountLink(ctx context.Context, purpose string, hash []byte, now time.Time) (account.Record, account.Link, error) {
-	var rows []accountLinkRow
-	err := s.read(ctx).Where("purpose = ? AND hash = ? AND used_at IS NULL AND expires_at > ? AND account_id IS NOT NULL", purpose, hash, at(now)).
-		Limit(1).Find(&rows).Error
-	if err != nil {
-		return account.Record{}, account.Link{}, err
-	}
-	if len(rows) == 0 {
-		return account.Record{}, account.Link{}, account.ErrNotFound
-	}
-	rec, err := s.person(ctx, `WHERE address.is_primary AND account.id = ? AND account.state IN ('active', 'closing')`, *rows[0].AccountID)
-	return rec, rows[0].link(), err
-}
-
-// Waiting reads the newest live link of an account for a purpose.
-func (s *Store) Waiting(ctx context.Context, accountID, purpose string, now time.Time) (account.Link, error) {
-	var rows []accountLinkRow
-	err := s.read(ctx).Where("account_id = ? AND purpose = ? AND used_at IS NULL AND expires_at > ?", accountID, purpose, at(now)).
-		Order("created_at DESC").Limit(1).Find(&rows).Error
-	if err != nil {
-		return account.Link{}, err
-	}
-	if len(rows) == 0 {
-		return account.Link{}, account.ErrNotFound
-	}
-	return rows[0].link(), nil
-}
-
-// SpendLink spends a link, once.
-func (s *Store) SpendLink(ctx context.Context, purpose string, hash []byte, accountID string, when time.Time) error {
-	spent := s.db(ctx).Model(&accountLinkRow{}).
-		Where("purpose = ? AND hash = ? AND account_id = ? AND used_at IS NULL AND expires_at > ?", purpose, hash, accountID, at(when)).
-		Update("used_at", at(when))
-	return oneRow(spent, account.ErrGone)
-}
-
-// DropLinks removes links of an account.
-func (s *Store) DropLinks(ctx context.Context, accountID string, from time.Time, purposes ...string) error {
-	q := s.db(ctx).Where("account_id = ?", accountID)
-	if len(purposes) > 0 {
-		q = q.Where("purpose IN ?", purposes)
-	}
-	if !from.IsZero() {
-		q = q.Where("created_at >= ?", at(from))
-	}
-	return q.Delete(&accountLinkRow{}).Error
-}
-
-// Addresses reads the proven addresses of an account.
-func (s *Store) Addresses(ctx context.Context, accountID string) ([]account.Address, error) {
-	var rows []addressRow
-	err := s.read(ctx).Where("account_id = ? AND proven_at IS NOT NULL", accountID).Order("is_primary DESC, proven_at, id").Find(&rows).Error
-	list := make([]account.Address, len(rows))
-	for i, r := range rows {
-		list[i] = account.Address{ID: r.ID, Email: r.Email, Canonical: r.Canonical, Primary: r.IsPrimary, ProvenAt: r.ProvenAt.Time}
-	}
-	return list, err
-}
-
-// AddAddress adds a proven address.
-func (s *Store) AddAddress(ctx context.Context, accountID string, a account.Address) error {
-	return s.InTx(ctx, func(ctx context.Context) error {
-		err := s.db(ctx).Create(&addressRow{ID: newID(), AccountID: accountID, Email: a.Email, Canonical: a.Canonical,
-			ProvenAt: at(a.ProvenAt), CreatedAt: at(a.ProvenAt)}).Error
-		if errors.Is(err, gorm.ErrDuplicatedKey) {
-			return account.ErrTaken
-		}
-		if err != nil {
-			return err
-		}
-		return s.DropPending(ctx, a.Canonical, accountID)
-	})
-}
-
-// MakePrimary puts a proven address in the primary one's place. At no time are there two.
-func (s *Store) MakePrimary(ctx context.Context, accountID, canonical string, when time.Time) error {
-	return s.InTx(ctx, func(ctx context.Context) error {
-		old := s.db(ctx).Model(&addressRow{}).Where("account_id = ? AND is_primary", accountID).Update("is_primary", false)
-		if err := oneRow(old, account.ErrGone); err != nil {
-			return err
-		}
-		proven := s.db(ctx).Model(&addressRow{}).Where("account_id = ? AND canonical = ? AND proven_at IS NOT NULL", accountID, canonical).
-			Update("is_primary", true)
-		if err := oneRow(proven, account.ErrGone); err != nil {
-			return err
-		}
-		// What is told to sites of the person has changed.
-		return s.db(ctx).Model(&accountRow{}).Where("id = ?", accountID).Update("updated_at", at(when)).Error
-	})
-}
-
-// LatelyPrimary looks for an alarm that went to the primary address.
-func (s *Store) LatelyPrimary(ctx context.Context, accountID, canonical string, now time.Time) (bool, error) {
-	var n int64
-	err := s.read(ctx).Model(&accountLinkRow{}).Where("account_id = ? AND purpose = 'alarm' AND canonical = ? AND is_primary AND used_at IS NULL AND expires_at > ?",
-		accountID, canonical, at(now)).Count(&n).Error
-	return n > 0, err
-}
-
-// RemoveAddress removes one that is not the primary.
-func (s *Store) RemoveAddress(ctx context.Context, accountID, canonical string) error {
-	gone := s.db(ctx).Where("account_id = ? AND canonical = ? AND NOT is_primary", accountID, canonical).Delete(&addressRow{})
-	return oneRow(gone, account.ErrGone)
-}
-
-type recoveryRow struct {
-	AccountID  string `gorm:"primaryKey"`
-	Email      string
-	Canonical  string
-	ProvenAt   stamp
-	Question   string
-	Answer     string
-	QuestionAt stamp
-}
-
-func (recoveryRow) TableName() string { return "recovery" }
-
-// Recovery reads what helps an account back.
-func (s *Store) Recovery(ctx context.Context, accountID string) (account.Recovery, error) {
-	var rows []recoveryRow
-	if err := s.read(ctx).Where("account_id = ?", accountID).Limit(1).Find(&rows).Error; err != nil || len(rows) == 0 {
-		return account.Recovery{}, err
-	}
-	r := rows[0]
-	return account.Recovery{Email: r.Email, Canonical: r.Canonical, ProvenAt: r.ProvenAt.Time, Question: r.Question, Answer: r.Answer,
-		QuestionAt: r.QuestionAt.Time}, nil
-}
-
-// SetRecovery puts it in place of what there was.
-func (s *Store) SetRecovery(ctx context.Context, accountID string, r account.Recovery) error {
-	if r == (account.Recovery{}) {
-		return s.db(ctx).Where("account_id = ?", accountID).Delete(&recoveryRow{}).Error
-	}
-	return s.db(ctx).Save(&recoveryRow{AccountID: accountID, Email: r.Email, Canonical: r.Canonical, ProvenAt: at(r.ProvenAt),
-		Question: r.Question, Answer: r.Answer, QuestionAt: at(r.QuestionAt)}).Error
 }
 
 // SetProfile replaces name, language and claims.
