@@ -194,15 +194,18 @@ func (d *Directory) changed(ctx context.Context, event string, rec Record, now t
 // SetPrimary makes one of the account's proven addresses its primary one. The one before stays, is told, and can undo it for
 // seven days. Errors: ErrNotFound (no such address), ErrLimited.
 func (d *Directory) SetPrimary(ctx context.Context, accountID, addressID string) error {
-	return d.changeAddress(ctx, accountID, addressID, func(ctx context.Context, rec Record, a Address, now time.Time) error {
-		return d.makePrimary(ctx, rec, a.Canonical, now)
+	return d.changeAddress(ctx, accountID, addressID, func(ctx context.Context, rec Record, all []Address, i int, now time.Time) error {
+		return d.makePrimary(ctx, rec, all[i].Canonical, now)
 	})
 }
 
-// RemoveAddress takes an address that is not the primary one from the account. It is told, and can undo it for seven days.
+// RemoveAddress takes an address that is not the primary one from the account. It is told. Who can undo it, for seven days, is
+// the removed one itself where it is the oldest that the account had, or was its primary one this week: the owner's, then,
+// whom a thief removes. Else it may be the thief's, whom the owner removes (A12), and the primary one can undo it.
 // Errors: ErrNotFound (no such address), ErrLimited.
 func (d *Directory) RemoveAddress(ctx context.Context, accountID, addressID string) error {
-	return d.changeAddress(ctx, accountID, addressID, func(ctx context.Context, rec Record, a Address, now time.Time) (err error) {
+	return d.changeAddress(ctx, accountID, addressID, func(ctx context.Context, rec Record, all []Address, i int, now time.Time) (err error) {
+		a := all[i]
 		if err := d.store.RemoveAddress(ctx, rec.ID, a.Canonical); err != nil {
 			return err
 		}
@@ -217,12 +220,19 @@ func (d *Directory) RemoveAddress(ctx context.Context, accountID, addressID stri
 		if err := d.changed(ctx, audit.AccountAddressRemoved, rec, now); err != nil {
 			return err
 		}
-		return d.mailNoticeTo(ctx, rec, a, "removed", nil)
+		older := slices.ContainsFunc(all, func(o Address) bool { return o.ProvenAt.Before(a.ProvenAt) })
+		if a.Primary || !older {
+			return d.mailNoticeTo(ctx, rec, a, "removed", nil)
+		}
+		if err := d.mailNotice(ctx, rec, "dropped", nil); err != nil {
+			return err
+		}
+		return d.mail.Send(ctx, mail.Message{To: a.Email, Name: rec.Name, Language: rec.Language, Template: "removed"})
 	})
 }
 
-// changeAddress does something with an address that is not the primary one. It is found among the account's own (B14).
-func (d *Directory) changeAddress(ctx context.Context, accountID, addressID string, act func(ctx context.Context, rec Record, a Address, now time.Time) error) error {
+// changeAddress does something with the one of an account's addresses, all[i], that has this id and is not the primary one. It is found among the account's own (B14).
+func (d *Directory) changeAddress(ctx context.Context, accountID, addressID string, act func(ctx context.Context, rec Record, all []Address, i int, now time.Time) error) error {
 	rec, err := d.active(ctx, accountID)
 	if err != nil {
 		return err
@@ -236,7 +246,7 @@ func (d *Directory) changeAddress(ctx context.Context, accountID, addressID stri
 		if i < 0 {
 			return ErrGone
 		}
-		return act(ctx, rec, all[i], now)
+		return act(ctx, rec, all, i, now)
 	})
 	if errors.Is(err, ErrGone) {
 		return ErrNotFound
