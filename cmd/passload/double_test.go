@@ -27,6 +27,7 @@ type double struct {
 	key    *ecdsa.PrivateKey
 	other  *ecdsa.PrivateKey
 	asked  atomic.Int64
+	busy   chan struct{} // closed by the fiftieth request
 
 	mu       sync.Mutex
 	lie      string
@@ -38,7 +39,7 @@ type double struct {
 
 func newDouble(t *testing.T) *double {
 	t.Helper()
-	d := &double{t: t, codes: map[string]url.Values{}, access: map[string]bool{}, refresh: map[string]bool{}, sessions: map[string]bool{}}
+	d := &double{t: t, busy: make(chan struct{}), codes: map[string]url.Values{}, access: map[string]bool{}, refresh: map[string]bool{}, sessions: map[string]bool{}}
 	var err, err2 error
 	d.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	d.other, err2 = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -55,7 +56,9 @@ func newDouble(t *testing.T) *double {
 	mux.HandleFunc("POST /introspect", d.introspect)
 	mux.HandleFunc("GET /userinfo", d.userinfo)
 	d.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		d.asked.Add(1)
+		if d.asked.Add(1) == 50 {
+			close(d.busy)
+		}
 		switch d.lies() {
 		case "500":
 			http.Error(w, "oh", http.StatusInternalServerError)

@@ -100,7 +100,7 @@ func (r *recorder) so() (ok, failed uint64, p50, p99 time.Duration) {
 	return r.all.n, r.failed, r.all.at(0.5), r.all.at(0.99)
 }
 
-// one does one operation and gives its moment; due is when it should have begun, zero for now.
+// one does an operation, and tells when it began and ended. due is when it should have begun; the zero time: when it does.
 func (s scenario) one(ctx context.Context, w *worker, due time.Time) (begin, end time.Time, err error) {
 	if s.ready != nil {
 		w.agent.begin()

@@ -5,10 +5,10 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -62,13 +62,16 @@ func newOurs(t *testing.T) *ours {
 		"PASSPORT_SECRET="+rand.Text()+rand.Text(), "PASSPORT_SMTP_URL=smtp://nobody:none@localhost:1", "PASSPORT_LIMIT_EXEMPT=127.0.0.0/8", "PASSPORT_SHUTDOWN_DELAY=0s")
 	server := exec.Command(o.binary, "serve")
 	server.Env = o.env
-	var logs bytes.Buffer
+	logs := serverLog{serving: make(chan struct{})}
 	server.Stdout, server.Stderr = &logs, &logs
 	if err := server.Start(); err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- server.Wait() }()
+	go func() {
+		ended <- server.Wait()
+		close(ended)
+	}()
 	t.Cleanup(func() {
 		if err := server.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Error(err)
@@ -77,17 +80,37 @@ func newOurs(t *testing.T) *ours {
 			t.Errorf("%v\n%s", err, &logs)
 		}
 	})
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
-		if res, err := http.Get(o.issuer + "/.well-known/openid-configuration"); err == nil {
-			if res.Body.Close() != nil || res.StatusCode != http.StatusOK {
-				t.Fatalf("%d", res.StatusCode)
-			}
-			return o
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the server does not answer")
-		}
+	select {
+	case <-logs.serving:
+	case <-time.After(time.Minute):
+		t.Fatal("the server does not serve")
 	}
+	return o
+}
+
+// serverLog is what a server says; it listens when it says that it is serving.
+type serverLog struct {
+	mu      sync.Mutex
+	text    bytes.Buffer
+	serving chan struct{}
+	told    bool
+}
+
+func (l *serverLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text.Write(p)
+	if !l.told && bytes.Contains(l.text.Bytes(), []byte(`"msg":"serving"`)) {
+		l.told = true
+		close(l.serving)
+	}
+	return len(p), nil
+}
+
+func (l *serverLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 func (o *ours) command(t *testing.T, args ...string) []byte {

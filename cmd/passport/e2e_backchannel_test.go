@@ -5,7 +5,6 @@ package main
 import (
 	"strings"
 	"testing"
-	"time"
 )
 
 // toldSite is a webSite that Passport tells at this path, server to server, whose session is over.
@@ -78,12 +77,7 @@ func signOutAtPassport(t *testing.T, s *integrated, p *person, page, gone string
 	if p.URL.Path != "/logout/done" {
 		t.Fatalf("not signed out but at %s (%d):\n%s", p.URL, p.Status, p.Body)
 	}
-	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(p.Body, "has been told"); p.get(done) {
-		if time.Now().After(deadline) {
-			t.Fatalf("the site was not told:\n%s\n%s\n%s", p.Body, s.logs, s.w.logs)
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
+	eventually(t, "the site is told", func() bool { return strings.Contains(p.get(done).Body, "has been told") }, s.logs, s.w.logs)
 	p.get(s.base + page)
 	if p.has("email") || !p.has(gone) {
 		t.Errorf("told, the site still knows who was signed in, at %s (%d):\n%s\n%s", p.URL, p.Status, p.Body, s.logs)

@@ -195,11 +195,5 @@ func (b *browser) cookies() {
 // arrives waits until the address begins so, over however many redirects.
 func (b *browser) arrives(prefix string) {
 	b.t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
-	for !strings.HasPrefix(b.location(), prefix) {
-		if time.Now().After(deadline) {
-			b.t.Fatalf("at %s, not at %s", b.location(), prefix)
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
+	eventually(b.t, "the browser is at "+prefix, func() bool { return strings.HasPrefix(b.location(), prefix) })
 }

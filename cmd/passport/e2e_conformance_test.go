@@ -929,13 +929,7 @@ func logoutPlan(t *testing.T, w *world, dynamic func(*testing.T, map[string]any)
 		claims := p.idToken(doc["id_token"].(string), "")
 		who.stop = p.base
 		who.get(w.issuer + "/end_session?" + url.Values{"id_token_hint": {doc["id_token"].(string)}, "post_logout_redirect_uri": {p.base + "/post_logout_redirect"}}.Encode())
-		deadline := time.Now().Add(30 * time.Second)
-		for len(p.calls("/backchannel_logout")) == 0 {
-			if time.Now().After(deadline) {
-				t.Fatalf("nobody told the site\n%s", w.logs)
-			}
-			time.Sleep(50 * time.Millisecond)
-		}
+		eventually(t, "the site is told", func() bool { return len(p.calls("/backchannel_logout")) > 0 }, w.logs)
 		call := p.calls("/backchannel_logout")[0]
 		parsed, err := jose.ParseSignedCompact(call.PostForm.Get("logout_token"), []jose.SignatureAlgorithm{jose.RS256})
 		if err != nil || len(call.PostForm) != 1 || call.TLS.Version != tls.VersionTLS13 {
@@ -962,13 +956,7 @@ func rotate(t *testing.T, w *world, p *rp) {
 	hint, _ := doc["id_token"].(string)
 	before := w.keySet(t)
 	w.command("keys", "rotate", "--now", "--json")
-	deadline := time.Now().Add(10 * time.Second)
-	for len(kids()) == len(before.Keys) {
-		if time.Now().After(deadline) {
-			t.Fatal("the new keys are not published")
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
+	eventually(t, "the new keys are published", func() bool { return len(kids()) > len(before.Keys) })
 	old := map[string]bool{}
 	for _, k := range before.Keys {
 		old[k.KeyID] = true

@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 // postfix is Debian's mail server with a configuration, a queue and mail boxes of its own, in one folder. It takes mail over
@@ -94,44 +93,36 @@ func (p *postfix) command(verb string) *exec.Cmd {
 func (p *postfix) start() {
 	p.t.Helper()
 	if out, err := p.command("start").CombinedOutput(); err != nil {
-		p.t.Fatalf("postfix: %v\n%s%s", err, out, p.log())
+		p.t.Fatalf("postfix: %v\n%s%s", err, out, p.String())
 	}
 	p.t.Cleanup(func() {
 		if out, err := p.command("stop").CombinedOutput(); err != nil {
 			p.t.Errorf("stop postfix: %v\n%s", err, out)
 		}
 	})
-	p.until("it takes connections", func() bool {
+	eventually(p.t, "it takes connections", func() bool {
 		c, err := net.Dial("tcp", p.addr)
 		if err == nil {
 			err = c.Close()
 		}
 		return err == nil
-	})
+	}, p)
 }
 
-func (p *postfix) log() string {
+// String is its log.
+func (p *postfix) String() string {
 	log, _ := os.ReadFile(filepath.Join(p.dir, "log"))
 	return string(log)
-}
-
-func (p *postfix) until(what string, is func() bool) {
-	p.t.Helper()
-	for end := time.Now().Add(30 * time.Second); !is(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(end) {
-			p.t.Fatalf("not within 30 s: %s\n%s", what, p.log())
-		}
-	}
 }
 
 // delivered waits for the one mail in a box.
 func (p *postfix) delivered(box string) (m received, raw string) {
 	p.t.Helper()
 	var files []string
-	p.until("a mail in the box of "+box, func() bool {
+	eventually(p.t, "a mail in the box of "+box, func() bool {
 		files, _ = filepath.Glob(filepath.Join(p.dir, "boxes", box, "new", "*"))
 		return len(files) == 1
-	})
+	}, p)
 	b := must(os.ReadFile(files[0]))
 	return must(parseMail(b)), string(b)
 }
@@ -160,8 +151,8 @@ func TestPostfix(t *testing.T) {
 	// An address that nobody has there is refused for good, and stays out of the log.
 	bob := w.person()
 	bob.register(w, "bob@example.test", "Green-"+rand.Text())
-	p.until("the mail server refuses", func() bool { return strings.Contains(p.log(), "User unknown") })
-	p.until("that is noted", func() bool { return strings.Contains(w.logs.String(), "smtp-550") })
+	eventually(p.t, "the mail server refuses", func() bool { return strings.Contains(p.String(), "User unknown") }, p)
+	eventually(p.t, "that is noted", func() bool { return strings.Contains(w.logs.String(), "smtp-550") }, p, w.logs)
 	if strings.Contains(w.logs.String(), "bob@") {
 		t.Error("the log names the address")
 	}

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 )
 
 // proxySays makes oauth2-proxy refresh soon, and show the access token that it has, as it does for nginx's
@@ -25,13 +24,10 @@ func throughProxy(t *testing.T, s *integrated, p *person) {
 	was := s.proxied(t, p, token)
 	for range 2 { // the second time with the refresh token that the first one gave
 		before := token
-		for deadline := time.After(30 * time.Second); token == before; token = s.proxyToken(t, p) {
-			select {
-			case <-time.After(100 * time.Millisecond): // it refreshes sessions that are a second old
-			case <-deadline:
-				t.Fatalf("the proxy does not refresh\n%s", s.logs)
-			}
-		}
+		eventually(t, "the proxy refreshes: it does when a session is a second old", func() bool {
+			token = s.proxyToken(t, p)
+			return token != before
+		}, s.logs)
 		if now := s.proxied(t, p, token); now != was {
 			t.Errorf("before the refresh %+v, after it %+v", was, now)
 		}

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/passport-network/passport/storage/storagetest"
 )
@@ -111,15 +110,10 @@ func story(t *testing.T, w *world, language string) {
 	b.follow("#sign-out", "#signed-out")
 	b.at(contoso)
 	// Site one has heard of it.
-	for deadline := time.Now().Add(30 * time.Second); ; {
-		if b.open(fabrikam); b.exists("#sign-in") {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("Fabrikam was not told of the sign-out:\n%s", w.logs)
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
+	eventually(t, "Fabrikam is told of the sign-out", func() bool {
+		b.open(fabrikam)
+		return b.exists("#sign-in")
+	}, w.logs)
 	for _, site := range []string{fabrikam, contoso} {
 		b.open(site + "/login")
 		b.wait("#password")

@@ -332,7 +332,7 @@ func TestFaultDatabaseCut(t *testing.T) {
 			time.Sleep(time.Second) // the fault's own rhythm
 			if n == 7 {
 				line.cut()
-				time.Sleep(3 * time.Second)
+				time.Sleep(3 * time.Second) // how long it is not to be reached
 				line.heal()
 			}
 			line.snap()

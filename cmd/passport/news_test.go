@@ -17,20 +17,6 @@ import (
 	"github.com/passport-network/passport/storage/storagetest"
 )
 
-// until waits for what must come to be: two seconds are promised; the bound is wider, for machines that run other tests beside
-// this one.
-func until(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	end := time.After(20 * time.Second)
-	for !holds() {
-		select {
-		case <-end:
-			t.Fatalf("never: %s", what)
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-}
-
 // 5.4: what one replica changes another sees, also when the connection on which it hears of it is killed; one that has heard nothing
 // for five seconds is not ready, by both caches.
 func TestNews(t *testing.T) {
@@ -74,7 +60,7 @@ func hears(t *testing.T, database string, postgres bool) {
 		})
 	}
 	ready := func() bool { return len(two.ready(ctx)) == 0 }
-	until(t, "ready", ready)
+	eventually(t, "ready", ready)
 
 	site := client.Client{ID: "shop", RequirePKCE: true, Metadata: client.Metadata{ClientName: "Shop", RedirectURIs: []string{"https://shop.test/cb"}}}
 	if _, _, err := one.clients.Create(ctx, site, ""); err != nil {
@@ -87,15 +73,15 @@ func hears(t *testing.T, database string, postgres bool) {
 		}
 		return err == nil && c.Enabled()
 	}
-	until(t, "the new client", enabled)
+	eventually(t, "the new client", enabled)
 	if err := one.clients.Disable(ctx, "shop"); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "disabled", func() bool { return !enabled() })
+	eventually(t, "disabled", func() bool { return !enabled() })
 	if err := one.ring.Rotate(ctx, false, "ES256"); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "the next key", func() bool { return string(one.ring.KeySet()) != "" && sameKeys(t, one, two) })
+	eventually(t, "the next key", func() bool { return string(one.ring.KeySet()) != "" && sameKeys(t, one, two) })
 	if !postgres {
 		return
 	}
@@ -113,7 +99,7 @@ func hears(t *testing.T, database string, postgres bool) {
 		}
 		return n
 	}
-	until(t, "it listens", func() bool { return listening() == 1 })
+	eventually(t, "it listens", func() bool { return listening() == 1 })
 	_, err = db.ExecContext(ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'`)
 	if err == nil {
 		err = one.clients.Enable(ctx, "shop")
@@ -121,19 +107,19 @@ func hears(t *testing.T, database string, postgres bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	until(t, "enabled again, without news", enabled)
-	until(t, "it listens again", func() bool { return listening() == 1 })
+	eventually(t, "enabled again, without news", enabled)
+	eventually(t, "it listens again", func() bool { return listening() == 1 })
 
 	line.cut()
-	until(t, "not ready for want of news", func() bool {
+	eventually(t, "not ready for want of news", func() bool {
 		return slices.Equal(slices.Sorted(maps.Keys(two.ready(ctx))), []string{"clients", "database", "keys"})
 	})
 	line.heal()
-	until(t, "ready again", ready)
+	eventually(t, "ready again", ready)
 	if err := one.clients.Disable(ctx, "shop"); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "disabled", func() bool { return !enabled() })
+	eventually(t, "disabled", func() bool { return !enabled() })
 }
 
 // sameKeys tells whether two replicas publish the same keys.

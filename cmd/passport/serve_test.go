@@ -81,31 +81,40 @@ func unusedPort(t *testing.T) string {
 // ask repeats a GET until it answers with the status, or the time is up.
 func ask(t *testing.T, url string, status int) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	jar, err := cookiejar.New(nil) // pages of a flow are bound to the browser
 	if err != nil {
 		t.Fatal(err)
 	}
 	browser := &http.Client{Jar: jar}
-	again := time.NewTicker(20 * time.Millisecond)
-	defer again.Stop()
-	for {
+	var body []byte
+	eventually(t, fmt.Sprintf("%s answers with %d", url, status), func() bool {
 		req, err := http.NewRequestWithContext(ctx, "GET", url, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		res, err := browser.Do(req)
-		if err == nil {
-			body, _ := io.ReadAll(res.Body)
-			res.Body.Close()
-			if res.StatusCode == status {
-				return string(body)
-			}
+		if err != nil {
+			return false
 		}
+		body, _ = io.ReadAll(res.Body)
+		res.Body.Close()
+		return res.StatusCode == status
+	})
+	return string(body)
+}
+
+// eventually looks again and again whether something is so that another process, or a browser, does at its own time: nothing
+// of theirs can be waited on here. After 30 seconds the test fails, and shows the logs.
+func eventually(t *testing.T, what string, is func() bool, logs ...fmt.Stringer) {
+	t.Helper()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for end := time.After(30 * time.Second); !is(); {
 		select {
-		case <-ctx.Done():
-			t.Fatalf("%s never answered with %d", url, status)
+		case <-end:
+			t.Fatalf("never: %s\n%v", what, logs)
 		case <-again.C:
 		}
 	}
