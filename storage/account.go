@@ -285,6 +285,11 @@ func (s *Store) CountGuess(ctx context.Context, credential string) error {
 	return s.db(ctx).Exec("UPDATE credential SET guesses = guesses + 1 WHERE id = ?", credential).Error
 }
 
+// ForgetGuesses implements account.Store.
+func (s *Store) ForgetGuesses(ctx context.Context, accountID string) error {
+	return s.db(ctx).Exec("UPDATE credential SET guesses = 0 WHERE account_id = ? AND kind = ?", accountID, kindPassword).Error
+}
+
 // SetPassword replaces the password.
 func (s *Store) SetPassword(ctx context.Context, accountID, hash string, when time.Time) (credential string, err error) {
 	err = s.InTx(ctx, func(ctx context.Context) error {

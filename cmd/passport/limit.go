@@ -51,7 +51,8 @@ func limitClearCommand(open openFunc) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "clear WHO",
 		Short: "Give all tries back",
-		Long: `Give all tries back, at once and on every replica. Whoever guesses passwords gets them too: see first, by
+		Long: `Give all tries back, at once and on every replica; an account that had a hundred wrong passwords in a row
+takes its own again in every browser. Whoever guesses passwords gets them too: see first, by
 "passport limit show", that it is worth it.`,
 		Example: "  passport limit clear alice@example.com\n  passport limit clear 203.0.113.7 --json",
 		Args:    cobra.ExactArgs(1),
@@ -62,6 +63,11 @@ func limitClearCommand(open openFunc) *cobra.Command {
 			}
 			for _, b := range budgets {
 				if err := a.limits.Clear(cmd.Context(), b.Rule, b.Key...); err != nil {
+					return err
+				}
+			}
+			if event.Subject != "" {
+				if err := a.accounts.ForgetGuesses(cmd.Context(), event.Subject); err != nil {
 					return err
 				}
 			}

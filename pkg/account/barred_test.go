@@ -89,6 +89,21 @@ func TestHundred(t *testing.T) {
 				t.Errorf("after a right one: %v", err)
 			}
 		})
+		w.run(t, "the operator lets every browser again", func(t *testing.T) {
+			who := w.member("cleared@x.test", goodPassword)
+			w.member("other@x.test", goodPassword)
+			guess(t, 101, "cleared@x.test", "")
+			guess(t, 101, "other@x.test", "")
+			if err := w.ForgetGuesses(ctx, who.AccountID); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := try("cleared@x.test", goodPassword, ""); err != nil {
+				t.Error(err)
+			}
+			if _, err := try("other@x.test", goodPassword, ""); !errors.Is(err, account.ErrCredentials) {
+				t.Errorf("another account too: %v", err)
+			}
+		})
 		w.run(t, "known browsers go on", func(t *testing.T) {
 			w.member("laptop@x.test", goodPassword)
 			laptop := w.KnowDevice("", must(try("laptop@x.test", goodPassword, "")).Credential)

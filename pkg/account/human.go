@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 	"errors"
+	"net/netip"
 
 	"github.com/passport-network/passport/pkg/limit"
 )
@@ -70,13 +71,13 @@ func (d *Directory) letRegister(ctx context.Context, r Registration) error {
 
 // letMail takes a mail that a stranger asks for out of the network's budget. ErrLimited, ErrHuman, ErrHumanDown: nothing is
 // taken.
-func (d *Directory) letMail(ctx context.Context, r RecoveryRequest) error {
-	wear, err := d.limits.ReserveNetwork(ctx, r.IP, limit.MailIP, limit.MailNet)
+func (d *Directory) letMail(ctx context.Context, ip netip.Addr, h Human) error {
+	wear, err := d.limits.ReserveNetwork(ctx, ip, limit.MailIP, limit.MailNet)
 	if err != nil {
 		return err
 	}
-	if err := d.human.asks(r.Human, wear.Worn()); err != nil {
-		return errors.Join(err, d.limits.RefundNetwork(ctx, r.IP, limit.MailIP, limit.MailNet))
+	if err := d.human.asks(h, wear.Worn()); err != nil {
+		return errors.Join(err, d.limits.RefundNetwork(ctx, ip, limit.MailIP, limit.MailNet))
 	}
 	return nil
 }

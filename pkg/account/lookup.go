@@ -20,7 +20,7 @@ func (d *Directory) LookUp(ctx context.Context, r RecoveryRequest) error {
 	if err != nil {
 		return err
 	}
-	if err := d.letMail(ctx, r); err != nil {
+	if err := d.letMail(ctx, r.IP, r.Human); err != nil {
 		return err
 	}
 	found, err := d.store.ByAddress(ctx, canonical, nil, d.now())

@@ -228,7 +228,9 @@ func (d *Directory) Budgets(ctx context.Context, ref string) (id string, budgets
 			budgets = append(budgets, limit.Budget{Rule: rule, Of: rec.ID, Key: []string{rec.ID}})
 		}
 	}
-	budgets = append(budgets, limit.Budget{Rule: limit.LoginAccount, Of: who, Key: []string{who}})
+	for _, rule := range []limit.Rule{limit.LoginAccount, limit.LoginHuman} {
+		budgets = append(budgets, limit.Budget{Rule: rule, Of: who, Key: []string{who}})
+	}
 	for _, b := range []struct {
 		rule limit.Rule
 		of   string
@@ -240,6 +242,15 @@ func (d *Directory) Budgets(ctx context.Context, ref string) (id string, budgets
 		budgets = append(budgets, limit.Budget{Rule: b.rule, Of: box, Key: []string{box}})
 	}
 	return rec.ID, budgets, nil
+}
+
+// ForgetGuesses has an account's password be looked at again in browsers that it does not know, however many wrong ones they
+// gave.
+func (d *Directory) ForgetGuesses(ctx context.Context, accountID string) error {
+	if err := d.store.ForgetGuesses(ctx, accountID); err != nil {
+		return fmt.Errorf("forget wrong passwords: %w", err)
+	}
+	return nil
 }
 
 // operate finds an account and acts on it in one transaction; it returns it as it is afterwards.

@@ -49,7 +49,7 @@ func (d *Directory) AskRecovery(ctx context.Context, r RecoveryRequest) error {
 	if err != nil {
 		return err
 	}
-	if err := d.letMail(ctx, r); err != nil {
+	if err := d.letMail(ctx, r.IP, r.Human); err != nil {
 		return err
 	}
 	owner, err := d.owner(ctx, canonical)

@@ -84,11 +84,12 @@ type RequestStart struct {
 	Account, Reach string
 	Language       string
 	IP             netip.Addr
+	Human          Human
 }
 
 // AskRequest mails a link to the address at which they can be reached: a request costs a mail box. An address that no account
 // has is answered alike, after the same work. Errors: *FieldError ("request-account", "request-reach"), ErrLimited (of the
-// network).
+// network), ErrHuman, ErrHumanDown.
 func (d *Directory) AskRequest(ctx context.Context, s RequestStart) error {
 	_, canonical, err := parseField("request-account", s.Account)
 	if err != nil {
@@ -101,7 +102,7 @@ func (d *Directory) AskRequest(ctx context.Context, s RequestStart) error {
 	if reach == canonical {
 		return &FieldError{Field: "request-reach", Key: "request.same"}
 	}
-	if err := d.limits.TakeNetwork(ctx, s.IP, limit.MailIP, limit.MailNet); err != nil {
+	if err := d.letMail(ctx, s.IP, s.Human); err != nil {
 		return err
 	}
 	owner, err := d.owner(ctx, canonical)

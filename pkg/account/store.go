@@ -188,6 +188,8 @@ type Store interface {
 
 	// CountGuess counts a wrong password against a credential; none with this id: the same work for nothing.
 	CountGuess(ctx context.Context, credential string) error
+	// ForgetGuesses has none count against an account's password any more.
+	ForgetGuesses(ctx context.Context, accountID string) error
 	// SignedIn records the use of a password, after which no guess counts any more; a non-empty hash replaces the one that was read (old).
 	SignedIn(ctx context.Context, accountID, old, hash string, at time.Time) error
 	// SetPassword replaces the password, and gives the new credential's id. A sign-in that is under way has either ended, or sees it.

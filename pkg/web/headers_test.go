@@ -72,7 +72,7 @@ var table = func() map[string]expected {
 		"allow":  ownPage(baseCSP+formAction, baseCSP+noScript+formAction),
 		"reopen": ownPage(baseCSP+formAction, baseCSP+noScript+formAction), "reopened": ownPage(baseCSP + formAction),
 		"address": ownPage(baseCSP+formAction+nonceCSP, baseCSP+noScript+formAction), "new-address": ownPage(baseCSP+formAction, baseCSP+noScript+formAction),
-		"request": ownPage(baseCSP+formAction, baseCSP+noScript+formAction), "request-sent": ownPage(baseCSP + formAction),
+		"request": ownPage(baseCSP+formAction+nonceCSP, baseCSP+noScript+formAction), "request-sent": ownPage(baseCSP + formAction + nonceCSP),
 		"details": ownPage(baseCSP+formAction, baseCSP+noScript+formAction), "requested": ownPage(baseCSP + formAction),
 		"stop": ownPage(baseCSP+formAction, baseCSP+noScript+formAction), "stopped": ownPage(baseCSP + formAction),
 		"regain":   ownPage(baseCSP+formAction, baseCSP+noScript+formAction),

@@ -83,6 +83,8 @@ var asks = map[string]struct {
 		func(email string) []string { return []string{"email", email} }, "/recover/sent"},
 	"look up": {func(b *browser, _ string) { b.get("/lookup").want(200, "lookup-submit") }, "lookup-submit",
 		func(email string) []string { return []string{"email", email} }, "/lookup/sent"},
+	"request": {func(b *browser, _ string) { b.get("/recover/request").want(200, "request-submit") }, "request-submit",
+		func(email string) []string { return []string{"account", email, "reach", "reach-" + email} }, "/recover/request/sent"},
 }
 
 // TestHuman: 4.4, our own ways at each form.

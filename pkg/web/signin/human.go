@@ -80,6 +80,19 @@ func (s *Room) ask(w http.ResponseWriter, r *http.Request, at string, form web.F
 	return s.offer(w, r, at, page)
 }
 
+// corrected readies a form to be shown again: with what is wrong in its fields, or with the check that is wanted. Not ok: err
+// is nothing that the form could mend.
+func (s *Room) corrected(w http.ResponseWriter, r *http.Request, at string, form web.Form, page *templates.Base, err error) (ok bool, _ error) {
+	if errs, faulty := web.FieldErrors(err); faulty {
+		page.Errors = errs
+		return true, s.offerAgain(w, r, at, form, page)
+	}
+	if errors.Is(err, account.ErrHuman) {
+		return true, s.ask(w, r, at, form, page)
+	}
+	return false, err
+}
+
 // getPicture draws the digits of a challenge, for the browser that it was made for.
 func (s *Room) getPicture(w http.ResponseWriter, r *http.Request) error {
 	return s.digits(w, r, "image/png", func(p *human.Puzzle, browser []byte, challenge string) ([]byte, error) {

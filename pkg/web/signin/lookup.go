@@ -35,18 +35,12 @@ func (s *Room) postLookup(w http.ResponseWriter, r *http.Request) error {
 	err = s.Accounts.LookUp(r.Context(), account.RecoveryRequest{
 		Email: form["email"], Language: s.Pages.Language(r, f.locales()), IP: web.ClientIP(r), Human: proven,
 	})
-	if errs, ok := web.FieldErrors(err); ok || errors.Is(err, account.ErrHuman) {
-		page, show := &templates.Lookup{Base: s.base(w, r, "lookup", f), Site: f.site(), Email: form["email"]}, s.offerAgain
-		if page.Errors = errs; !ok {
-			show = s.ask
-		}
-		if err := show(w, r, "lookup", form, &page.Base); err != nil {
+	if err != nil {
+		page := &templates.Lookup{Base: s.base(w, r, "lookup", f), Site: f.site(), Email: form["email"]}
+		if ok, err := s.corrected(w, r, "lookup", form, &page.Base, err); !ok || err != nil {
 			return err
 		}
 		return s.Pages.Render(w, r, http.StatusUnprocessableEntity, f.locales(), page)
-	}
-	if err != nil {
-		return err
 	}
 	web.See(w, r, "/lookup/sent", f.query())
 	return nil

@@ -1,7 +1,6 @@
 package signin
 
 import (
-	"errors"
 	"net/http"
 	"net/url"
 
@@ -35,18 +34,12 @@ func (s *Room) postRecover(w http.ResponseWriter, r *http.Request) error {
 	err = s.Accounts.AskRecovery(r.Context(), account.RecoveryRequest{
 		Email: form["email"], Language: s.Pages.Language(r, f.locales()), IP: web.ClientIP(r), Human: proven,
 	})
-	if errs, ok := web.FieldErrors(err); ok || errors.Is(err, account.ErrHuman) {
-		page, show := &templates.Recover{Base: s.base(w, r, "recover", f), Site: f.site(), Email: form["email"]}, s.offerAgain
-		if page.Errors = errs; !ok {
-			show = s.ask
-		}
-		if err := show(w, r, "recover", form, &page.Base); err != nil {
+	if err != nil {
+		page := &templates.Recover{Base: s.base(w, r, "recover", f), Site: f.site(), Email: form["email"]}
+		if ok, err := s.corrected(w, r, "recover", form, &page.Base, err); !ok || err != nil {
 			return err
 		}
 		return s.Pages.Render(w, r, http.StatusUnprocessableEntity, f.locales(), page)
-	}
-	if err != nil {
-		return err
 	}
 	if f.id != "" { // so that the link, in this browser, leads on to the site
 		s.Pages.Remember(w, "return", f.id)

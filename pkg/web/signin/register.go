@@ -272,18 +272,13 @@ func (s *Room) postTerms(w http.ResponseWriter, r *http.Request) error {
 		page := s.registerPage(w, r, f, d)
 		page.Errors = errs
 		return s.Pages.Render(w, r, http.StatusUnprocessableEntity, f.locales(), page)
-	} else if ok || errors.Is(err, account.ErrHuman) {
-		page, show := &templates.Terms{Base: s.base(w, r, "terms", f), Site: f.site(), Sealed: form["sealed"], Email: d.Email}, s.offerAgain
-		if page.Errors = errs; !ok { // on this page, where nothing is lost: the password is in the draft
-			show = s.ask
-		}
-		if err := show(w, r, "terms", form, &page.Base); err != nil {
+	}
+	if err != nil { // the check is on this page, where nothing is lost: the password is in the draft
+		page := &templates.Terms{Base: s.base(w, r, "terms", f), Site: f.site(), Sealed: form["sealed"], Email: d.Email}
+		if ok, err := s.corrected(w, r, "terms", form, &page.Base, err); !ok || err != nil {
 			return err
 		}
 		return s.Pages.Render(w, r, http.StatusUnprocessableEntity, f.locales(), page)
-	}
-	if err != nil {
-		return err
 	}
 	// The pending account keeps the hash of the flow's id alone; the id waits here, so that the link of the mail
 	// can go on with the flow in this browser and in no other.

@@ -10,13 +10,17 @@ import (
 
 // getRequest is for who can read none of an account's mail.
 func (s *Room) getRequest(w http.ResponseWriter, r *http.Request) error {
-	return s.showRequest(w, r, http.StatusOK, web.Form{}, nil)
+	page := s.request(w, r, nil)
+	if err := s.offerAgain(w, r, "request", nil, &page.Base); err != nil {
+		return err
+	}
+	return s.Pages.Render(w, r, http.StatusOK, "", page)
 }
 
-func (s *Room) showRequest(w http.ResponseWriter, r *http.Request, status int, form web.Form, errs map[string]string) error {
+func (s *Room) request(w http.ResponseWriter, r *http.Request, form web.Form) *templates.Request {
 	page := &templates.Request{Account: form["account"], Reach: form["reach"]}
-	page.Token, page.Errors = s.Pages.FormToken(w, r, "request", ""), errs
-	return s.Pages.Render(w, r, status, "", page)
+	page.Token = s.Pages.FormToken(w, r, "request", "")
+	return page
 }
 
 func (s *Room) postRequest(w http.ResponseWriter, r *http.Request) error {
@@ -27,14 +31,19 @@ func (s *Room) postRequest(w http.ResponseWriter, r *http.Request) error {
 	if err := s.Pages.CheckForm(r, form, "request", ""); err != nil {
 		return err
 	}
-	err = s.Accounts.AskRequest(r.Context(), account.RequestStart{
-		Account: form["account"], Reach: form["reach"], Language: s.Pages.Language(r, ""), IP: web.ClientIP(r),
-	})
-	if errs, ok := web.FieldErrors(err); ok {
-		return s.showRequest(w, r, http.StatusUnprocessableEntity, form, errs)
-	}
+	proven, err := s.human(r, "request", form)
 	if err != nil {
 		return err
+	}
+	err = s.Accounts.AskRequest(r.Context(), account.RequestStart{
+		Account: form["account"], Reach: form["reach"], Language: s.Pages.Language(r, ""), IP: web.ClientIP(r), Human: proven,
+	})
+	if err != nil {
+		page := s.request(w, r, form)
+		if ok, err := s.corrected(w, r, "request", form, &page.Base, err); !ok || err != nil {
+			return err
+		}
+		return s.Pages.Render(w, r, http.StatusUnprocessableEntity, "", page)
 	}
 	web.See(w, r, "/recover/request/sent", nil)
 	return nil
