@@ -130,8 +130,7 @@ func (s *Room) arrive(w http.ResponseWriter, r *http.Request, f flow, token stri
 
 // uninvited says that registration is by invitation, to who has none that holds.
 func (s *Room) uninvited(w http.ResponseWriter, r *http.Request, status int, f flow) error {
-	return s.Pages.Render(w, r, status, f.locales(), &templates.Notice{Title: "register.invited.title", Body: "register.invited.body",
-		Action: "recover.back", To: address("/login", f.query())})
+	return s.turnedAway(w, r, status, f, "register.invited.title", "register.invited.body")
 }
 
 // shut answers where the door is shut: by the operator, or for who has no invitation. Other errors are not its business.
@@ -217,10 +216,13 @@ func (s *Room) postRegister(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+func (s *Room) turnedAway(w http.ResponseWriter, r *http.Request, status int, f flow, title, body string) error {
+	return s.Pages.Render(w, r, status, f.locales(), &templates.Notice{Title: title, Body: body, Action: "recover.back", To: address("/login", f.query())})
+}
+
 // closed says that nobody registers here.
 func (s *Room) closed(w http.ResponseWriter, r *http.Request, status int, f flow) error {
-	return s.Pages.Render(w, r, status, f.locales(), &templates.Notice{Title: "register.closed.title", Body: "register.closed.body",
-		Action: "recover.back", To: address("/login", f.query())})
+	return s.turnedAway(w, r, status, f, "register.closed.title", "register.closed.body")
 }
 
 // getTerms is the second page. It can be reloaded, and read in another language, as long as the draft holds.
