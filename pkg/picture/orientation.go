@@ -7,14 +7,18 @@ import (
 )
 
 // survey walks a JPEG's segments up to its first scan: how it stands, by its Exif data (1 to 8; 1 when they do not say),
-// and whether it is progressive. It believes no length that it reads.
+// and whether it is progressive. It believes no length that it reads, and steps over what image/jpeg steps over: a picture
+// must not be another one for us than for the decoder.
 func survey(raw []byte) (turn int, progressive bool) {
 	turn = 1
-	for rest := raw[2:]; len(rest) >= 4 && rest[0] == 0xff; {
+	for rest := raw[2:]; len(rest) >= 4; {
 		marker, size := rest[1], int(binary.BigEndian.Uint16(rest[2:]))
 		switch {
-		case marker == 0xff: // fill
+		case rest[0] != 0xff, marker == 0xff: // what belongs to no segment, and fill
 			rest = rest[1:]
+			continue
+		case marker == 0, 0xd0 <= marker && marker <= 0xd7: // an escape or a restart, of no scan
+			rest = rest[2:]
 			continue
 		case marker == 0xda || size < 2 || size > len(rest)-2:
 			return turn, progressive

@@ -159,7 +159,11 @@ func TestSquare(t *testing.T) {
 			"huge":           sized(small, 8192, 8192), "beyond": sized(small, 1<<31-1, 1<<31-1), "none": sized(small, 0, 0),
 			"deep":  pngOf(t, image.NewGray16(image.Rect(0, 0, 3000, 3000))),
 			"scans": scans(t, 21), "bmp": []byte("BM" + strings.Repeat("\x00", 100)), "pdf": []byte("%PDF-1.7"),
-			"progressive": progressive(t),
+			"progressive":                 progressive(t),
+			"progressive after a byte":    before(progressive(t), 0x00),
+			"progressive after a fill":    before(progressive(t), 0xff, 0xff),
+			"progressive after a restart": before(progressive(t), 0xff, 0xd3),
+			"progressive after an escape": before(progressive(t), 0x2a, 0xff, 0x00),
 		} {
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
@@ -231,6 +235,12 @@ func progressive(t *testing.T) []byte {
 	raw[bytes.Index(raw, []byte{0xff, 0xc0})+1] = 0xc2
 	raw[bytes.Index(raw, []byte{0xff, 0xda})+8] = 0
 	return raw
+}
+
+// before is a JPEG with bytes between two segments, before its frame's header. Decoders step over them.
+func before(raw []byte, extra ...byte) []byte {
+	frame := bytes.Index(raw, []byte{0xff, 0xc2})
+	return slices.Concat(raw[:frame], extra, raw[frame:])
 }
 
 // webp is a lossless one of one pixel.
