@@ -3,16 +3,20 @@ package web_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"image"
 	"image/jpeg"
 	"image/png"
+	"io"
 	"mime/multipart"
 	"net/http"
+	"net/http/httptest"
 	"net/textproto"
 	"net/url"
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/passport-network/passport/oidc/client"
@@ -305,6 +309,54 @@ func TestPicture(t *testing.T) {
 			t.Errorf("D7: %d", b.Status)
 		}
 		b.header.Del("Content-Encoding")
+	})
+	t.Run("D1 of one account two files are in memory at once, of all sixteen", func(t *testing.T) {
+		begin := func(b *browser) (end func()) {
+			body, rest := io.Pipe()
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, issuer+"/account/picture", body)
+			r.RequestURI, r.Host = "/account/picture", "op.test"
+			r.Header.Set("Content-Type", "multipart/form-data; boundary=x")
+			for name, value := range b.jar {
+				r.AddCookie(&http.Cookie{Name: name, Value: value})
+			}
+			var done sync.WaitGroup
+			done.Go(func() { w.handler.ServeHTTP(httptest.NewRecorder(), r) })
+			// What was written has been read: the file is on its way.
+			if _, err := io.WriteString(rest, "--x\r\nContent-Disposition: form-data; name=\"picture\"; filename=\"me.png\"\r\n\r\nx"); err != nil {
+				t.Error(err)
+			}
+			return func() {
+				_ = rest.CloseWithError(io.ErrUnexpectedEOF)
+				done.Wait()
+			}
+		}
+		bob := w.browser(t).login("bob@example.test")
+		var ends []func()
+		end := func() {
+			for _, end := range ends {
+				end()
+			}
+			ends = nil
+		}
+		defer end()
+		for range 2 {
+			ends = append(ends, begin(b))
+		}
+		if b.upload(me); b.Status != http.StatusServiceUnavailable || b.Header.Get("Retry-After") == "" {
+			t.Errorf("a third file of one account: %d", b.Status)
+		}
+		bob.upload(me).want(200, "picture-remove")
+		for i := range 7 {
+			email := fmt.Sprintf("u%d@example.test", i)
+			w.person(email)
+			some := w.browser(t).login(email)
+			ends = append(ends, begin(some), begin(some))
+		}
+		if bob.upload(me); bob.Status != http.StatusServiceUnavailable {
+			t.Errorf("a seventeenth file: %d", bob.Status)
+		}
+		end()
+		b.upload(me).want(200, "picture-remove")
 	})
 	t.Run("no other route takes such a form, or so much", func(t *testing.T) {
 		b.get("/account/profile")

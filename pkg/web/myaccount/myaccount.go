@@ -32,6 +32,7 @@ type Config struct {
 // Room is this room.
 type Room struct {
 	Config
+	uploads uploads
 }
 
 // New refuses a configuration with something missing. The Room composes what people download of themselves, for the outbox
@@ -40,7 +41,7 @@ func New(c Config) (*Room, error) {
 	if c.Pages == nil || c.Accounts == nil || c.Sessions == nil || c.OIDC == nil || c.Logout == nil || c.Events == nil || c.Clients == nil || c.Now == nil {
 		return nil, errors.New("myaccount: Pages, Accounts, Sessions, OIDC, Logout, Events, Clients and Now are needed")
 	}
-	m := &Room{c}
+	m := &Room{Config: c}
 	c.Accounts.HandleExports(m.compose)
 	return m, nil
 }

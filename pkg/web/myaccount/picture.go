@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"sync"
+	"time"
 
 	"github.com/gorilla/mux"
 
@@ -15,8 +17,48 @@ import (
 // PicturesPath is where people's pictures are: the name of one follows.
 const PicturesPath = "/pictures/"
 
+const (
+	uploadsMost = 16 // files in memory at once, those among them that are still on their way
+	uploadsOf   = 2  // of them of one account: a button is pressed twice
+)
+
+// uploads are the files in memory, by account. The budget of pictures is asked when a file is there: by then somebody with one
+// account could have sent a thousand (D1).
+type uploads struct {
+	mu  sync.Mutex
+	all int
+	of  map[string]int
+}
+
+// enter takes a place, until leave; not ok: there is none.
+func (u *uploads) enter(account string) (leave func(), ok bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.all >= uploadsMost || u.of[account] >= uploadsOf {
+		return nil, false
+	}
+	if u.of == nil {
+		u.of = map[string]int{}
+	}
+	u.all++
+	u.of[account]++
+	return func() {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		u.all--
+		if u.of[account]--; u.of[account] == 0 {
+			delete(u.of, account)
+		}
+	}, true
+}
+
 // postPicture takes a picture, or takes it away. Its body is read when it is known to be from somebody.
 func (m *Room) postPicture(w http.ResponseWriter, r *http.Request, v *visitor) error {
+	leave, ok := m.uploads.enter(v.id)
+	if !ok {
+		return &web.Error{Status: http.StatusServiceUnavailable, Key: "busy", Retry: 10 * time.Second}
+	}
+	defer leave()
 	form, file, err := web.ParseUpload(r, "picture", account.MaxPicture)
 	large := errors.Is(err, web.ErrTooLarge)
 	if err != nil && !large {
