@@ -254,6 +254,11 @@ func (s *Store) dropCredentials(ctx context.Context, p account.Proof) error {
 	return err
 }
 
+// EndPending deletes one pending account.
+func (s *Store) EndPending(ctx context.Context, accountID string) error {
+	return oneRow(s.db(ctx).Where("id = ? AND state = 'pending'", accountID).Delete(&accountRow{}), account.ErrGone)
+}
+
 // DropPending deletes every pending account that names the address but one.
 func (s *Store) DropPending(ctx context.Context, canonical, except string) error {
 	return s.db(ctx).Where(`state = 'pending' AND id <> ? AND id IN (SELECT account_id FROM address WHERE canonical = ?)`,

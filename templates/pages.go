@@ -113,6 +113,7 @@ type Register struct {
 	Base
 	Site                   *Site
 	Email                  string
+	Instead                string // id of the registration that is corrected; empty: none
 	Full, Phone, Birthdate Asked
 	Recovery, Question     Asked // the question comes with its answer
 }
@@ -143,6 +144,7 @@ type Accept struct {
 type Waiting struct {
 	Base
 	Email string
+	Own   bool // this browser registered: the address can be corrected
 	Sent  bool // once more, just now
 	Dev   bool // there is /dev/inbox
 }
@@ -152,7 +154,7 @@ type Confirm struct {
 	Base
 	Email string
 	Full  string
-	Here  bool // this browser registered: one button will do
+	Own   bool // this browser registered: one button will do
 	Fresh bool // the person would rather set a new password
 }
 

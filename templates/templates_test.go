@@ -59,10 +59,10 @@ func samples() map[string]Page {
 		"terms-wrong":    &Terms{Base: faulty("terms-email", "error.terms.mismatch"), Sealed: "c2VhbGVk", Email: ada.Email},
 		"accept":         &Accept{Base: flow, Site: site, Person: ada, TermsVersion: "2026-11-01", PrivacyVersion: hostile},
 		"accept-wrong":   &Accept{Base: faulty("accept-email", "error.accept.mismatch"), Person: ada, TermsVersion: "2"},
-		"waiting":        &Waiting{Base: flow, Email: ada.Email, Dev: true},
+		"waiting":        &Waiting{Base: flow, Email: ada.Email, Own: true, Dev: true},
 		"waiting-sent":   &Waiting{Base: flow, Email: ada.Email, Sent: true},
 		"waiting-limit":  &Waiting{Base: Base{Token: "token", Problem: "waiting.limited"}, Email: ada.Email},
-		"confirm":        &Confirm{Base: Base{Link: "abc", Token: "token"}, Email: ada.Email, Here: true},
+		"confirm":        &Confirm{Base: Base{Link: "abc", Token: "token"}, Email: ada.Email, Own: true},
 		"confirm-other":  &Confirm{Base: Base{Link: "abc", Token: "token", Errors: map[string]string{"password": "confirm.wrong"}}, Email: ada.Email},
 		"confirm-fresh":  &Confirm{Base: Base{Link: "abc", Token: "token"}, Email: ada.Email, Fresh: true},
 		"confirmed":      &Notice{Title: "confirmed.title", Body: "confirmed.body", Action: "confirmed.continue", Site: "Fabrikam", To: "https://fabrikam.example/"},
@@ -176,6 +176,10 @@ func TestEveryPageRenders(t *testing.T) {
 					t.Fatal(err)
 				}
 				checkPage(t, buf.String(), l)
+				// A page's own field must not hide the name that the language switch leads back by.
+				if here := `name="page" value="` + page.Name() + `"`; page.Name() != "form_post" && !strings.Contains(buf.String(), here) {
+					t.Errorf("the language switch does not lead back to %s", page.Name())
+				}
 			})
 		}
 	}

@@ -30,6 +30,7 @@ type Registration struct {
 	Phone       string
 	BirthDate   string // YYYY-MM-DD
 	Invitation  string // the token of the invitation; empty: none
+	Instead     string // id of the registration of this browser whose address was mistyped: it ends; empty: none
 	Recovery    string // the recovery address
 	Question    string // the recovery question …
 	Answer      string // … and its answer
@@ -48,6 +49,7 @@ type PendingView struct {
 	Interaction []byte
 	Language    string
 	ExpiresAt   time.Time
+	Here        bool // this browser made it
 }
 
 // Check says whether the form's first page can be taken: address, password and the fields that are asked for, no more.
@@ -127,6 +129,10 @@ func (d *Directory) Register(ctx context.Context, r Registration) (id string, er
 	if err != nil {
 		return "", err
 	}
+	old, err := d.mistyped(ctx, r)
+	if err != nil {
+		return "", err
+	}
 	// With the owner's salt: one derivation at sign-in then tells both the owner and whoever registered the
 	// known address, so that the latter sees the same waiting page as for an unknown one.
 	hash, err := d.hasher.hash(ctx, f.password, d.hasher.saltOf(owner.Password))
@@ -143,7 +149,7 @@ func (d *Directory) Register(ctx context.Context, r Registration) (id string, er
 	rec.Language = languageOf(r.Language)
 	rec.FormID, rec.BrowserHash, rec.Interaction = r.FormID, r.FlowHash, r.Interaction
 	rec.TermsAt, rec.Accepted, rec.Invitation = now, d.versions, f.invitation
-	err = d.store.InTx(ctx, func(ctx context.Context) error { return d.insertPending(ctx, rec, f.recovery, owner) })
+	err = d.store.InTx(ctx, func(ctx context.Context) error { return d.insertPending(ctx, rec, f.recovery, owner, old) })
 	if errors.Is(err, ErrGone) {
 		id, ok, err := d.posted(ctx, r)
 		if err == nil && !ok {
@@ -201,11 +207,14 @@ func (f form) claims() json.RawMessage {
 }
 
 // insertPending runs in a transaction.
-func (d *Directory) insertPending(ctx context.Context, rec Record, r Recovery, owner Record) error {
+func (d *Directory) insertPending(ctx context.Context, rec Record, r Recovery, owner, old Record) error {
 	if err := d.store.Insert(ctx, rec); err != nil {
 		return err
 	}
 	if err := d.hold(ctx, rec); err != nil {
+		return err
+	}
+	if err := d.endMistyped(ctx, old, rec.CreatedAt); err != nil {
 		return err
 	}
 	if r != (Recovery{}) {
@@ -226,6 +235,40 @@ func (d *Directory) insertPending(ctx context.Context, rec Record, r Recovery, o
 		return nil
 	}
 	return err
+}
+
+// mistyped is the registration whose address is corrected by this one: of the same browser, and it still waits. Zero: none.
+func (d *Directory) mistyped(ctx context.Context, r Registration) (Record, error) {
+	if r.Instead == "" {
+		return Record{}, nil
+	}
+	old, err := d.store.ByID(ctx, r.Instead)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return Record{}, fmt.Errorf("read a registration: %w", err)
+	}
+	if old.State != Pending || !old.madeIn(r.FlowHash) {
+		return Record{}, nil
+	}
+	return old, nil
+}
+
+// endMistyped deletes it, in the transaction that writes the one in its place: whoever reads the mail that went astray can
+// do nothing with its links.
+func (d *Directory) endMistyped(ctx context.Context, old Record, now time.Time) error {
+	if old.ID == "" {
+		return nil
+	}
+	if err := d.store.LockAddress(ctx, old.Canonical); err != nil {
+		return err
+	}
+	err := d.store.EndPending(ctx, old.ID)
+	if errors.Is(err, ErrGone) { // confirmed or cancelled this moment
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return d.audit.Record(ctx, audit.Event{Event: audit.AccountCancelled, ActorKind: audit.ActorAnonymous, Subject: old.ID, At: now})
 }
 
 // mailLinks makes the account's links anew and queues the mail, in the transaction of ctx. The address's
@@ -256,7 +299,9 @@ func (d *Directory) Pending(ctx context.Context, flowHash []byte) (*PendingView,
 	if err != nil {
 		return nil, err
 	}
-	return rec.pendingView(), nil
+	v := rec.pendingView()
+	v.Here = true
+	return v, nil
 }
 
 // PendingAt is Pending for a browser that did not register but gave the right password:

@@ -52,6 +52,7 @@ func TestRegister(t *testing.T) {
 				t.Errorf("the same, typed otherwise: %v", err)
 			}
 		})
+		w.run(t, "4.7 of a mistyped address that is corrected the links die", func(t *testing.T) { corrected(t, w) })
 		w.run(t, "a form of another browser is no door", func(t *testing.T) {
 			r, _ := w.register("theform@a.test", goodPassword)
 			r.FlowHash = browser()
@@ -145,6 +146,49 @@ func knownAddress(t *testing.T, w *world) {
 	}
 	if got, err := w.signIn("known@a15.test", goodPassword, known.FlowHash); err != nil || got.Pending {
 		t.Errorf("the owner cannot sign in any more: %+v %v", got, err)
+	}
+}
+
+func corrected(t *testing.T, w *world) {
+	ctx := t.Context()
+	first, astray := w.register("typo@a47.test", goodPassword)
+	old := must(w.Pending(ctx, first.FlowHash))
+	again := func(email, instead string) account.Registration {
+		r := form(email, goodPassword)
+		r.FlowHash, r.Instead = first.FlowHash, instead
+		return r
+	}
+	must(w.Register(ctx, again("family@a47.test", "")))
+	if _, err := w.ReadConfirm(ctx, astray.confirm, nil); err != nil {
+		t.Errorf("another person at this browser has ended it: %v", err)
+	}
+	right := again("right@a47.test", old.ID)
+	id := must(w.Register(ctx, right))
+	if same, err := w.Register(ctx, right); err != nil || same != id {
+		t.Errorf("A16 once more: %s %v", same, err)
+	}
+	if _, err := w.Confirm(ctx, account.ConfirmInput{Token: astray.confirm, FlowHash: first.FlowHash, IP: ip()}); !errors.Is(err, account.ErrLink) {
+		t.Errorf("the link of the mail that went astray: %v", err)
+	}
+	if err := w.Cancel(ctx, astray.cancel); !errors.Is(err, account.ErrLink) {
+		t.Errorf("and its other one: %v", err)
+	}
+	if _, err := w.signIn("typo@a47.test", goodPassword, first.FlowHash); !errors.Is(err, account.ErrCredentials) {
+		t.Errorf("the registration is there still: %v", err)
+	}
+	if v := must(w.Pending(ctx, first.FlowHash)); v.Email != "right@a47.test" || !v.Here {
+		t.Errorf("waits for %+v", v)
+	}
+	// What is another browser's, or confirmed, is nobody's to end.
+	_, theirs := w.register("theirs@a47.test", goodPassword)
+	must(w.Register(ctx, again("mine@a47.test", must(w.Show(ctx, "theirs@a47.test")).ID)))
+	if _, err := w.ReadConfirm(ctx, theirs.confirm, nil); err != nil {
+		t.Errorf("another browser's: %v", err)
+	}
+	must(w.Confirm(ctx, account.ConfirmInput{Token: w.last("right@a47.test").confirm, FlowHash: first.FlowHash, IP: ip()}))
+	must(w.Register(ctx, again("late@a47.test", id)))
+	if a := must(w.Show(ctx, id)); a.State != account.Active {
+		t.Errorf("a confirmed one is %s", a.State)
 	}
 }
 

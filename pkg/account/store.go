@@ -225,6 +225,8 @@ type Store interface {
 	// CloseAccount has an active account go at a time, ReopenAccount has it stay: ErrGone when it is not active, or not closing.
 	CloseAccount(ctx context.Context, accountID string, at, until time.Time) error
 	ReopenAccount(ctx context.Context, accountID string, at time.Time) error
+	// EndPending deletes one pending account: ErrGone.
+	EndPending(ctx context.Context, accountID string) error
 	// DropPending deletes every pending account that names the address but one ("": all).
 	DropPending(ctx context.Context, canonical, except string) error
 	// Delete removes the account and everything that hangs on it: ErrNotFound.

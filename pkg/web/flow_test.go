@@ -344,6 +344,32 @@ func TestMail(t *testing.T) {
 			t.Errorf("%d mails", n)
 		}
 	})
+	t.Run("4.7 a mistyped address is corrected from the waiting page", func(t *testing.T) {
+		w := newWorld(t)
+		b := w.browser(t).get("/register").register("adda@example.test").want(200, "waiting-other")
+		astray, _ := w.links()
+		other := w.browser(t).login("adda@example.test").want(200, "waiting-other") // whoever knows the password
+		if strings.Contains(other.Body, "instead") || strings.Contains(other.get("/register?next=instead").Body, `"instead" value="0`) {
+			t.Error("another browser can correct it")
+		}
+		if !strings.Contains(b.Body, `href="/register?next=instead"`) {
+			t.Errorf("the page does not lead to it:\n%s", b.Body)
+		}
+		b.get("/register?next=instead").want(200, "register-submit")
+		b.post("/language", url.Values{"lang": {"en"}, "page": {"register"}, "next": {"instead"}}).want(200, "register-submit")
+		for _, filled := range []string{`value="adda@example.test"`, `value="Ada Lovelace"`} {
+			if !strings.Contains(b.Body, filled) {
+				t.Errorf("to be typed again: %s", filled)
+			}
+		}
+		b.submit("register-submit", "email", "ada@example.test", "password", "x", "name", "Ada").want(422, "register-password-error")
+		b.submit("register-submit", "password", password).want(200, "terms-back")
+		b.get("/register?back=1").submit("register-submit", "password", password).want(200, "terms-submit")
+		b.submit("terms-submit", "terms-email", "ada@example.test").want(200, "waiting")
+		right, _ := w.links()
+		b.get(astray).want(404, "")
+		b.get(right).submit("confirm-submit").want(200, "profile-submit")
+	})
 	t.Run("the interaction is over", func(t *testing.T) {
 		w := newWorld(t)
 		w.client("app")

@@ -33,7 +33,7 @@ func (s *Room) showConfirm(w http.ResponseWriter, r *http.Request, status int, t
 	if err != nil {
 		return err
 	}
-	page := &templates.Confirm{Email: link.Email, Full: link.Name, Here: link.Here, Fresh: fresh && !link.Here}
+	page := &templates.Confirm{Email: link.Email, Full: link.Name, Own: link.Here, Fresh: fresh && !link.Here}
 	page.Link, page.Token, page.Errors = t, s.Pages.FormToken(w, r, "confirm", t), errs
 	return s.Pages.Render(w, r, status, link.Language, page)
 }

@@ -33,6 +33,7 @@ type draft struct {
 	Phone    string    `json:"t,omitempty"`
 	Born     string    `json:"b,omitempty"`
 	Invited  string    `json:"v,omitempty"` // the invitation's token
+	Instead  string    `json:"o,omitempty"` // id of the registration that is corrected
 	Recovery string    `json:"r,omitempty"`
 	Question string    `json:"q,omitempty"`
 	Answer   string    `json:"a,omitempty"`
@@ -42,14 +43,14 @@ type draft struct {
 
 // registration is what the form held; the second page adds the rest.
 func (d draft) registration() account.Registration {
-	return account.Registration{FormID: d.FormID, Email: d.Email, Password: d.Password, Name: d.Name, Phone: d.Phone, BirthDate: d.Born, Invitation: d.Invited,
+	return account.Registration{FormID: d.FormID, Email: d.Email, Password: d.Password, Name: d.Name, Phone: d.Phone, BirthDate: d.Born, Invitation: d.Invited, Instead: d.Instead,
 		Recovery: d.Recovery, Question: d.Question, Answer: d.Answer}
 }
 
 // registerPage is the first page with what was typed into it, but the password and the answer.
 func (s *Room) registerPage(w http.ResponseWriter, r *http.Request, f flow, d draft) *templates.Register {
 	ask := s.Accounts.Fields()
-	return &templates.Register{Base: s.base(w, r, "register", f), Site: f.site(), Email: d.Email,
+	return &templates.Register{Base: s.base(w, r, "register", f), Site: f.site(), Email: d.Email, Instead: d.Instead,
 		Full: templates.Asked{Want: want(ask.Name), Value: d.Name}, Phone: templates.Asked{Want: want(ask.Phone), Value: d.Phone},
 		Birthdate: templates.Asked{Want: want(ask.BirthDate), Value: d.Born},
 		Recovery:  templates.Asked{Want: want(ask.RecoveryAddress), Value: d.Recovery},
@@ -79,7 +80,7 @@ func (s *Room) getRegister(w http.ResponseWriter, r *http.Request) error {
 	if !s.Accounts.Open() {
 		return s.closed(w, r, http.StatusOK, f)
 	}
-	if q["next"] != nextAdd && q["back"] == "" {
+	if !meant(q["next"]) && q["back"] == "" {
 		if people, err := s.here(r, f); err != nil {
 			return err
 		} else if len(people) > 0 {
@@ -101,16 +102,33 @@ func (s *Room) showRegister(w http.ResponseWriter, r *http.Request, f flow, next
 		}
 		d.Email = i.Email
 	}
+	if next == nextInstead {
+		if err := s.correct(r, &d); err != nil {
+			return err
+		}
+	}
 	if back {
 		if old, err := s.unseal(r, f.id, s.Pages.Recall(r, draftCookie)); err == nil {
 			d = old
 		}
 	}
 	page := s.registerPage(w, r, f, d)
-	if next == nextAdd {
+	if meant(next) {
 		page.Next = next // the language switch leads back here, and not to the question
 	}
 	return s.Pages.Render(w, r, http.StatusOK, f.locales(), page)
+}
+
+// correct fills in what this browser has registered, for the address to be corrected; nothing, where nothing waits.
+func (s *Room) correct(r *http.Request, d *draft) error {
+	v, err := s.Accounts.Pending(r.Context(), s.Sessions.FlowHash(r))
+	switch {
+	case errors.Is(err, account.ErrNoPending):
+		return nil
+	case err == nil:
+		d.Email, d.Name, d.Instead = v.Email, v.Name, v.ID
+	}
+	return err
 }
 
 // invitationCookie keeps the token of an invitation while its person registers.
@@ -146,6 +164,12 @@ func (s *Room) shut(w http.ResponseWriter, r *http.Request, f flow, err error) (
 
 // nextAdd is the word by which a person who is signed in says that they want another account beside it.
 const nextAdd = "add"
+
+// nextInstead is the word by which who waits for a mail says that its address is the wrong one.
+const nextInstead = "instead"
+
+// meant tells whether one of these words was said.
+func meant(next string) bool { return next == nextAdd || next == nextInstead }
 
 // guest is somebody who is signed in in this browser.
 type guest struct {
@@ -192,9 +216,10 @@ func (s *Room) postRegister(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	d := draft{FormID: uuid.NewString(), Email: form["email"], Password: form["password"], Name: form["name"],
-		Phone: form["phone"], Born: form["birthdate"], Recovery: form["recovery-address"], Question: form["recovery-question"], Answer: form["recovery-answer"],
-		Flow: f.id, Expires: s.Now().Add(draftLife), Invited: s.Pages.Recall(r, invitationCookie)}
+	d, err := s.drafted(r, f, form)
+	if err != nil {
+		return err
+	}
 	err = s.Accounts.Check(r.Context(), d.registration())
 	if errs, ok := web.FieldErrors(err); ok {
 		page := s.registerPage(w, r, f, d)
@@ -218,6 +243,14 @@ func (s *Room) postRegister(w http.ResponseWriter, r *http.Request) error {
 
 func (s *Room) turnedAway(w http.ResponseWriter, r *http.Request, status int, f flow, title, body string) error {
 	return s.Pages.Render(w, r, status, f.locales(), &templates.Notice{Title: title, Body: body, Action: "recover.back", To: address("/login", f.query())})
+}
+
+// drafted is what the first page's form holds.
+func (s *Room) drafted(r *http.Request, f flow, form web.Form) (draft, error) {
+	instead, err := form.ID("instead")
+	return draft{FormID: uuid.NewString(), Email: form["email"], Password: form["password"], Name: form["name"],
+		Phone: form["phone"], Born: form["birthdate"], Recovery: form["recovery-address"], Question: form["recovery-question"], Answer: form["recovery-answer"],
+		Flow: f.id, Expires: s.Now().Add(draftLife), Invited: s.Pages.Recall(r, invitationCookie), Instead: instead}, err
 }
 
 // closed says that nobody registers here.
@@ -366,7 +399,7 @@ func (s *Room) notWaiting(w http.ResponseWriter, r *http.Request, id string) err
 }
 
 func (s *Room) showWaiting(w http.ResponseWriter, r *http.Request, status int, v *account.PendingView, id, problem string, sent bool) error {
-	page := &templates.Waiting{Base: s.base(w, r, "waiting", flow{id: id}), Email: v.Email, Sent: sent, Dev: s.Dev}
+	page := &templates.Waiting{Base: s.base(w, r, "waiting", flow{id: id}), Email: v.Email, Own: v.Here, Sent: sent, Dev: s.Dev}
 	page.Problem = problem
 	return s.Pages.Render(w, r, status, v.Language, page)
 }
