@@ -476,8 +476,12 @@ func TestVerifier(t *testing.T) {
 				w.WriteHeader(500)
 				_, _ = io.WriteString(w, `{"success":true}`)
 			},
-			"our secret is wrong": says(http.StatusOK, "invalid-input-secret"),
-			"its own fault":       says(http.StatusOK, "internal-error"),
+			"our secret is wrong":                       says(http.StatusOK, "invalid-input-secret"),
+			"our secret is wrong, by 400":               says(http.StatusBadRequest, "invalid-input-secret"),
+			"our secret is wrong, and so is the answer": says(http.StatusOK, "invalid-input-response", "invalid-input-secret"),
+			"its own fault":                             says(http.StatusOK, "internal-error"),
+			"too many of us":                            says(http.StatusTooManyRequests, "bad-request"),
+			"a timeout of its own":                      says(http.StatusRequestTimeout),
 		} {
 			t.Run("A21 down: "+name, func(t *testing.T) {
 				service.answers(raw)
@@ -498,6 +502,50 @@ func TestVerifier(t *testing.T) {
 				}
 			})
 		}
+		// What somebody can bring about by an answer of their own making.
+		for name, raw := range map[string]http.HandlerFunc{
+			"bad-request":                     says(http.StatusOK, "bad-request"),
+			"bad-request, by 400":             says(http.StatusBadRequest, "bad-request"),
+			"sitekey-secret-mismatch":         says(http.StatusOK, "sitekey-secret-mismatch"),
+			"not-using-dummy-passcode":        says(http.StatusOK, "not-using-dummy-passcode"),
+			"a code that nobody has heard of": says(http.StatusOK, "browser-error\nfaked"),
+			"a page for what it cannot read":  func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>", http.StatusBadRequest) },
+			"a page for what is too large": func(w http.ResponseWriter, _ *http.Request) {
+				http.Error(w, "<html>", http.StatusRequestEntityTooLarge)
+			},
+			"a page of a firewall":            func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>", http.StatusForbidden) },
+			"a yes that is none":              func(w http.ResponseWriter, _ *http.Request) { http.Error(w, `{"success":true}`, http.StatusBadRequest) },
+			"no code for what it cannot read": says(http.StatusBadRequest),
+			"no code":                         says(http.StatusOK),
+		} {
+			t.Run("A21 refused: "+name, func(t *testing.T) {
+				service.answers(raw)
+				defer service.answers(nil)
+				at := human.Place{Form: "login", Browser: browser()}
+				o := must(v.Offer(at))
+				logs.Reset()
+				err := v.Check(t.Context(), at, map[string]string{human.FieldChallenge: o.Challenge, o.Service.Field: "the-token"})
+				if !errors.Is(err, human.ErrWrong) {
+					t.Error(err)
+				}
+				if said := logs.String(); !strings.Contains(said, "refused") || strings.Count(said, "\n") != 1 || strings.Contains(said, `\n`) {
+					t.Errorf("the log: %s", said)
+				}
+			})
+		}
+		t.Run("A21 what no service gave does not leave us", func(t *testing.T) {
+			at := human.Place{Form: "login", Browser: browser()}
+			o := must(v.Offer(at))
+			before := service.asked.Load()
+			for _, token := range []string{"a b", "a\r\nb", "<script>", "a'or 1=1", "ñ", "a%00", strings.Repeat("x", 20_000)} {
+				if err := v.Check(t.Context(), at, map[string]string{human.FieldChallenge: o.Challenge, o.Service.Field: token}); !errors.Is(err, human.ErrWrong) {
+					t.Errorf("%.20q: %v", token, err)
+				}
+			}
+			if service.asked.Load() != before {
+				t.Error("the service was asked")
+			}
+		})
 	})
 	if _, err := human.NewVerifier(human.VerifierConfig{Vendor: "nobody"}); err == nil {
 		t.Error("an unknown service")

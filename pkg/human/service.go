@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -25,6 +26,8 @@ const (
 	verifyBody = 16 << 10
 	// maxToken is longer than the answer of any service.
 	maxToken = 12 << 10
+	// tokenBytes are what the answers of services are made of: nothing that a firewall or a parser before one stumbles over.
+	tokenBytes = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.+/=~:"
 	// skew is how far the clock of a service may be from ours.
 	skew = 2 * time.Minute
 )
@@ -153,7 +156,7 @@ func (v *Verifier) Check(ctx context.Context, at Place, form map[string]string) 
 	if err != nil {
 		return err
 	}
-	if len(token) > maxToken {
+	if len(token) > maxToken || strings.Trim(token, tokenBytes) != "" {
 		return ErrWrong
 	}
 	if err := v.c.Store.SpendHuman(ctx, c.id[:], c.end()); err != nil {
@@ -185,9 +188,11 @@ type verdict struct {
 	Score    *float64  `json:"score"`
 }
 
-// refusals are the error codes about the answer; all others are about us, or about the service.
-var refusals = []string{"invalid-input-response", "missing-input-response", "timeout-or-duplicate",
-	"expired-input-response", "already-seen-response", "invalid-or-already-seen-response"}
+// faults are the error codes that say nothing of the answer: they are about our secret, what we leave out, or the service. All
+// others refuse it, those too that no documentation has: what somebody could bring about by an answer of their own making
+// (bad-request; sitekey-secret-mismatch and not-using-dummy-passcode, by the answer of another site) must not pass for a
+// service that is down, for signing in goes on without one (A21).
+var faults = []string{"missing-input-secret", "invalid-input-secret", "missing-remoteip", "internal-error"}
 
 // errUs: what the service says is no verdict about the answer. Its text is a code of a fixed form.
 type errUs string
@@ -220,25 +225,37 @@ func (v *Verifier) ask(ctx context.Context, token string) (verdict, error) {
 	if err != nil {
 		return verdict{}, err
 	}
-	var said verdict
-	if err := json.Unmarshal(res.Body, &said); err != nil {
-		return verdict{}, errUs("no JSON, status " + fmt.Sprint(res.Status))
-	}
-	if said.Success {
-		if res.Status != http.StatusOK {
-			return verdict{}, errUs("status " + fmt.Sprint(res.Status))
-		}
-		return said, nil
-	}
+	said, err := read(res.Status, res.Body)
 	for _, code := range said.Errors {
-		if !slices.Contains(refusals, code) {
-			return verdict{}, errUs("error " + plainCode(code))
+		if slices.Contains(faults, code) {
+			return verdict{}, errUs("error " + code)
 		}
 	}
-	if len(said.Errors) == 0 && res.Status != http.StatusOK {
-		return verdict{}, errUs("status " + fmt.Sprint(res.Status))
+	return said, err
+}
+
+// read is what a service says. A page that refuses the request (400, 413, a firewall's 403) refuses the answer: nothing else in
+// it is from outside.
+func read(status int, body []byte) (said verdict, _ error) {
+	fails := json.Unmarshal(body, &said)
+	switch {
+	case status == http.StatusOK && fails == nil:
+		return said, nil
+	case status == http.StatusOK:
+		return verdict{}, errUs("no JSON")
+	case status < 400 || status > 499 || status == http.StatusRequestTimeout || status == http.StatusTooManyRequests:
+		return verdict{}, errUs("status " + strconv.Itoa(status))
 	}
-	return said, nil
+	return verdict{Errors: append(said.Errors, "status-"+strconv.Itoa(status))}, nil
+}
+
+// refusal is the error codes of a verdict, as a log may have them: three, of what may stand in one.
+func (v verdict) refusal() string {
+	reason := "refused"
+	for _, code := range v.Errors[:min(len(v.Errors), 3)] {
+		reason += " " + plainCode(code)
+	}
+	return reason
 }
 
 // plainCode keeps of a code what may stand in a log.
@@ -255,7 +272,7 @@ func plainCode(code string) string {
 func (v *Verifier) judge(said verdict, c challenge, at Place) string {
 	switch {
 	case !said.Success:
-		return "refused"
+		return said.refusal()
 	case !strings.EqualFold(said.Hostname, v.c.Host):
 		return "hostname"
 	case said.Time.Before(c.made.Add(-skew)), said.Time.After(v.now().Add(skew)):
