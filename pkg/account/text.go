@@ -7,6 +7,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"golang.org/x/net/idna"
+	"golang.org/x/net/publicsuffix"
 	"golang.org/x/text/unicode/norm"
 )
 
@@ -123,23 +125,39 @@ func checkLine(field, keys, raw string, most int) (string, error) {
 	return name, nil
 }
 
-// looksLikeLink: mail programs make links of such text, and a name stands in mails to other people's boxes.
+// looksLikeLink: mail programs make links of such text, and a name stands in mails to other people's boxes. They end a link
+// at a sign, and take other full stops and wide letters for the plain ones, as browsers do (UTS #46).
 func looksLikeLink(name string) bool {
-	fold := strings.ToLower(name)
+	fold := strings.ReplaceAll(strings.ToLower(norm.NFKC.String(name)), "\u3002", ".")
 	if strings.Contains(fold, "://") || strings.Contains(fold, "www.") || strings.ContainsAny(fold, "@/\\") {
 		return true
 	}
-	for word := range strings.FieldsSeq(fold) {
-		// evil.test, but not J.R. or St.John's short forms: two letters or more on both sides, the last of letters.
-		i := strings.LastIndexByte(word, '.')
-		if i < 2 || i+2 >= len(word) {
-			continue
-		}
-		if strings.Trim(word[i+1:], "abcdefghijklmnopqrstuvwxyz") == "" {
+	for word := range strings.FieldsFuncSeq(fold, func(r rune) bool {
+		return r != '.' && r != '-' && !unicode.In(r, unicode.L, unicode.M, unicode.N)
+	}) {
+		if looksLikeHost(strings.Trim(word, ".-")) {
 			return true
 		}
 	}
 	return false
+}
+
+// looksLikeHost: evil.test, t.co and пример.рф, but not J.R. or J.Smith: two letters or more on both sides of the last full
+// stop, that after it of a to z, for domains come up every year; or one of those that there are.
+func looksLikeHost(word string) bool {
+	i := strings.LastIndexByte(word, '.')
+	if i < 1 {
+		return false
+	}
+	if i >= 2 && len(word)-i > 2 && strings.Trim(word[i+1:], "abcdefghijklmnopqrstuvwxyz") == "" {
+		return true
+	}
+	host, err := idna.ToASCII(word)
+	if err != nil {
+		return false
+	}
+	suffix, listed := publicsuffix.PublicSuffix(host)
+	return suffix != host && (listed || strings.Contains(suffix, "."))
 }
 
 // languageOf keeps a language that a mail can be written in; the catalogue's fallback else.
