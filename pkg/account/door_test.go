@@ -58,5 +58,33 @@ func TestDoor(t *testing.T) {
 				}
 			}
 		})
+		w.run(t, "the address that a request to the operator is answered at, of an account and of none", func(t *testing.T) {
+			w.member("lost@door.test", goodPassword)
+			d := at(account.Door{Deny: []string{"temp.test"}, Disposable: true})
+			for _, email := range []string{"lost@door.test", "nobody@door.test"} {
+				ask := func(d *account.Directory, reach string) error {
+					w.limits.Add(1)
+					return d.AskRequest(ctx, account.RequestStart{Account: email, Reach: reach, Language: "en", IP: ip()})
+				}
+				for _, reach := range []string{"r@temp.test", "r@mail.temp.test", "r@mailinator.com"} {
+					if err := ask(d, reach); fieldKey(err) != "error.email.domain" {
+						t.Errorf("%s, %s: %v", email, reach, err)
+					}
+				}
+				if err := ask(w.Directory, "r@temp.test"); err != nil {
+					t.Fatal(err)
+				}
+				token := w.requestToken("r@temp.test", "recover/request/details")
+				if _, err := d.ReadRequest(ctx, token); !errors.Is(err, account.ErrDomain) {
+					t.Errorf("denied since, read: %v", err)
+				}
+				if err := d.OpenRequest(ctx, token, account.Knowledge{}); !errors.Is(err, account.ErrDomain) {
+					t.Errorf("denied since, opened: %v", err)
+				}
+				if err := w.OpenRequest(ctx, token, account.Knowledge{}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
 	})
 }

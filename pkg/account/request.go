@@ -99,8 +99,11 @@ func (d *Directory) AskRequest(ctx context.Context, s RequestStart) error {
 	if err != nil {
 		return err
 	}
-	if reach == canonical {
+	switch {
+	case reach == canonical:
 		return &FieldError{Field: "request-reach", Key: "request.same"}
+	case !d.door.lets(reach): // it is to be the account's
+		return &FieldError{Field: "request-reach", Key: "error.email.domain"}
 	}
 	if err := d.letMail(ctx, s.IP, s.Human); err != nil {
 		return err
@@ -135,7 +138,7 @@ func (d *Directory) AskRequest(ctx context.Context, s RequestStart) error {
 	return nil
 }
 
-// ReadRequest shows the link of that mail; it changes nothing. ErrLink.
+// ReadRequest shows the link of that mail; it changes nothing. ErrLink; ErrDomain: the address may not be used any more.
 func (d *Directory) ReadRequest(ctx context.Context, token string) (*LinkView, error) {
 	r, err := d.readRequest(ctx, token)
 	if err != nil {
@@ -154,6 +157,8 @@ func (d *Directory) readRequest(ctx context.Context, token string) (Request, err
 		return Request{}, ErrLink
 	case err != nil:
 		return Request{}, fmt.Errorf("read a request: %w", err)
+	case !d.door.lets(r.Canonical): // it was when the mail went
+		return Request{}, ErrDomain
 	}
 	return r, nil
 }
@@ -167,7 +172,7 @@ type Knowledge struct {
 
 // OpenRequest proves the address to reach them at, and compares what they know with the account: only whether it matches is
 // kept. The request waits from now on; a second one for the account joins the first, and is answered alike.
-// Errors: ErrLink, *FieldError ("request-birthdate", "request-phone", "request-sites", "request-note"), ErrBusy.
+// Errors: ErrLink, ErrDomain, *FieldError ("request-birthdate", "request-phone", "request-sites", "request-note"), ErrBusy.
 func (d *Directory) OpenRequest(ctx context.Context, token string, k Knowledge) error {
 	r, err := d.readRequest(ctx, token)
 	if err != nil {
