@@ -323,19 +323,19 @@ func (d *Directory) proveRecovery(ctx context.Context, p Proof) error {
 }
 
 // normalAnswer is an answer as it is hashed and compared: NFKC, case folded, without punctuation, with single spaces. People
-// remember what they answered, not how they wrote it. Not ok: no answer can look like that.
+// remember what they answered, not how they wrote it. A normal form is its own. Not ok: no answer can look like that.
 func normalAnswer(raw string) (string, bool) {
 	if len(raw) > maxPasswordRaw || !utf8.ValidString(raw) {
 		return "", false
 	}
-	folded := norm.NFKC.String(cases.Fold().String(norm.NFKC.String(raw)))
+	folded := norm.NFKC.String(strings.ToLower(cases.Fold().String(norm.NFKC.String(raw)))) // Fold alone swaps Cherokee's cases
 	bare := strings.Map(func(r rune) rune {
 		if unicode.IsPunct(r) || unicode.Is(unicode.Cf, r) || unicode.IsControl(r) && !unicode.IsSpace(r) {
 			return -1
 		}
 		return r
 	}, folded)
-	answer := strings.Join(strings.Fields(bare), " ")
+	answer := norm.NFKC.String(strings.Join(strings.Fields(bare), " ")) // what is gone stood between a letter and its mark
 	n := utf8.RuneCountInString(answer)
 	return answer, minAnswer <= n && n <= maxAnswer
 }

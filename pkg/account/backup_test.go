@@ -2,6 +2,7 @@ package account_test
 
 import (
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -285,10 +286,18 @@ func TestBackup(t *testing.T) {
 			} {
 				r := fill("check@b.test")
 				c.change(&r)
-				err := d.Check(ctx, r)
+				err := checked(ctx, d, r)
 				var f *account.FieldError
 				if fieldKey(err) != c.key || errors.As(err, &f) && f.Field != c.field {
 					t.Errorf("%s %s: %v", c.field, c.key, err)
+				}
+			}
+			for _, answer := range []string{"Elm Lane", " ELM–lane.", "Stra\u00dfe", "e\u200d\u0301lan", "\u13a0\u13b3", "\uab70\uab83"} {
+				r := fill("again@b.test")
+				r.Answer = answer
+				one := must(d.Check(ctx, r))
+				if two, err := d.Check(ctx, one); err != nil || !reflect.DeepEqual(one, two) {
+					t.Errorf("%+q: what was checked is checked to %+q, %v; it was %+q", answer, two.Answer, err, one.Answer)
 				}
 			}
 			r := fill("reg@b.test")

@@ -20,7 +20,7 @@ func TestDoor(t *testing.T) {
 		w.run(t, "closed: nobody, by whatever page; the operator can", func(t *testing.T) {
 			closed := at(account.Door{Closed: true})
 			r := form("a@door.test", goodPassword)
-			if err := closed.Check(t.Context(), r); !errors.Is(err, account.ErrClosed) {
+			if err := checked(t.Context(), closed, r); !errors.Is(err, account.ErrClosed) {
 				t.Error(err)
 			}
 			if _, err := closed.Register(ctx, r); !errors.Is(err, account.ErrClosed) {
@@ -49,7 +49,7 @@ func TestDoor(t *testing.T) {
 				"a@temp.corp.test": false, "a@x.temp.corp.test": false, "a@notcorp.test": false, "a@corp.test.evil.test": false, "a@other.test": false,
 			} {
 				want := map[bool]string{true: "", false: "error.email.domain"}[in]
-				if err := d.Check(t.Context(), form(email, goodPassword)); fieldKey(err) != want {
+				if err := checked(t.Context(), d, form(email, goodPassword)); fieldKey(err) != want {
 					t.Errorf("%s registers: %v", email, err)
 				}
 				w.limits.Add(1)

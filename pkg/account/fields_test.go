@@ -53,7 +53,7 @@ func TestFields(t *testing.T) {
 			} {
 				r := full("check@fields.test")
 				c.change(&r)
-				if got := fieldKey(asking(c.fields).Check(t.Context(), r)); got != c.want {
+				if got := fieldKey(checked(t.Context(), asking(c.fields), r)); got != c.want {
 					t.Errorf("%+v, %q %q %q: %q, want %q", c.fields, r.Name, r.Phone, r.BirthDate, got, c.want)
 				}
 			}
@@ -126,7 +126,7 @@ func TestFields(t *testing.T) {
 			} {
 				r := full("born@fields.test")
 				r.BirthDate = typed
-				if got := fieldKey(d.Check(t.Context(), r)); (got == "") != good || !good && got != "error.birthdate.invalid" {
+				if got := fieldKey(checked(t.Context(), d, r)); (got == "") != good || !good && got != "error.birthdate.invalid" {
 					t.Errorf("%.40q: %q", typed, got)
 				}
 			}

@@ -66,7 +66,7 @@ func TestInvitation(t *testing.T) {
 					t.Errorf("%q: %v", wrong, err)
 				}
 				r.Invitation = wrong
-				if err := w.Check(ctx, r); !errors.Is(err, account.ErrInvitation) {
+				if err := checked(ctx, w.Directory, r); !errors.Is(err, account.ErrInvitation) {
 					t.Errorf("the first page, %q: %v", wrong, err)
 				}
 			}
@@ -342,10 +342,10 @@ func TestDisposable(t *testing.T) {
 			"a@mailinator.com": "error.email.domain", "a@x.mailinator.com": "error.email.domain", "a@YOPMAIL.com": "error.email.domain",
 			"a@notmailinator.example": "", "a@mailinator.com.example": "", "a@example.test": "",
 		} {
-			if got := fieldKey(strict.Check(t.Context(), form(email, goodPassword))); got != want {
+			if got := fieldKey(checked(t.Context(), strict, form(email, goodPassword))); got != want {
 				t.Errorf("%s: %q", email, got)
 			}
-			if got := fieldKey(w.Check(t.Context(), form(email, goodPassword))); got != "" {
+			if got := fieldKey(checked(t.Context(), w.Directory, form(email, goodPassword))); got != "" {
 				t.Errorf("%s where it is off: %q", email, got)
 			}
 		}

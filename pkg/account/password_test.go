@@ -115,7 +115,7 @@ func TestOneRule(t *testing.T) {
 		const weak, key = "hafenweg12", "error.password.weak error.password.personal"
 		w.run(t, "register", func(t *testing.T) {
 			r := form("one@rule.test", weak)
-			if got := fieldKey(d.Check(ctx, r)); got != key {
+			if got := fieldKey(checked(ctx, d, r)); got != key {
 				t.Error(got)
 			}
 			if _, err := d.Register(ctx, r); fieldKey(err) != key {

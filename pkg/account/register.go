@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -52,11 +53,26 @@ type PendingView struct {
 	Here        bool // this browser made it
 }
 
-// Check says whether the form's first page can be taken: address, password and the fields that are asked for, no more.
+// Check says whether the form's first page can be taken: address, password and the fields that are asked for, no more. It
+// gives them back as Register takes them too, and no longer than what is kept of them: what was typed may be many times that.
 // It does no work that differs between addresses. The error is a *FieldError, ErrClosed or ErrInvitation.
-func (d *Directory) Check(ctx context.Context, r Registration) error {
-	_, err := d.checkRegistration(ctx, r)
-	return err
+func (d *Directory) Check(ctx context.Context, r Registration) (Registration, error) {
+	f, err := d.checkRegistration(ctx, r)
+	if err != nil {
+		return Registration{}, err
+	}
+	r.Email, r.Recovery = readable(r.Email, f.send), readable(r.Recovery, f.recovery.Email)
+	r.Password, r.Name, r.Phone, r.BirthDate = f.password, f.name, f.phone, f.birthDate
+	r.Question, r.Answer = f.recovery.Question, f.recovery.Answer
+	return r, nil
+}
+
+// readable is an address as it was typed, with the letters of its domain, where that is no longer than an address may be.
+func readable(typed, send string) string {
+	if typed = strings.TrimSpace(typed); send != "" && len(typed) <= maxAddress {
+		return typed
+	}
+	return send
 }
 
 // form is a registration whose fields are good.

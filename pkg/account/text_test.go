@@ -182,7 +182,7 @@ func TestTextFields(t *testing.T) {
 				}
 				r := form("name@a6.test", goodPassword)
 				r.Name = name
-				if got := fieldKey(w.Check(t.Context(), r)); got != want {
+				if got := fieldKey(checked(t.Context(), w.Directory, r)); got != want {
 					t.Errorf("%.40q: %q, want %q", name, got, want)
 				}
 			}

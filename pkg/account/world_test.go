@@ -144,6 +144,12 @@ func form(email, password string) account.Registration {
 	}
 }
 
+// checked is what is wrong with the first page of a form.
+func checked(ctx context.Context, d *account.Directory, r account.Registration) error {
+	_, err := d.Check(ctx, r)
+	return err
+}
+
 // letter is a mail that has come.
 type letter struct {
 	mail.Stored

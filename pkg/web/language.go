@@ -37,7 +37,7 @@ func (p *Pages) setCookie(w http.ResponseWriter, name, value string, maxAge int)
 
 // maxKept is the longest text that a browser is asked to keep: with its name and its attributes it must stay below the
 // 4096 bytes of a cookie (RFC 6265 §6.1).
-const maxKept = 3500
+const maxKept = 3900
 
 // Remember keeps an id, or a text of an id's letters, for half an hour in this browser; Recall gives it back.
 func (p *Pages) Remember(w http.ResponseWriter, name, id string) { p.setCookie(w, name, id, 30*60) }

@@ -1,6 +1,7 @@
 package signin
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -45,6 +46,13 @@ type draft struct {
 func (d draft) registration() account.Registration {
 	return account.Registration{FormID: d.FormID, Email: d.Email, Password: d.Password, Name: d.Name, Phone: d.Phone, BirthDate: d.Born, Invitation: d.Invited, Instead: d.Instead,
 		Recovery: d.Recovery, Question: d.Question, Answer: d.Answer}
+}
+
+// with is the draft with what was typed.
+func (d draft) with(r account.Registration) draft {
+	d.Email, d.Password, d.Name, d.Phone, d.Born = r.Email, r.Password, r.Name, r.Phone, r.BirthDate
+	d.Recovery, d.Question, d.Answer = r.Recovery, r.Question, r.Answer
+	return d
 }
 
 // registerPage is the first page with what was typed into it, but the password and the answer.
@@ -220,7 +228,7 @@ func (s *Room) postRegister(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	err = s.Accounts.Check(r.Context(), d.registration())
+	checked, err := s.Accounts.Check(r.Context(), d.registration())
 	if errs, ok := web.FieldErrors(err); ok {
 		page := s.registerPage(w, r, f, d)
 		page.Errors = errs
@@ -232,7 +240,7 @@ func (s *Room) postRegister(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	sealed, err := s.seal(r, d)
+	sealed, err := s.seal(r, d.with(checked))
 	if err != nil {
 		return err
 	}
@@ -324,11 +332,13 @@ func (s *Room) postTerms(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Room) seal(r *http.Request, d draft) (string, error) {
-	plain, err := json.Marshal(d)
-	if err != nil {
+	var plain bytes.Buffer
+	to := json.NewEncoder(&plain)
+	to.SetEscapeHTML(false) // \u0026 is six bytes of the cookie
+	if err := to.Encode(d); err != nil {
 		return "", err
 	}
-	sealed, err := s.Sealer.Seal("form", "register", hex.EncodeToString(s.Sessions.FlowHash(r)), plain)
+	sealed, err := s.Sealer.Seal("form", "register", hex.EncodeToString(s.Sessions.FlowHash(r)), plain.Bytes())
 	return base64.RawURLEncoding.EncodeToString(sealed), err
 }
 
