@@ -105,10 +105,10 @@ func (l *Logout) done(w http.ResponseWriter, r *http.Request) error {
 
 // sites are where the logins that ended were used, with how far each has been told.
 func (l *Logout) sites(ctx context.Context, q request, language string) ([]Site, error) {
-	if len(q.Ended) == 0 {
+	if len(q.Ended)+len(q.Far) == 0 {
 		return nil, nil
 	}
-	visits, err := l.cfg.Store.Visits(ctx, q.Ended)
+	visits, err := l.cfg.Store.Visits(ctx, slices.Concat(q.Ended, q.Far))
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +129,7 @@ func (l *Logout) sites(ctx context.Context, q request, language string) ([]Site,
 		}
 		// A frame reaches what this very browser has of the site: of a login in another one it would end the wrong session.
 		frame := ""
-		if q.Stay != StaySame {
+		if slices.Contains(q.Ended, v.LoginID) {
 			frame = l.frame(c, v)
 		}
 		if frame != "" && !slices.Contains(list[i].frames, frame) {

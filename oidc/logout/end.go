@@ -121,17 +121,21 @@ func (l *Logout) end(w http.ResponseWriter, r *http.Request, q request) error {
 // most is how many logins one report speaks of: they travel in its address.
 const most = 100
 
-// Elsewhere reports on logins of an account that have ended in other browsers, in the one that asked for it.
-func (l *Logout) Elsewhere(w http.ResponseWriter, r *http.Request, ended []string) error {
+// Elsewhere reports on logins of an account that have ended in other browsers, in the one that asked for it. here is the
+// account's login in this one, where that has ended too; empty: it goes on.
+func (l *Logout) Elsewhere(w http.ResponseWriter, r *http.Request, ended []string, here string) error {
 	q := request{Stay: StaySame}
+	if here != "" {
+		q.Stay, q.Ended = StayNobody, []string{here}
+	}
 	if len(ended) > 0 {
 		visits, err := l.cfg.Store.Visits(r.Context(), ended)
 		if err != nil {
 			return err
 		}
 		for _, v := range visits {
-			if len(q.Ended) < most && !slices.Contains(q.Ended, v.LoginID) {
-				q.Ended = append(q.Ended, v.LoginID)
+			if len(q.Far) < most && !slices.Contains(q.Far, v.LoginID) {
+				q.Far = append(q.Far, v.LoginID)
 			}
 		}
 	}
@@ -200,7 +204,7 @@ func (l *Logout) leave(w http.ResponseWriter, r *http.Request, q request) error 
 	}
 	// The report is for the browser that signed out: it tells where somebody was signed in.
 	return seeOther(w, donePath+"?i="+l.seal(toShow, request{
-		Client: q.Client, Redirect: q.Redirect, State: q.State, Locales: q.Locales, Ended: q.Ended, Stay: q.Stay,
+		Client: q.Client, Redirect: q.Redirect, State: q.State, Locales: q.Locales, Ended: q.Ended, Far: q.Far, Stay: q.Stay,
 		Browser: l.cfg.Sessions.Flow(w, r), Expires: l.cfg.Now().Add(doneLife).Unix(),
 	}))
 }

@@ -136,10 +136,14 @@ func newWorld(t *testing.T, dsn string) *world {
 	})
 	handle("POST /elsewhere", func(rw http.ResponseWriter, r *http.Request) error {
 		ended, err := w.sessions.EndOthers(r.Context(), r.PostFormValue("account"), r.PostFormValue("login"))
+		here := r.PostFormValue("here")
+		if err == nil && here != "" {
+			err = w.sessions.EndLogin(r.Context(), rw, r, here)
+		}
 		if err != nil {
 			return err
 		}
-		return l.Elsewhere(rw, r, ended)
+		return l.Elsewhere(rw, r, ended, here)
 	})
 	w.server = httptest.NewServer(mux)
 	t.Cleanup(w.server.Close)

@@ -620,6 +620,29 @@ func report(t *testing.T, w *world) {
 		}
 		w.must(w.sessions.EndAll(t.Context(), alice, ""))
 	})
+	t.Run("4.16 everywhere, here too: frames for what this browser has, and for nothing else", func(t *testing.T) {
+		near, far, back := framed("Near", "https://near.test/out", false), framed("Distant", "https://distant.test/out", false), w.tellable("Called", "/called")
+		b := w.browser(alice)
+		here := w.loginID(alice)
+		other := w.browser(alice)
+		var there string
+		w.must(w.raw.QueryRow("SELECT id FROM login WHERE ended_at IS NULL AND account_id = '" + alice + "' AND id <> '" + here + "'").Scan(&there))
+		w.visit(there, far)
+		w.visit(there, back)
+		w.visit(here, near)
+		w.visit(here, back)
+		a := b.post("/elsewhere", url.Values{"account": {alice}, "login": {here}, "here": {here}})
+		if _, _, frames, _, sites := b.shows(t, a.location); !slices.Equal(sites, []string{"Called=trying", "Distant=cannot", "Near=asked"}) || frames != "https://near.test/out" {
+			t.Errorf("%v, frames %q", sites, frames)
+		}
+		w.deliver()
+		if _, _, _, _, sites := b.shows(t, a.location); !slices.Equal(sites, []string{"Called=told", "Distant=cannot", "Near=asked"}) || len(w.web.calls("/called")) != 2 {
+			t.Errorf("%v, %d calls", sites, len(w.web.calls("/called")))
+		}
+		if _, _, _, _, sites := other.shows(t, a.location); len(sites) != 0 || w.live(alice) != 0 {
+			t.Errorf("another browser sees %v, %d live", sites, w.live(alice))
+		}
+	})
 	t.Run("4.16 the report of very many fits an address", func(t *testing.T) {
 		c := w.client("Many")
 		b := w.browser(alice)

@@ -40,7 +40,8 @@ type request struct {
 	SID      string   `json:"sid,omitempty"`
 	Locales  string   `json:"l,omitempty"`
 	Login    string   `json:"id,omitempty"` // what a yes ends; empty: the browser
-	Ended    []string `json:"d,omitempty"`  // logins that have ended: /logout/done reports on them
+	Ended    []string `json:"d,omitempty"`  // logins that have ended in this browser: /logout/done reports on them
+	Far      []string `json:"f,omitempty"`  // and those in other ones
 	Stay     Stay     `json:"y,omitempty"`
 	Browser  []byte   `json:"b,omitempty"` // hash of the session cookie that the page was shown to
 	Expires  int64    `json:"e"`

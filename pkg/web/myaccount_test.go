@@ -102,6 +102,30 @@ func TestSecurity(t *testing.T) {
 			t.Error("and this one too")
 		}
 	})
+	t.Run("4.16 all are ended, here too", func(t *testing.T) {
+		b := w.browser(t).loginWith(t, "ada@example.test", password)
+		b.get("/login").submit("login-submit", "username", "bob@example.test", "password", password)
+		b.get(authorizeURL("app")).want(200, "account-choose-1").submit("account-choose-1").want(200, "consent-allow").submit("consent-allow")
+		there := w.browser(t).loginWith(t, "bob@example.test", password)
+		b.get("/account/security").want(200, "end-everywhere").submit("end-everywhere").want(200, "told")
+		for _, text := range []string{"You are signed out", "Fabrikam", "cannot be told", "Other accounts in this browser stay signed in"} {
+			if !strings.Contains(b.Body, text) {
+				t.Errorf("the report has no %q:\n%s", text, b.Body)
+			}
+		}
+		if there.get("/account/profile"); !there.has("login-submit") {
+			t.Errorf("the other browser is at %s", there.URL)
+		}
+		if b.get("/account/profile").want(200, "profile-submit"); !strings.Contains(b.Body, "ada@example.test") {
+			t.Errorf("who stays is not ada:\n%s", b.Body)
+		}
+		w.browser(t).loginWith(t, "ada@example.test", password)
+		b.get("/account/security").submit("end-everywhere").want(200, "go-on")
+		if b.get("/account/profile"); !b.has("login-submit") || b.jar["__Host-sid"] != "" {
+			t.Errorf("this browser is at %s", b.URL)
+		}
+		here.loginWith(t, "ada@example.test", password)
+	})
 	t.Run("what is over is not shown", func(t *testing.T) {
 		w.browser(t).loginWith(t, "ada@example.test", password)
 		w.pass(29 * 24 * time.Hour)
