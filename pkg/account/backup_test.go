@@ -300,6 +300,23 @@ func TestBackup(t *testing.T) {
 					t.Errorf("%+q: what was checked is checked to %+q, %v; it was %+q", answer, two.Answer, err, one.Answer)
 				}
 			}
+			asked := func(f account.Fields, change func(r *account.Registration)) string {
+				cfg.Fields = f
+				r := fill("check@b.test")
+				change(&r)
+				_, err := must(account.New(cfg)).Check(ctx, r)
+				return fieldKey(err)
+			}
+			none := func(r *account.Registration) { r.Recovery, r.Question, r.Answer = "", "", "" }
+			if key := asked(account.Fields{RecoveryQuestion: account.Required}, none); key != "error.question.empty" {
+				t.Errorf("required, and not there: %q", key)
+			}
+			if key := asked(account.Fields{RecoveryAddress: account.Optional, RecoveryQuestion: account.Optional}, none); key != "" {
+				t.Errorf("optional, and not there: %q", key)
+			}
+			if key := asked(account.Fields{Name: account.Optional}, func(r *account.Registration) { r.Recovery, r.Answer = "x", "" }); key != "" {
+				t.Errorf("off: %q", key)
+			}
 			r := fill("reg@b.test")
 			id, err := d.Register(ctx, r)
 			if err != nil {

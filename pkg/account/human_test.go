@@ -145,6 +145,17 @@ func TestHumanCheck(t *testing.T) {
 			}
 			exactly(t, "a network that is denied", in(careful, from, "neighbour@h.test", goodPassword, account.HumanProven), account.ErrLimited)
 		})
+		w.run(t, "never", func(t *testing.T) {
+			w.member("never@h.test", goodPassword)
+			never, from := as(account.HumanNever), ip()
+			for i := range 12 {
+				want := []error{account.ErrCredentials}
+				if i >= 10 {
+					want = []error{account.ErrLimited}
+				}
+				exactly(t, fmt.Sprint(i), in(never, from, "never@h.test", "not this one", account.HumanNone), want...)
+			}
+		})
 		w.run(t, "a network registers, and asks for recoveries", func(t *testing.T) {
 			from := ip()
 			for i := 1; i <= 6; i++ {

@@ -122,6 +122,9 @@ func TestInvitation(t *testing.T) {
 			if err := try(form("late@i.test", goodPassword), token); !errors.Is(err, account.ErrInvitation) {
 				t.Errorf("late: %v", err)
 			}
+			if _, err := w.ReadInvitation(ctx, token); !errors.Is(err, account.ErrInvitation) {
+				t.Errorf("its link: %v", err)
+			}
 			if err := confirm(before); err != nil {
 				t.Errorf("who was in time cannot confirm: %v", err)
 			}
