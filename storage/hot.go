@@ -44,6 +44,12 @@ func (i insert) values() string {
 	return "INSERT INTO " + i.table + " (" + i.names() + ") VALUES (" + strings.Join(list, ", ") + ")" + i.conflict
 }
 
+// write is a row for it.
+type write struct {
+	insert
+	args []any
+}
+
 // from is the part for PostgreSQL: its parameters begin at first, and a row is written for each of source.
 func (i insert) from(first int, source string) string {
 	list := make([]string, len(i.columns))
@@ -70,7 +76,7 @@ var (
 			DO UPDATE SET scopes = excluded.scopes, claims = excluded.claims, granted_at = excluded.granted_at`}
 	insertVisit = insert{table: "login_client", columns: [][2]string{{"login_id", "text"}, {"client_id", "text"},
 		{"sid", "text"}, {"first_at", "bigint"}, {"last_at", "bigint"}},
-		conflict: ` ON CONFLICT (login_id, client_id) DO UPDATE SET sid = excluded.sid, last_at = excluded.last_at`}
+		conflict: ` ON CONFLICT DO NOTHING`} // sid is made of the two: who comes again writes nothing
 )
 
 func grantArgs(g *grant.Grant) []any {
@@ -79,24 +85,15 @@ func grantArgs(g *grant.Grant) []any {
 }
 
 func codeArgs(c *grant.Code) []any {
-	if c == nil {
-		return make([]any, len(insertCode.columns))
-	}
 	return []any{c.Sig, c.GrantID, c.ClientID, c.RedirectURI, c.Challenge, c.Method, c.Nonce, c.Cnf, at(c.CreatedAt), at(c.ExpiresAt)}
 }
 
 func tokenArgs(t *grant.Token) []any {
-	if t == nil {
-		return make([]any, len(insertToken.columns))
-	}
 	return []any{t.Sig, sql.NullString{String: t.GrantID, Valid: t.GrantID != ""}, t.ClientID, joined(t.Scopes),
 		joined(t.Audience), t.Cnf, at(t.IssuedAt), at(t.ExpiresAt)}
 }
 
 func consentArgs(is *grant.Issuance) []any {
-	if is.Consent == nil {
-		return make([]any, len(insertConsent.columns))
-	}
 	return []any{is.Grant.AccountID, is.Grant.ClientID, is.Consent.LoginID, joined(is.Consent.Scopes),
 		joined(is.Consent.Claims), at(is.Consent.GrantedAt)}
 }
@@ -113,60 +110,87 @@ const issuable = `SELECT l.id FROM login l, account a, address d, client k
 	WHERE l.id = $1 AND l.account_id = $2 AND l.ended_at IS NULL AND a.id = l.account_id AND ` + allowedPerson + `
 	AND k.client_id = $3 AND k.disabled_at IS NULL`
 
-// issuePostgres locks the login's row: a logout at the same moment either comes first, and nothing is issued, or
-// waits, and its revocation sees the new grant. Of two that spend one pushed request at the same moment the slower
-// issues nothing; its own interaction, which is then of no use, is gone.
-var issuePostgres = func() string {
-	const head = 5 // 4 and 5: what is to be dropped, each NULL where there is nothing
-	code := head + 1 + len(insertGrant.columns)
-	token := code + len(insertCode.columns)
-	consent := token + len(insertToken.columns)
-	visit := consent + len(insertConsent.columns)
-	given := func(n int, as string) string { return fmt.Sprintf("g WHERE $%d::%s IS NOT NULL", n, as) }
-	return `WITH ok AS (` + issuable + ` FOR SHARE OF l),
-	there AS (SELECT id FROM interaction WHERE id IN ($4::bytea, $5::bytea)),
-	dropped AS (DELETE FROM interaction WHERE id IN (SELECT id FROM there) AND EXISTS (SELECT 1 FROM ok)
-		AND (SELECT count(*) FROM there) = num_nonnulls($4::bytea, $5::bytea) RETURNING id),
-	live AS (SELECT 1 FROM ok WHERE (SELECT count(*) FROM dropped) = num_nonnulls($4::bytea, $5::bytea)),
-	g AS (` + insertGrant.from(head+1, "live") + ` RETURNING id),
-	c AS (` + insertCode.from(code, given(code, "bytea")) + `),
-	t AS (` + insertToken.from(token, given(token, "bytea")) + `),
-	n AS (` + insertConsent.from(consent, given(consent, "text")) + `),
-	v AS (` + insertVisit.from(visit, "g") + `)
-	SELECT count(*) FROM g`
-}()
-
 // Issue implements grant.Store.
 func (s *Store) Issue(ctx context.Context, is grant.Issuance) error {
-	g := &is.Grant
-	head := []any{g.LoginID, g.AccountID, g.ClientID}
+	var drop []any // interactions
+	for _, id := range [][]byte{is.Interaction, is.Pushed} {
+		if id != nil {
+			drop = append(drop, id)
+		}
+	}
+	head := []any{is.Grant.LoginID, is.Grant.AccountID, is.Grant.ClientID}
+	grantRow, rows := write{insertGrant, grantArgs(&is.Grant)}, rowsOf(&is)
 	if s.postgres() {
-		args := append(head, blob(is.Interaction), blob(is.Pushed))
-		args = append(args, grantArgs(g)...)
-		args = append(args, codeArgs(is.Code)...)
-		args = append(args, tokenArgs(is.Token)...)
-		args = append(args, consentArgs(&is)...)
-		return s.one(ctx, "issue a grant", issuePostgres, append(args, visitArgs(g)...)...)
+		q, args := issuePostgres(head, drop, grantRow, rows)
+		return s.one(ctx, "issue a grant", q, args...)
 	}
 	return s.InTx(ctx, func(ctx context.Context) error {
 		steps := []step{{issuable, head, true}}
-		for _, id := range [][]byte{is.Interaction, is.Pushed} {
-			if id != nil {
-				steps = append(steps, step{"DELETE FROM interaction WHERE id = $1 RETURNING 1", []any{id}, true})
-			}
+		for _, id := range drop {
+			steps = append(steps, step{"DELETE FROM interaction WHERE id = $1 RETURNING 1", []any{id}, true})
 		}
-		steps = append(steps, step{insertGrant.values(), grantArgs(g), false})
-		if is.Code != nil {
-			steps = append(steps, step{insertCode.values(), codeArgs(is.Code), false})
+		for _, row := range append([]write{grantRow}, rows...) {
+			steps = append(steps, step{row.values(), row.args, false})
 		}
-		if is.Token != nil {
-			steps = append(steps, step{insertToken.values(), tokenArgs(is.Token), false})
-		}
-		if is.Consent != nil {
-			steps = append(steps, step{insertConsent.values(), consentArgs(&is), false})
-		}
-		return s.steps(ctx, "issue a grant", append(steps, step{insertVisit.values(), visitArgs(g), false}))
+		return s.steps(ctx, "issue a grant", steps)
 	})
+}
+
+// rowsOf are the rows that come with the grant.
+func rowsOf(is *grant.Issuance) []write {
+	var rows []write
+	if is.Code != nil {
+		rows = append(rows, write{insertCode, codeArgs(is.Code)})
+	}
+	if is.Token != nil {
+		rows = append(rows, write{insertToken, tokenArgs(is.Token)})
+	}
+	if is.Consent != nil {
+		rows = append(rows, write{insertConsent, consentArgs(is)})
+	}
+	return append(rows, write{insertVisit, visitArgs(&is.Grant)})
+}
+
+// issuePostgres locks the login's row: a logout at the same moment either comes first, and nothing is issued, or
+// waits, and its revocation sees the new grant. Of two that spend one pushed request at the same moment the slower
+// issues nothing; its own interaction, which is then of no use, is gone. It has only the parts that are needed: one that
+// writes nothing costs PostgreSQL a third of one that does.
+func issuePostgres(head, drop []any, grantRow write, rows []write) (string, []any) {
+	q := cte{}
+	q.part("ok", issuable+" FOR SHARE OF l", head)
+	live := "ok"
+	if n := strconv.Itoa(len(drop)); n != "0" {
+		list := make([]string, len(drop))
+		for i := range drop {
+			list[i] = "$" + strconv.Itoa(len(q.args)+1+i)
+		}
+		q.part("there", "SELECT id FROM interaction WHERE id IN ("+strings.Join(list, ", ")+")", drop)
+		q.part("dropped", `DELETE FROM interaction WHERE id IN (SELECT id FROM there) AND EXISTS (SELECT 1 FROM ok)
+			AND (SELECT count(*) FROM there) = `+n+` RETURNING id`, nil)
+		q.part("live", "SELECT 1 FROM ok WHERE (SELECT count(*) FROM dropped) = "+n, nil)
+		live = "live"
+	}
+	q.part("g", grantRow.from(len(q.args)+1, live)+" RETURNING id", grantRow.args)
+	for _, row := range rows {
+		q.part(row.table, row.from(len(q.args)+1, "g"), row.args)
+	}
+	return q.count("g"), q.args
+}
+
+// cte is one data-changing statement in the making.
+type cte struct {
+	parts []string
+	args  []any
+}
+
+// part adds one with its parameters, which are numbered from len(args)+1.
+func (c *cte) part(name, sql string, args []any) {
+	c.parts, c.args = append(c.parts, name+" AS ("+sql+")"), append(c.args, args...)
+}
+
+// count is the statement: it answers how many rows a part has.
+func (c *cte) count(name string) string {
+	return "WITH " + strings.Join(c.parts, ",\n\t") + "\n\tSELECT count(*) FROM " + name
 }
 
 // redeemable spends a code. $1 sig, $2 grant, $3 client, $4 at.
@@ -175,27 +199,26 @@ const redeemable = `UPDATE code SET used_at = $4 FROM authorization_grant g, acc
 	AND g.id = code.grant_id AND g.client_id = code.client_id AND g.revoked_at IS NULL
 	AND a.id = g.account_id AND ` + allowedPerson + ` AND k.client_id = g.client_id AND k.disabled_at IS NULL`
 
-var redeemPostgres = `WITH c AS (` + redeemable + ` RETURNING code.grant_id),
-	g AS (UPDATE authorization_grant SET refresh_generation = 1, rotated_at = $4, refresh_expires_at = $5
-		WHERE id IN (SELECT grant_id FROM c) AND $5::bigint IS NOT NULL),
-	t AS (` + insertToken.from(6, "c WHERE $6::bytea IS NOT NULL") + `)
-	SELECT count(*) FROM c`
-
 // Redeem implements grant.Store.
 func (s *Store) Redeem(ctx context.Context, r grant.Redemption) error {
-	var refresh stamp
-	if r.Refresh {
-		refresh = at(r.RefreshExpiresAt)
-	}
 	args := []any{r.Sig, r.GrantID, r.ClientID, at(r.At)}
 	if s.postgres() {
-		return s.one(ctx, "redeem a code", redeemPostgres, append(append(args, refresh), tokenArgs(r.Token)...)...)
+		q := cte{}
+		q.part("c", redeemable+" RETURNING code.grant_id", args)
+		if r.Refresh {
+			q.part("g", `UPDATE authorization_grant SET refresh_generation = 1, rotated_at = $4, refresh_expires_at = $5
+				WHERE id IN (SELECT grant_id FROM c)`, []any{at(r.RefreshExpiresAt)})
+		}
+		if r.Token != nil {
+			q.part("t", insertToken.from(len(q.args)+1, "c"), tokenArgs(r.Token))
+		}
+		return s.one(ctx, "redeem a code", q.count("c"), q.args...)
 	}
 	return s.InTx(ctx, func(ctx context.Context) error {
 		steps := []step{{redeemable + " RETURNING 1", args, true}}
 		if r.Refresh {
 			steps = append(steps, step{`UPDATE authorization_grant SET refresh_generation = 1, rotated_at = $2,
-				refresh_expires_at = $3 WHERE id = $1`, []any{r.GrantID, at(r.At), refresh}, false})
+				refresh_expires_at = $3 WHERE id = $1`, []any{r.GrantID, at(r.At), at(r.RefreshExpiresAt)}, false})
 		}
 		if r.Token != nil {
 			steps = append(steps, step{insertToken.values(), tokenArgs(r.Token), false})
@@ -211,15 +234,16 @@ const rotatable = `UPDATE authorization_grant SET refresh_generation = refresh_g
 	AND authorization_grant.revoked_at IS NULL AND a.id = authorization_grant.account_id AND ` + allowedPerson + `
 	AND k.client_id = authorization_grant.client_id AND k.disabled_at IS NULL`
 
-var rotatePostgres = `WITH g AS (` + rotatable + ` RETURNING authorization_grant.id),
-	t AS (` + insertToken.from(6, "g WHERE $6::bytea IS NOT NULL") + `)
-	SELECT count(*) FROM g`
-
 // Rotate implements grant.Store.
 func (s *Store) Rotate(ctx context.Context, r grant.Rotation) error {
 	args := []any{r.GrantID, r.ClientID, r.From, at(r.At), at(r.RefreshExpiresAt)}
 	if s.postgres() {
-		return s.one(ctx, "rotate a refresh token", rotatePostgres, append(args, tokenArgs(r.Token)...)...)
+		q := cte{}
+		q.part("g", rotatable+" RETURNING authorization_grant.id", args)
+		if r.Token != nil {
+			q.part("t", insertToken.from(len(q.args)+1, "g"), tokenArgs(r.Token))
+		}
+		return s.one(ctx, "rotate a refresh token", q.count("g"), q.args...)
 	}
 	return s.InTx(ctx, func(ctx context.Context) error {
 		steps := []step{{rotatable + " RETURNING 1", args, true}}
