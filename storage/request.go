@@ -51,10 +51,13 @@ func (s *Store) InsertRequest(ctx context.Context, r account.Request) error {
 	return s.db(ctx).Create(&row).Error
 }
 
-// requests reads rows.
-func (s *Store) requests(ctx context.Context, where string, args ...any) ([]account.Request, error) {
+// requestPage is how many rows are read at once.
+const requestPage = 1000
+
+// requests reads a page of rows.
+func (s *Store) requests(ctx context.Context, order, where string, args ...any) ([]account.Request, error) {
 	var rows []requestRow
-	err := s.read(ctx).Where(where, args...).Order("created_at, id").Limit(1000).Find(&rows).Error
+	err := s.read(ctx).Where(where, args...).Order(order).Limit(requestPage).Find(&rows).Error
 	list := make([]account.Request, len(rows))
 	for i, r := range rows {
 		list[i] = r.request()
@@ -63,7 +66,7 @@ func (s *Store) requests(ctx context.Context, where string, args ...any) ([]acco
 }
 
 func (s *Store) oneRequest(ctx context.Context, where string, args ...any) (account.Request, error) {
-	list, err := s.requests(ctx, where, args...)
+	list, err := s.requests(ctx, "id", where, args...)
 	if err != nil || len(list) == 0 {
 		if err == nil {
 			err = account.ErrNotFound
@@ -88,17 +91,17 @@ func (s *Store) RequestOf(ctx context.Context, accountID string) (account.Reques
 	return s.oneRequest(ctx, "account_id = ? AND state IN ('open', 'approved')", accountID)
 }
 
-// Requests reads all that concern an account.
-func (s *Store) Requests(ctx context.Context) ([]account.Request, error) {
-	return s.requests(ctx, "account_id IS NOT NULL AND state NOT IN ('asked', 'joined')")
+// Requests reads some that concern an account, in the order of their ids.
+func (s *Store) Requests(ctx context.Context, after string) ([]account.Request, error) {
+	return s.requests(ctx, "id", "id > ? AND account_id IS NOT NULL AND state NOT IN ('asked', 'joined')", after)
 }
 
 // RequestsBefore reads those that were opened at a time or before.
 func (s *Store) RequestsBefore(ctx context.Context, opened time.Time, notices int, states ...string) ([]account.Request, error) {
 	if notices < 0 {
-		return s.requests(ctx, "opened_at <= ? AND state IN ?", at(opened), states)
+		return s.requests(ctx, "created_at, id", "opened_at <= ? AND state IN ?", at(opened), states)
 	}
-	return s.requests(ctx, "opened_at <= ? AND state IN ? AND notices = ? AND account_id IS NOT NULL", at(opened), states, notices)
+	return s.requests(ctx, "created_at, id", "opened_at <= ? AND state IN ? AND notices = ? AND account_id IS NOT NULL", at(opened), states, notices)
 }
 
 // JoinRequest counts one more at the one that is open, or approved.

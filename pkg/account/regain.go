@@ -11,8 +11,17 @@ import (
 	"github.com/passport-network/passport/pkg/mail"
 )
 
-// Requests are all that concern an account, for the operator: the oldest first, those of no use left out.
-func (d *Directory) Requests(ctx context.Context) ([]Request, error) { return d.store.Requests(ctx) }
+// Requests are all that concern an account, for the operator: the oldest first, those of no use left out. However many
+// strangers make, none is out of sight.
+func (d *Directory) Requests(ctx context.Context) (all []Request, err error) {
+	for after := ""; ; {
+		page, err := d.store.Requests(ctx, after)
+		if err != nil || len(page) == 0 {
+			return all, err
+		}
+		all, after = append(all, page...), page[len(page)-1].ID
+	}
+}
 
 // Request is one of them, with its note. ErrNotFound.
 func (d *Directory) Request(ctx context.Context, id string) (Request, string, error) {

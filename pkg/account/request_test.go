@@ -1,8 +1,11 @@
 package account_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -319,6 +322,31 @@ func TestRequest(t *testing.T) {
 			w.week()
 			if _, err := w.Approve(ctx, w.requestOf(who.AccountID).ID); !errors.Is(err, account.ErrTaken) {
 				t.Error(err)
+			}
+		})
+		w.run(t, "the operator sees all, the oldest first", func(t *testing.T) {
+			who := w.member("many@q.test", goodPassword)
+			before := len(must(w.Requests(ctx)))
+			const more = 1100
+			err := w.db.InTx(ctx, func(ctx context.Context) error {
+				for i := range more {
+					r := account.Request{ID: fmt.Sprintf("many-%04d", i), AccountID: who.AccountID, State: account.RequestStopped, Hash: browser(),
+						Email: "many@x.test", Canonical: "many@x.test", Language: "en", CreatedAt: w.cfg.Now(), ExpiresAt: w.cfg.Now().Add(time.Hour)}
+					if err := w.db.InsertRequest(ctx, r); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			all := must(w.Requests(ctx))
+			if len(all) != before+more {
+				t.Errorf("%d of %d", len(all), before+more)
+			}
+			if !slices.IsSortedFunc(all, func(a, b account.Request) int { return strings.Compare(a.ID, b.ID) }) {
+				t.Error("out of order")
 			}
 		})
 	})

@@ -238,9 +238,10 @@ type RequestStore interface {
 	InsertRequest(ctx context.Context, r Request) error
 	// AskedRequest reads one that is asked for and not late, by its token: ErrNotFound.
 	AskedRequest(ctx context.Context, hash []byte, now time.Time) (Request, error)
-	// RequestByID reads one that concerns an account, and has not joined another; Requests all of these: ErrNotFound.
+	// RequestByID reads one that concerns an account, and has not joined another: ErrNotFound. Requests reads some of these,
+	// beginning after an id, in the order of their ids, which is that of their making.
 	RequestByID(ctx context.Context, id string) (Request, error)
-	Requests(ctx context.Context) ([]Request, error)
+	Requests(ctx context.Context, after string) ([]Request, error)
 	// RequestOf reads the account's that is open or approved: ErrNotFound. There is one at most.
 	RequestOf(ctx context.Context, accountID string) (Request, error)
 	// RequestsBefore reads those in one of these states that were opened at a time or before and, unless it is negative,
