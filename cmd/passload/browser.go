@@ -74,7 +74,7 @@ func (b *browser) walk(ctx context.Context, start, end *url.URL, how pages, who 
 			if to.Scheme == end.Scheme && to.Host == end.Host && to.Path == end.Path {
 				return to.Query(), nil
 			}
-			if to.Host == "" || to.Scheme != "http" && to.Scheme != "https" {
+			if to.Host == "" || to.Scheme != "https" && (to.Scheme != "http" || r.URL.Scheme == "https") { // nobody's password goes in the clear
 				return nil, faultf("bad redirect", "from %s to %q", r.URL.Path, printable(to.Scheme+"://"+to.Host, 100))
 			}
 			// After a POST too, as browsers do (RFC 9110 §15.4); 307 and 308 repeat the POST, which no provider wants here.
@@ -120,6 +120,9 @@ func fill(page *answer, how pages, who person, typed *bool) (*http.Request, erro
 		}
 		if user {
 			f.fields.Set(how.username, who.username)
+		}
+		if password && !strings.EqualFold(attr(f.node, "method"), "post") {
+			return nil, faultf("unknown page", "%s: its form would put the password into an address", page.url.Path)
 		}
 		if password {
 			f.fields.Set(how.password, who.password)

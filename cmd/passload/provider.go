@@ -104,6 +104,9 @@ func (p *provider) checkDocument(a *answer) error {
 		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 			return faultf("not a discovery document", "its %s is %q", name, printable(e.raw, 200))
 		}
+		if p.wellKnown.Scheme == "https" && u.Scheme != "https" { // secrets, codes and tokens go there
+			return faultf("not a discovery document", "its %s is plain http: %q", name, printable(e.raw, 200))
+		}
 		*e.to = u
 	}
 	return nil
