@@ -76,6 +76,7 @@ var (
 
 	// In the process, before anything is asked or written.
 	Human     = Rule{"human", 60, time.Second}                 // network; of digits drawn, spoken, and given
+	Draft     = Rule{"draft", 60, time.Second}                 // network; of registration forms, whose passwords are judged
 	Authorize = Rule{"authorize", 120, 500 * time.Millisecond} // network; an interaction row may follow
 	Endpoint  = Rule{"endpoint", 600, 20 * time.Millisecond}   // network; of callers that prove nothing
 )

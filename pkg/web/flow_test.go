@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/passport-network/passport/pkg/account"
+	"github.com/passport-network/passport/pkg/limit"
 )
 
 // TestFirstVisit: from the site through registration and the mail back to the site; then once more without a
@@ -417,4 +418,25 @@ func TestProfile(t *testing.T) {
 	if b.get("/account/profile").submit("profile-submit", "language", "xx"); b.Status != 400 {
 		t.Errorf("an unknown language: %d", b.Status)
 	}
+}
+
+// TestDraftFlood: D4, forms whose passwords we must judge are bounded by network, on both pages of the registration.
+func TestDraftFlood(t *testing.T) {
+	w := newWorld(t)
+	one := w.browser(t)
+	one.get("/register").submit("register-submit", "email", "ada@example.test", "password", password, "name", "Ada").want(200, "terms-submit")
+	b := w.browser(t)
+	for range limit.Draft.Burst - 1 {
+		b.get("/register").submit("register-submit", "email", "eve@example.test", "password", "password", "name", "Eve").want(422, "register-password-error")
+	}
+	b.get("/register").submit("register-submit", "email", "eve@example.test", "password", "password", "name", "Eve")
+	if b.Status != http.StatusTooManyRequests || b.Header.Get("Retry-After") == "" {
+		t.Errorf("one more: %d", b.Status)
+	}
+	again := one.clone()
+	if again.submit("terms-submit", "terms-email", "ada@example.test"); again.Status != http.StatusTooManyRequests {
+		t.Errorf("the second page: %d", again.Status)
+	}
+	w.pass(time.Minute)
+	one.submit("terms-submit", "terms-email", "ada@example.test").want(200, "waiting")
 }

@@ -228,6 +228,9 @@ func (s *Room) postRegister(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := s.mayDraft(r); err != nil {
+		return err
+	}
 	checked, err := s.Accounts.Check(r.Context(), d.registration())
 	if errs, ok := web.FieldErrors(err); ok {
 		page := s.registerPage(w, r, f, d)
@@ -251,6 +254,15 @@ func (s *Room) postRegister(w http.ResponseWriter, r *http.Request) error {
 
 func (s *Room) turnedAway(w http.ResponseWriter, r *http.Request, status int, f flow, title, body string) error {
 	return s.Pages.Render(w, r, status, f.locales(), &templates.Notice{Title: title, Body: body, Action: "recover.back", To: address("/login", f.query())})
+}
+
+// mayDraft: each form that is sent has us judge its password, which takes milliseconds, and perhaps ask a service about it:
+// strangers do not make us busy with that, nor have us make it busy.
+func (s *Room) mayDraft(r *http.Request) error {
+	if !s.drafts.Allow(web.Network(r)) {
+		return &web.Error{Status: http.StatusTooManyRequests, Key: "too_many", Retry: time.Minute}
+	}
+	return nil
 }
 
 // drafted is what the first page's form holds.
@@ -297,6 +309,9 @@ func (s *Room) postTerms(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		web.See(w, r, "/register", f.query())
 		return nil
+	}
+	if err := s.mayDraft(r); err != nil {
+		return err
 	}
 	in := d.registration()
 	in.TermsEmail, in.Language = form["terms-email"], s.Pages.Language(r, f.locales())

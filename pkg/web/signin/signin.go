@@ -39,6 +39,7 @@ type Config struct {
 type Room struct {
 	Config
 	strangers *limit.Bucket // of human checks
+	drafts    *limit.Bucket // of registration forms
 }
 
 // New refuses a configuration with something missing.
@@ -47,7 +48,7 @@ func New(c Config) (*Room, error) {
 		c.Sealer == nil || c.Now == nil {
 		return nil, errors.New("signin: Pages, OIDC, Clients, Logout, Accounts, Sessions, Sealer and Now are needed")
 	}
-	return &Room{c, limit.NewBucket(limit.Human, c.Now)}, nil
+	return &Room{c, limit.NewBucket(limit.Human, c.Now), limit.NewBucket(limit.Draft, c.Now)}, nil
 }
 
 // Routes are the pages of this room.
