@@ -27,6 +27,10 @@ pictures: ## screenshots of every page into dist/pictures
 bench: ## how fast, beside node-oidc-provider: writes deploy/bench/RESULTS.md; nothing else may run meanwhile
 	@deploy/bench/run.sh
 
+.PHONY: bench-scale
+bench-scale: ## how fast with a million accounts and ten million grants: writes deploy/bench/SCALE.md; two hours
+	@deploy/bench/scale.sh
+
 .PHONY: axe
 axe: ## axe-core on every page that there are pictures of (make test: on a share of them)
 	PASSPORT_AXE=all go test -tags e2e -count=1 -timeout 20m -run '^TestAccessibility$$' ./pkg/web

@@ -36,7 +36,7 @@ too, and not in the same place.`,
 				return err
 			}
 			defer stop()
-			note, end := progress(cmd, "copied")
+			note, end := progress(cmd, "copied", size)
 			err = storage.Backup(ctx, cfg.Database, args[0], note)
 			end()
 			if err != nil {
@@ -91,7 +91,7 @@ is read, and the same is done there. Stop the servers first.`,
 			if inPlace {
 				err = there(cfg)
 			} else {
-				note, end := progress(cmd, "restored")
+				note, end := progress(cmd, "restored", size)
 				err = storage.Restore(ctx, cfg.Database, args[0], note)
 				end()
 			}
@@ -159,9 +159,9 @@ func revive(ctx context.Context, cfg *config.Config) (ended []storage.Ended, err
 	return store.Revive(ctx, now)
 }
 
-// progress says on standard error, each second, how far a long work is, until stop.
-func progress(cmd *cobra.Command, done string) (note storage.Progress, stop func()) {
-	var bytes, total atomic.Int64
+// progress says on standard error, each second, how far a long work is, until stop; unit shows a number of what is done.
+func progress(cmd *cobra.Command, what string, unit func(int64) string) (note storage.Progress, stop func()) {
+	var done, total atomic.Int64
 	tick, over := time.NewTicker(time.Second), make(chan struct{})
 	go func() {
 		for {
@@ -171,14 +171,15 @@ func progress(cmd *cobra.Command, done string) (note storage.Progress, stop func
 			case <-tick.C:
 			}
 			if all := total.Load(); all > 0 {
-				tell(cmd, "%s of %s %s", size(bytes.Load()), size(all), done)
+				part := min(done.Load()*20/all, 20)
+				tell(cmd, "[%-20s] %s of %s %s", strings.Repeat("#", int(part)), unit(done.Load()), unit(all), what)
 			} else {
-				tell(cmd, "%s %s", size(bytes.Load()), done)
+				tell(cmd, "%s %s", unit(done.Load()), what)
 			}
 		}
 	}()
 	return func(now, all int64) {
-			bytes.Store(now)
+			done.Store(now)
 			total.Store(all)
 		}, func() {
 			tick.Stop()

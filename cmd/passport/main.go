@@ -63,7 +63,7 @@ credential with an e-mail address and signs in with it at every site of the netw
 	root.AddCommand(
 		serveCommand(open), configCommand(), migrateCommand(), backupCommand(), restoreCommand(),
 		clientCommand(open), accountCommand(open), invitationCommand(open), recoveryCommand(open), keysCommand(open),
-		mailCommand(open), limitCommand(open), tokenCommand(open), performCommand(),
+		mailCommand(open), limitCommand(open), tokenCommand(open), performCommand(), devCommand(open),
 	)
 	strict(root)
 	return root

@@ -1,0 +1,136 @@
+# Shared by the scripts beside it: servers to measure, on a PostgreSQL of their own, and passload that measures them.
+# The options of the one that runs are workers, seconds and warmup.
+# shellcheck shell=bash disable=SC2154,SC2034
+# shellcheck source=deploy/test/lib.sh
+. deploy/test/lib.sh
+
+bin=$(postgres_bin) || { echo "bench: PostgreSQL's server is not installed" >&2; exit 1; }
+command -v node >/dev/null || { echo "bench: there is no Node" >&2; exit 1; }
+
+work=$(mktemp -d)
+# Of each server, by name: where it is, its process, and the milliseconds until it answered.
+declare -A issuer=() pid=() took=()
+finish() {
+	local name
+	for name in "${!pid[@]}"; do end "$name"; done
+	end_postgres "$work/pg"
+	git worktree remove --force "$work/tree" 2>/dev/null || true
+	rm -rf "$work"
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+end() {
+	kill "${pid[$1]}" 2>/dev/null || true
+	wait "${pid[$1]}" 2>/dev/null || true
+	unset "pid[$1]"
+}
+
+free_port() {
+	node -e 'const s = require("net").createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close() })'
+}
+
+# As it is installed: what was answered is on the disk (fsync and synchronous_commit are on).
+start_postgres() {
+	serve_postgres "$work/pg" -c fsync=on -c synchronous_commit=on
+}
+
+# ours NAME PROGRAM DATABASE [FLAG…]: a server with its clients and its person, on a database that is filled first where the
+# flags say how; it fills issuer, pid and took.
+ours() {
+	local name=$1 program=$2 database=$3 port dir=$work/$1 id alg
+	shift 3
+	mkdir "$dir"
+	port=$(free_port)
+	if [ "$database" = postgres ]; then
+		as_postgres "$bin/createdb" -h 127.0.0.1 -p "$postgres_port" -U postgres "passport_$name"
+		database="postgres://postgres@127.0.0.1:$postgres_port/passport_$name?sslmode=disable"
+	else
+		database="sqlite:$dir/passport.db"
+	fi
+	cat >"$dir/env" <<END
+export PASSPORT_ISSUER=http://127.0.0.1:$port PASSPORT_ADDR=127.0.0.1:$port PASSPORT_ADMIN_ADDR=off PASSPORT_DATA=$dir
+export PASSPORT_DATABASE='$database' PASSPORT_SECRET=$secret PASSPORT_SMTP_URL=smtp://nobody:none@127.0.0.1:1
+export PASSPORT_LIMIT_EXEMPT=127.0.0.0/8 PASSPORT_SHUTDOWN_DELAY=0s
+END
+	[ $# = 0 ] || (. "$dir/env" && "$program" dev fill "$@")
+	for alg in ES256 RS256; do
+		id="load-$alg"
+		printf '{"client_id": "%s", "client_secret": "%s", "client_name": "Load", "redirect_uris": ["%s"], "scope": "openid offline_access",
+			"grant_types": ["authorization_code", "refresh_token", "client_credentials"], "id_token_signed_response_alg": "%s"}' \
+			"$id" "$secret" "$redirect" "$alg" |
+			(. "$dir/env" && "$program" client create --file - >/dev/null 2>"$dir/log") || { cat "$dir/log"; return 1; }
+	done
+	(. "$dir/env" && "$program" account create --email load@example.com --password-file "$work/password" --confirmed >/dev/null 2>"$dir/log") ||
+		{ cat "$dir/log"; return 1; }
+	issuer[$name]=http://127.0.0.1:$port
+	serve "$name" "$program"
+}
+
+# serve NAME PROGRAM starts it on the database that is there; its log goes where it costs no disk.
+serve() {
+	local begun
+	begun=$(date +%s%N)
+	(. "$work/$1/env" && exec "$2" serve >/dev/null 2>&1) &
+	pid[$1]=$!
+	answers "${issuer[$1]}"
+	took[$1]=$((($(date +%s%N) - begun) / 1000000))
+}
+
+# answers waits for a server's first answer.
+answers() {
+	local try
+	for ((try = 0; try < 3000; try++)); do
+		curl -sf -o "$work/answer" "$1/.well-known/openid-configuration" && return
+		sleep 0.01
+	done
+	echo "bench: $1 does not answer" >&2
+	return 1
+}
+
+# build makes the programs, and the secrets that they are started with.
+build() {
+	say "building"
+	CGO_ENABLED=0 go build -trimpath -o "$work/passport" ./cmd/passport
+	CGO_ENABLED=0 go build -trimpath -o "$work/passload" ./cmd/passload
+	secret=$(head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n')
+	redirect=https://passload.invalid/callback
+	printf '%s' "$secret" >"$work/secret"
+	printf 'a good long passphrase' >"$work/password"
+	mkdir "$work/json"
+}
+
+# memory PID FIELD prints MiB.
+memory() {
+	awk -v field="$2:" '$1 == field { printf "%d", $2 / 1024 }' "/proc/$1/status"
+}
+
+# measure ISSUER CLIENT SCENARIO FILE [flags]
+measure() {
+	local at=$1 client=$2 scenario=$3 file=$4
+	shift 4
+	"$work/passload" --issuer "$at" --client-id "$client" --client-secret-file "$work/secret" --redirect-uri "$redirect" \
+		--username load@example.com --password-file "$work/password" --workers "$workers" --duration "${seconds}s" \
+		--warm-up "${warmup}s" --timeout 30s --quiet --json "$@" "$scenario" >"$file" || echo "bench: $scenario at $at went wrong" >&2
+}
+
+# runs NAME FILE... adds the files of a server for passload compare; a run that went wrong left none.
+runs() {
+	local name=$1 file
+	shift
+	for file in "$@"; do
+		if [ -s "$file" ]; then compare+=("$name=$file"); fi
+	done
+}
+
+# machine prints what it was measured on.
+machine() {
+	echo "$(nproc) × $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(awk '/MemTotal/ { printf "%d", $2 / 1048576 + 0.5 }' /proc/meminfo) GiB, Linux $(uname -r)"
+}
+
+# made prints when, and of what, a result is.
+made() {
+	local dirty=""
+	[ -z "$(git status --porcelain)" ] || dirty=" with changes that are not committed"
+	echo "$(date -u +'%Y-%m-%d %H:%M') UTC, commit \`$(git rev-parse --short=12 HEAD)\`$dirty"
+}
