@@ -69,7 +69,10 @@ func Match(preferences ...string) string {
 		if p == "" || len(p) > longestPreference {
 			continue
 		}
-		tags, _, err := language.ParseAcceptLanguage(strings.Join(strings.Fields(p), ","))
+		if !strings.ContainsAny(p, ",;") { // else its spaces are around signs (RFC 9110 §12.4.2)
+			p = strings.Join(strings.Fields(p), ",")
+		}
+		tags, _, err := language.ParseAcceptLanguage(p)
 		if err != nil || len(tags) == 0 {
 			continue
 		}

@@ -574,6 +574,9 @@ func TestMatch(t *testing.T) {
 	}{
 		{nil, "en"},
 		{[]string{"", "es-MX,es;q=0.9,en;q=0.8"}, "es"},
+		{[]string{"es-MX, es; q=0.9, en ; q = 0.8"}, "es"},
+		{[]string{"es; q=0.9"}, "es"},
+		{[]string{" es  fr "}, "es"},
 		{[]string{"fr es", "en"}, "es"},
 		{[]string{"es", "en"}, "es"},
 		{[]string{"de", "es"}, "es"},
