@@ -1,14 +1,13 @@
 package account
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"crypto/sha1" //nolint:gosec // G505: the service is asked by it; nothing is kept under it
 	"encoding/hex"
 	"errors"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -45,7 +44,11 @@ func (b *Breaches) known(ctx context.Context, password string) bool {
 	case err != nil:
 		outcome = "failed"
 		// The reason alone: the address has a part of the hash.
-		b.Logger.WarnContext(ctx, "passwords are not checked against breaches", "reason", outbound.Reason(err))
+		reason := outbound.Reason(err)
+		if errors.As(err, new(errBreach)) {
+			reason = err.Error()
+		}
+		b.Logger.WarnContext(ctx, "passwords are not checked against breaches", "reason", reason)
 	case found:
 		outcome = "breached"
 	}
@@ -54,6 +57,11 @@ func (b *Breaches) known(ctx context.Context, password string) bool {
 	}
 	return found
 }
+
+// errBreach is an answer that is none, in words for the log.
+type errBreach string
+
+func (e errBreach) Error() string { return string(e) }
 
 func (b *Breaches) ask(ctx context.Context, password string) (bool, error) {
 	sum := sha1.Sum([]byte(password)) //nolint:gosec // G401: see above
@@ -71,19 +79,27 @@ func (b *Breaches) ask(ctx context.Context, password string) (bool, error) {
 		return false, err
 	}
 	if res.Status != http.StatusOK {
-		return false, errors.New("the service does not answer with 200")
+		return false, errBreach("status " + strconv.Itoa(res.Status))
 	}
-	return listedBreach(res.Body, hash[breachPrefix:]), nil
+	return listedBreach(res.Body, hash[breachPrefix:])
 }
 
-// listedBreach looks for a line SUFFIX:COUNT with a count that is not 0.
-func listedBreach(answer []byte, suffix string) bool {
-	lines := bufio.NewScanner(bytes.NewReader(answer))
-	for lines.Scan() {
-		got, count, _ := strings.Cut(strings.TrimSpace(lines.Text()), ":")
-		if strings.EqualFold(got, suffix) && strings.Trim(count, "0 ") != "" {
-			return true
+// listedBreach looks for a line SUFFIX:COUNT with a count that is not 0. An answer without any such line is none: a page of
+// something that stands between us and the service must not look like a clean password.
+func listedBreach(answer []byte, suffix string) (bool, error) {
+	listed := 0
+	for line := range strings.Lines(string(answer)) {
+		got, count, _ := strings.Cut(strings.TrimSpace(line), ":")
+		if len(got) != len(suffix) || count == "" || strings.Trim(count, "0123456789") != "" {
+			continue
+		}
+		listed++
+		if strings.EqualFold(got, suffix) && strings.Trim(count, "0") != "" {
+			return true, nil
 		}
 	}
-	return false
+	if listed == 0 {
+		return false, errBreach("no list")
+	}
+	return false, nil
 }

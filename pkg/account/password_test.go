@@ -245,6 +245,8 @@ func TestBreaches(t *testing.T) {
 			fmt.Fprintf(w, "%s:3\r\n%s", rest, strings.Repeat("x", 1<<20))
 		},
 		"a redirect": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) },
+		"a page":     func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>Sign in to the network</html>") },
+		"nothing":    func(http.ResponseWriter, *http.Request) {},
 		"slow": func(_ http.ResponseWriter, r *http.Request) {
 			select {
 			case <-r.Context().Done():
