@@ -547,3 +547,45 @@ func TestData(t *testing.T) {
 		}
 	})
 }
+
+// TestA20: each page of the account is one of those that a browser that was left open does not open, or of the others.
+func TestA20(t *testing.T) {
+	w := newWorld(t)
+	w.person("ada@example.test")
+	dangerous := []string{"/account/address", "/account/address/confirm", "/account/close", "/account/data", "/account/data/file",
+		"/account/password", "/account/recovery", "/account/recovery/confirm"}
+	harmless := []string{"/account/activity", "/account/closed", "/account/picture", "/account/profile", "/account/security", "/account/sites"}
+	var there []string
+	for _, route := range w.site.Routes() {
+		if strings.HasPrefix(route.Path, "/account/") {
+			there = append(there, route.Path)
+		}
+	}
+	slices.Sort(there)
+	want := append(slices.Clone(dangerous), harmless...)
+	slices.Sort(want)
+	if got := slices.Compact(there); !slices.Equal(got, want) {
+		t.Errorf("there is %v, judged is %v", got, want)
+	}
+	for _, path := range dangerous {
+		if strings.HasSuffix(path, "/confirm") { // needs a link: TestAddress, TestBackup
+			continue
+		}
+		b := w.browser(t).loginWith(t, "ada@example.test", password)
+		w.pass(5*time.Minute - time.Second) // a sign-in has whole seconds
+		if b.get(path); strings.HasPrefix(b.URL, "/login") {
+			t.Errorf("GET %s: less than five minutes are too long ago", path)
+		}
+		token := hidden(b.Body, "token")
+		w.pass(2 * time.Second)
+		if b.get(path); !strings.HasPrefix(b.URL, "/login?next=") || !strings.Contains(b.Body, "Sign in once more") {
+			t.Errorf("GET %s after more than five minutes: %s", path, b.URL)
+		}
+		form := url.Values{"token": {token}, "close-email": {"ada@example.test"}, "new-email": {"eve@example.test"}, "recovery-email": {"eve@example.test"},
+			"password": {password}, "new-password": {"another good one"}}
+		b.send(http.MethodPost, path, formType, form.Encode())
+		if at := b.Header.Get("Location"); !strings.HasPrefix(at, "/login?next=") {
+			t.Errorf("POST %s after more than five minutes: %d to %q", path, b.Status, at)
+		}
+	}
+}
