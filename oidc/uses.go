@@ -2,6 +2,7 @@ package oidc
 
 import (
 	"context"
+	"strings"
 
 	"github.com/passport-network/passport/oidc/client"
 	"github.com/passport-network/passport/oidc/grant"
@@ -14,7 +15,8 @@ type Use struct {
 	Client *client.Client
 }
 
-// Uses lists the sites that an account has given something, for its owner.
+// Uses lists the sites that an account has given something, for its owner, and those that the operator lets ask nobody, where
+// it was signed in: of these Scopes is what they may get at each sign-in.
 func (p *Provider) Uses(ctx context.Context, accountID string) ([]Use, error) {
 	all, err := p.cfg.Store.ListUses(ctx, accountID, p.cfg.Now())
 	if err != nil {
@@ -26,9 +28,13 @@ func (p *Provider) Uses(ctx context.Context, accountID string) ([]Use, error) {
 		if err != nil {
 			return nil, err
 		}
-		if c != nil { // else it is gone this moment
-			list = append(list, Use{u, c})
+		if c == nil || !u.Held && !c.SkipConsent { // gone this moment, or taken back
+			continue
 		}
+		if !u.Held {
+			u.Scopes = strings.Fields(c.Metadata.Scope)
+		}
+		list = append(list, Use{u, c})
 	}
 	return list, nil
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/passport-network/passport/oidc"
 	"github.com/passport-network/passport/oidc/client"
 	"github.com/passport-network/passport/oidc/grant"
 )
@@ -74,8 +75,34 @@ func TestUses(t *testing.T) {
 		if n := w.count("audit WHERE event = 'consent.revoked' AND subject = '%s' AND client_id = '%s'", account, asks.ID); n != 1 {
 			t.Errorf("%d records", n)
 		}
+		only := func(id string) oidc.Use {
+			t.Helper()
+			all, err := w.provider.Uses(t.Context(), account)
+			w.must(err)
+			i := slices.IndexFunc(all, func(u oidc.Use) bool { return u.Client.ID == id })
+			if i < 0 {
+				t.Fatalf("no %s in %+v", id, all)
+			}
+			return all[i]
+		}
+		// A second yes, and each sign-in after it, is a use: it began with the first.
+		here.act(t, "approve", here.authorize(t, to(asks.Client)).page("/consent"))
+		first := only(asks.ID)
+		w.sleep(time.Minute)
+		here.act(t, "approve", here.authorize(t, to(asks.Client, "prompt", "consent")).page("/consent"))
+		w.sleep(time.Minute)
+		asks.code(t, here)
+		if u := only(asks.ID); !u.Since.Equal(first.Since) || !u.Held || u.Last.Before(w.now().Add(-time.Second)) {
+			t.Errorf("%+v, first %+v, now %s", u, first, w.now())
+		}
+		// What the operator lets ask nobody holds nothing any more: where they were signed in stands there all the same.
+		first = only(own.ID)
+		w.sleep(3 * 365 * 24 * time.Hour)
+		if u := only(own.ID); u.Held || !u.Since.Equal(first.Since) || strings.Join(u.Scopes, " ") != own.Metadata.Scope {
+			t.Errorf("%+v, first %+v", u, first)
+		}
 		w.must(w.clients.Delete(t.Context(), own.ID))
-		if got := uses(); len(got) != 0 {
+		if got := uses(); len(got) != 1 || !strings.HasPrefix(got[0], asks.ID) {
 			t.Errorf("of a site that is gone: %v", got)
 		}
 	})

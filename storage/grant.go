@@ -108,11 +108,14 @@ func (s *Store) ListUses(ctx context.Context, accountID string, now time.Time) (
 		Since    stamp
 		Last     stamp
 		Offline  bool
+		Held     bool
 	}
-	err := s.read(ctx).Raw(`SELECT client_id, scopes, claims, granted_at AS since, granted_at AS last, false AS offline
+	err := s.read(ctx).Raw(`SELECT client_id, scopes, claims, granted_at AS since, granted_at AS last, false AS offline, true AS held
 			FROM consent WHERE account_id = @account
-		UNION ALL SELECT client_id, scopes, '', created_at, coalesce(rotated_at, created_at), offline
+		UNION ALL SELECT client_id, scopes, '', created_at, coalesce(rotated_at, created_at), offline, true
 			FROM authorization_grant WHERE account_id = @account AND revoked_at IS NULL AND expires_at > @now
+		UNION ALL SELECT v.client_id, '', '', v.first_at, v.last_at, false, false
+			FROM login_client v JOIN login l ON l.id = v.login_id WHERE l.account_id = @account
 		ORDER BY client_id`, map[string]any{"account": accountID, "now": at(now)}).Scan(&rows).Error
 	if err != nil {
 		return nil, fmt.Errorf("list the sites of an account: %w", err)
@@ -124,7 +127,7 @@ func (s *Store) ListUses(ctx context.Context, accountID string, now time.Time) (
 		}
 		u := &list[len(list)-1]
 		u.Scopes, u.Claims = union(u.Scopes, words(r.Scopes)), union(u.Claims, words(r.Claims))
-		u.Offline = u.Offline || r.Offline
+		u.Offline, u.Held = u.Offline || r.Offline, u.Held || r.Held
 		if r.Since.Before(u.Since) {
 			u.Since = r.Since.Time
 		}

@@ -73,7 +73,7 @@ var (
 	insertConsent = insert{table: "consent", columns: [][2]string{{"account_id", "text"}, {"client_id", "text"},
 		{"login_id", "text"}, {"scopes", "text"}, {"claims", "text"}, {"granted_at", "bigint"}},
 		conflict: ` ON CONFLICT (account_id, client_id, login_id)
-			DO UPDATE SET scopes = excluded.scopes, claims = excluded.claims, granted_at = excluded.granted_at`}
+			DO UPDATE SET scopes = excluded.scopes, claims = excluded.claims`}
 	insertVisit = insert{table: "login_client", columns: [][2]string{{"login_id", "text"}, {"client_id", "text"},
 		{"sid", "text"}, {"first_at", "bigint"}, {"last_at", "bigint"}},
 		conflict: ` ON CONFLICT DO NOTHING`} // sid is made of the two: who comes again writes nothing

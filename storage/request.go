@@ -141,7 +141,8 @@ func (s *Store) CountNotice(ctx context.Context, id string, notices int64) error
 func (s *Store) SitesOf(ctx context.Context, accountID string) ([]string, error) {
 	var rows []clientRow
 	err := s.read(ctx).Where(`client_id IN (SELECT client_id FROM consent WHERE account_id = ?
-		UNION SELECT client_id FROM authorization_grant WHERE account_id = ?)`, accountID, accountID).Find(&rows).Error
+		UNION SELECT client_id FROM authorization_grant WHERE account_id = ?
+		UNION SELECT v.client_id FROM login_client v JOIN login l ON l.id = v.login_id WHERE l.account_id = ?)`, accountID, accountID, accountID).Find(&rows).Error
 	if err != nil {
 		return nil, err
 	}

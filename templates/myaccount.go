@@ -113,6 +113,7 @@ type SiteUse struct {
 	ID, Name, Host string
 	Keys           []string // message keys of what it gets
 	Since, Last    time.Time
+	Held           bool // something can be taken back
 }
 
 // Activity tells what has happened with the account.

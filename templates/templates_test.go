@@ -119,7 +119,8 @@ func samples() map[string]Page {
 		"security": &Security{Base: Base{SignedIn: true, Token: "token"}, Person: ada, Browsers: []Browser{
 			{ID: "1", Name: "Firefox", System: "Linux", Network: "203.0.113.0/24", This: true}, {ID: "2", Name: hostile, System: hostile}, {ID: "3"}}},
 		"sites": &Sites{Base: Base{SignedIn: true, Token: "token"}, Done: true, Sites: []SiteUse{
-			{ID: "a b", Name: hostile, Host: "evil.example", Keys: []string{"claims.openid", "claims.email", "claims.offline"}}}},
+			{ID: "a b", Name: hostile, Host: "evil.example", Keys: []string{"claims.openid", "claims.email", "claims.offline"}, Held: true},
+			{ID: "own", Name: hostile, Keys: []string{"claims.openid"}}}},
 		"sites-none": &Sites{Base: Base{SignedIn: true}},
 		"activity": &Activity{Base: Base{SignedIn: true}, Older: "/account/activity?before=1", Entries: []Entry{
 			{Key: "activity.login.succeeded", Name: "Firefox", System: "Linux", Network: "203.0.113.0/24"}, {Key: "activity.consent.granted", Site: hostile}}},

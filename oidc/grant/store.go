@@ -88,11 +88,12 @@ type GrantRead struct {
 // Use is what an account has given a site, as its owner sees it.
 type Use struct {
 	ClientID string
-	Scopes   []string // that it was allowed, or has been given
-	Claims   []string // asked for by name
-	Since    time.Time
+	Scopes   []string  // that it was allowed, or has been given
+	Claims   []string  // asked for by name
+	Since    time.Time // of the first yes, or of the first sign-in that is known
 	Last     time.Time // it got or renewed something
 	Offline  bool      // it may go on while nobody is there
+	Held     bool      // there is a yes, or a live grant, which can be taken back; else the account was signed in there
 }
 
 // Store persists flows. Expired rows may be returned: the caller judges every expiry by its own clock.
@@ -117,7 +118,8 @@ type Store interface {
 	SaveDevice(ctx context.Context, d Device) error
 	// ReadDevice finds a device by the keyed hash of its user code; ErrNotFound.
 	ReadDevice(ctx context.Context, userCode []byte) (Device, error)
-	// ListUses lists the sites to which an account has said yes, or that hold a live grant of it, by their ids.
+	// ListUses lists the sites to which an account has said yes, that hold a live grant of it, or where it was signed in from a
+	// browser that is known still, by their ids.
 	ListUses(ctx context.Context, accountID string, now time.Time) ([]Use, error)
 	// EndUse forgets the yes to a site, and revokes all its grants of the account: ErrGone when there was nothing. Two
 	// statements.

@@ -184,7 +184,19 @@ func TestSites(t *testing.T) {
 	}
 	b.get(authorizeURL("app")).want(200, "consent-allow")
 	b.submit("consent-allow")
-	b.get("/account/sites")
+	t.Run("the operator's own site, long after it got something", func(t *testing.T) {
+		w.client("own")
+		w.change("own", func(c *client.Client) { c.SkipConsent, c.Metadata.ClientName = true, "Tailspin" })
+		if b.get(authorizeURL("own")); b.Status != http.StatusSeeOther {
+			t.Fatalf("%d", b.Status)
+		}
+		w.pass(24 * time.Hour)
+		b := w.browser(t).loginWith(t, "ada@example.test", password).get("/account/sites").want(200, "main")
+		if !strings.Contains(b.Body, "Tailspin") || !strings.Contains(b.Body, "lets it sign you in without asking") || strings.Contains(b.Body, `name="site" value="own"`) {
+			t.Errorf("it says:\n%s", b.Body)
+		}
+	})
+	b.loginWith(t, "ada@example.test", password).get("/account/sites")
 	for _, site := range []string{"", "nobody", strings.Repeat("x", 10_000)} {
 		if b.post("/account/sites", url.Values{"token": {hidden(b.get("/account/sites").Body, "token")}, "site": {site}}); b.Status != http.StatusNotFound {
 			t.Errorf("%.20q: %d", site, b.Status)

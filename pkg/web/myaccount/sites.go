@@ -27,7 +27,7 @@ func (m *Room) getSites(w http.ResponseWriter, r *http.Request, v *visitor) erro
 	language := m.Pages.Language(r, "")
 	for _, u := range uses {
 		page.Sites = append(page.Sites, templates.SiteUse{ID: u.ClientID, Name: u.Client.LocalName(language), Host: u.Client.Host(),
-			Keys: given(u), Since: u.Since, Last: u.Last})
+			Keys: given(u), Since: u.Since, Last: u.Last, Held: u.Held})
 	}
 	return m.Pages.Render(w, r, http.StatusOK, "", page)
 }
