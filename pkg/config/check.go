@@ -17,6 +17,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/knadh/koanf/v2"
 )
@@ -170,8 +171,9 @@ func (c *Config) complete() (faults []string) {
 			add("outbound_allow: not a host, address or network (CIDR): %s", entry)
 		}
 	}
-	if strings.TrimSpace(c.Brand) == "" || len(c.Brand) > 64 {
-		add("brand: 1 to 64 bytes")
+	// It stands in the headers of mails: with a line end in it none would ever go.
+	if strings.TrimSpace(c.Brand) == "" || len(c.Brand) > 64 || !utf8.ValidString(c.Brand) || strings.ContainsFunc(c.Brand, unicode.IsControl) {
+		add("brand: 1 to 64 bytes, in one line")
 	}
 	if !slices.Contains([]string{"off", "token", "open"}, c.Registration) {
 		add("registration: must be off, token or open")

@@ -212,6 +212,8 @@ func TestWhatRoomsRefuse(t *testing.T) {
 		"PASSPORT_PRIVACY_URL=javascript:alert(1)":                   "privacy_url",
 		"PASSPORT_TERMS_URL=https://u:p@t.test/":                     "terms_url",
 		"PASSPORT_SESSION_LIFETIME=9601h":                            "session_lifetime",
+		"PASSPORT_BRAND=Con\ntoso":                                   "brand",
+		"PASSPORT_BRAND=\xff":                                        "brand",
 		"PASSPORT_OUTBOUND_ALLOW=a.test,http://b.test":               "outbound_allow",
 		"PASSPORT_OUTBOUND_ALLOW=*.b.test":                           "outbound_allow",
 	} {
