@@ -517,6 +517,9 @@ func TestVerifier(t *testing.T) {
 			"a yes that is none":              func(w http.ResponseWriter, _ *http.Request) { http.Error(w, `{"success":true}`, http.StatusBadRequest) },
 			"no code for what it cannot read": says(http.StatusBadRequest),
 			"no code":                         says(http.StatusOK),
+			"no time": func(w http.ResponseWriter, _ *http.Request) {
+				_, _ = io.WriteString(w, `{"success":false,"challenge_ts":"","hostname":null}`)
+			},
 		} {
 			t.Run("A21 refused: "+name, func(t *testing.T) {
 				service.answers(raw)

@@ -179,13 +179,13 @@ func (v *Verifier) Check(ctx context.Context, at Place, form map[string]string) 
 
 // verdict is what siteverify says.
 type verdict struct {
-	Success  bool      `json:"success"`
-	Time     time.Time `json:"challenge_ts"`
-	Hostname string    `json:"hostname"`
-	Errors   []string  `json:"error-codes"`
-	Action   string    `json:"action"`
-	Data     string    `json:"cdata"`
-	Score    *float64  `json:"score"`
+	Success  bool     `json:"success"`
+	Time     string   `json:"challenge_ts"` // read by judge: of a refusal it may be anything
+	Hostname string   `json:"hostname"`
+	Errors   []string `json:"error-codes"`
+	Action   string   `json:"action"`
+	Data     string   `json:"cdata"`
+	Score    *float64 `json:"score"`
 }
 
 // faults are the error codes that say nothing of the answer: they are about our secret, what we leave out, or the service. All
@@ -270,12 +270,13 @@ func plainCode(code string) string {
 
 // judge is why a verdict is none of a person at this form; empty: it is one.
 func (v *Verifier) judge(said verdict, c challenge, at Place) string {
+	solved, noTime := time.Parse(time.RFC3339, said.Time)
 	switch {
 	case !said.Success:
 		return said.refusal()
 	case !strings.EqualFold(said.Hostname, v.c.Host):
 		return "hostname"
-	case said.Time.Before(c.made.Add(-skew)), said.Time.After(v.now().Add(skew)):
+	case noTime != nil, solved.Before(c.made.Add(-skew)), solved.After(v.now().Add(skew)):
 		return "time" // solved before this form was shown, or never
 	case v.names && said.Action != at.Form:
 		return "action"
