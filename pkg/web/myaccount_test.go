@@ -25,10 +25,14 @@ func TestSecurity(t *testing.T) {
 	here.header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")
 	here.loginWith(t, "ada@example.test", password)
 	there := w.browser(t).loginWith(t, "ada@example.test", password)
+	began := w.clock()
+	w.pass(10 * time.Minute)
 	there.get(authorizeURL("app")).want(200, "consent-allow").submit("consent-allow")
+	used := w.clock()
+	must(w.store.Purge(t.Context(), used.Add(2*time.Hour), 1000)) // what the site got is over by then; that it was used is not
 	bob := w.browser(t).loginWith(t, "bob@example.test", password)
 	here.get("/account/security").want(200, "change-password")
-	for _, text := range []string{"Firefox on Linux", "this browser", "An unknown browser", "127.0.0.0/24"} {
+	for _, text := range []string{"Firefox on Linux", "this browser", "An unknown browser", "127.0.0.0/24", stamped(began), stamped(used)} {
 		if !strings.Contains(here.Body, text) {
 			t.Errorf("no %q in:\n%s", text, here.Body)
 		}
@@ -137,6 +141,11 @@ func TestSecurity(t *testing.T) {
 	})
 }
 
+// stamped is how a page says a time.
+func stamped(at time.Time) string {
+	return `<time datetime="` + at.UTC().Format(time.RFC3339) + `">` + at.UTC().Format("2006-01-02 15:04") + ` UTC</time>`
+}
+
 // hidden is the value of a hidden field.
 func hidden(body, name string) string {
 	m := regexp.MustCompile(`name="` + name + `" value="([^"]+)"`).FindStringSubmatch(body)
@@ -157,12 +166,14 @@ func TestSites(t *testing.T) {
 		t.Errorf("it says:\n%s", b.Body)
 	}
 	b.get(authorizeURL("app")).want(200, "consent-allow").submit("consent-allow")
+	first := w.clock()
+	w.pass(3 * time.Hour)
 	b.get(authorizeURL("app"))
 	if b.Status != http.StatusSeeOther {
 		t.Fatalf("consent was not remembered: %d", b.Status)
 	}
 	b.get("/account/sites").want(200, "main")
-	for _, text := range []string{"Fabrikam", "app.test", "Your e-mail address"} {
+	for _, text := range []string{"Fabrikam", "app.test", "Your e-mail address", "since " + stamped(first), "last used " + stamped(w.clock())} {
 		if !strings.Contains(b.Body, text) {
 			t.Errorf("no %q in:\n%s", text, b.Body)
 		}
