@@ -255,6 +255,41 @@ func TestActivity(t *testing.T) {
 			t.Errorf("%d", b.Status)
 		}
 	})
+	t.Run("signed out: here, there, and everywhere", func(t *testing.T) {
+		w := newWorld(t)
+		w.person("ada@example.test")
+		w.person("bob@example.test")
+		ends := func(b *browser) int { return strings.Count(b.get("/account/activity").want(200, "main").Body, "Signed out") }
+		here := func() *browser { return w.browser(t).loginWith(t, "ada@example.test", password) }
+		gone := here()
+		gone.get("/login").submit("login-submit", "username", "bob@example.test", "password", password)
+		gone.get("/logout").want(200, "logout-yes").submit("logout-yes")
+		b := here()
+		if n := ends(b); n != 1 {
+			t.Errorf("%d after the browser was signed out", n)
+		}
+		b.get("/logout").submit("logout-yes")
+		there := here()
+		b = here()
+		id := sessionField.FindStringSubmatch(b.get("/account/security").Body)[1]
+		b.post("/account/security", url.Values{"token": {hidden(b.Body, "token")}, "session": {id}})
+		if n := ends(b); n != 3 || !there.get("/account/profile").has("login-submit") {
+			t.Errorf("%d after one was ended there", n)
+		}
+		here()
+		here()
+		if b.get("/account/security").submit("end-all"); ends(b) != 5 {
+			t.Errorf("%d after all others were ended", ends(b))
+		}
+		if bob := w.browser(t).loginWith(t, "bob@example.test", password); ends(bob) != 1 {
+			t.Errorf("%d of bob's", ends(bob))
+		}
+		here()
+		b.get("/account/password").submit("password-submit", "password", password, "new-password", "another good one").want(200, "password-submit")
+		if ends(b) != 5 {
+			t.Errorf("%d: a new password says so itself", ends(b))
+		}
+	})
 	t.Run("of nobody else", func(t *testing.T) {
 		w.person("bob@example.test")
 		bob := w.browser(t).loginWith(t, "bob@example.test", password)
