@@ -259,7 +259,9 @@ func TestActivity(t *testing.T) {
 		w := newWorld(t)
 		w.person("ada@example.test")
 		w.person("bob@example.test")
-		ends := func(b *browser) int { return strings.Count(b.get("/account/activity").want(200, "main").Body, "Signed out") }
+		ends := func(b *browser) int {
+			return strings.Count(b.get("/account/activity").want(200, "main").Body, "Signed out")
+		}
 		here := func() *browser { return w.browser(t).loginWith(t, "ada@example.test", password) }
 		gone := here()
 		gone.get("/login").submit("login-submit", "username", "bob@example.test", "password", password)
