@@ -38,8 +38,8 @@ type Store interface {
 
 	// ReadClient reads a client with its secrets, in one statement whether it exists or not; ErrNotFound.
 	ReadClient(ctx context.Context, id string) (*Client, error)
-	// ListClients reads up to n clients in the order of their ids, beginning after one; without secrets. One whose
-	// document cannot be read (a later release wrote it) comes without its Metadata.
+	// ListClients reads up to n clients in the order of their ids (the database's), beginning after one; without secrets.
+	// One whose document cannot be read (a later release wrote it) comes without its Metadata.
 	ListClients(ctx context.Context, after string, n int) ([]*Client, error)
 	// InsertClient adds a client, its secrets and what it serves; ErrExists, ErrResourceTaken.
 	InsertClient(ctx context.Context, c *Client) error
