@@ -156,7 +156,7 @@ func human(h *Human) Base {
 
 func newSet(t *testing.T) *Set {
 	t.Helper()
-	s, err := New(Config{Brand: "Passport"})
+	s, err := New(Config{Brand: "Passport", Help: "https://help.example/"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -268,6 +268,10 @@ func checkPage(t *testing.T, page string, l Language) {
 		if ids[id] == 0 {
 			t.Errorf("nothing has the id %q", id)
 		}
+	}
+	// 4.20: the foot, whose links TestFoot follows.
+	if !formPost && (strings.Count(page, `<footer class="foot">`) != 1 || !strings.Contains(page, `href="https://help.example/"`)) {
+		t.Error("no foot")
 	}
 	if headings != 1 && !formPost {
 		t.Errorf("%d first headings", headings)

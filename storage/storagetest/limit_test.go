@@ -99,3 +99,24 @@ func TestLimitTake(t *testing.T) {
 		})
 	})
 }
+
+// TestLimitStatement: 4.10, a check that lets somebody through is one statement, with no transaction around it.
+func TestLimitStatement(t *testing.T) {
+	if storagetest.Databases() == "sqlite" {
+		return // what it counts are round trips
+	}
+	dsn, trips := storagetest.RoundTrips(t, storagetest.Postgres(t))
+	s := storagetest.Open(t, dsn)
+	take := func() {
+		if ok, _, err := s.Take(t.Context(), "k", limit.Rule{Name: "one", Burst: 9, Every: time.Hour}); err != nil || !ok {
+			t.Fatal(ok, err)
+		}
+	}
+	take() // it is prepared
+	take()
+	before := trips()
+	take()
+	if n := trips() - before; n != 1 {
+		t.Errorf("%d round trips", n)
+	}
+}
