@@ -2,6 +2,7 @@ package account_test
 
 import (
 	"errors"
+	"fmt"
 	"net/url"
 	"regexp"
 	"slices"
@@ -186,6 +187,26 @@ func TestInvitation(t *testing.T) {
 			}
 			if err := errors.Join(confirm(one), confirm(two)); err != nil {
 				t.Error(err)
+			}
+		})
+		w.run(t, "4.7 a mistyped address is corrected with the one use that there is", func(t *testing.T) {
+			for _, uses := range []int64{1, 3} {
+				i, token := invite(account.NewInvitation{Uses: uses})
+				typo, right := form(fmt.Sprintf("typo%d@i.test", uses), goodPassword), form(fmt.Sprintf("right%d@i.test", uses), goodPassword)
+				if err := try(typo, token); err != nil {
+					t.Fatal(err)
+				}
+				right.FlowHash, right.Instead = typo.FlowHash, must(w.Pending(ctx, typo.FlowHash)).ID
+				if err := try(right, token); err != nil {
+					t.Fatal(err)
+				}
+				expect(t, i.ID, uses, 1)
+				if err := confirm(typo); !errors.Is(err, account.ErrLink) {
+					t.Errorf("the mail that went astray: %v", err)
+				}
+				if err := confirm(right); err != nil {
+					t.Error(err)
+				}
 			}
 		})
 		w.run(t, "A16 one form posted five times at the same moment", func(t *testing.T) {
