@@ -59,6 +59,9 @@ func (i insert) from(first int, source string) string {
 	return "INSERT INTO " + i.table + " (" + i.names() + ") SELECT " + strings.Join(list, ", ") + " FROM " + source + i.conflict
 }
 
+// visitEach is how exactly it is known when a site was last visited, in microseconds: who comes again before writes nothing.
+const visitEach = "300000000"
+
 var (
 	insertGrant = insert{table: "authorization_grant", columns: [][2]string{{"id", "text"}, {"account_id", "text"},
 		{"client_id", "text"}, {"login_id", "text"}, {"sid", "text"}, {"scopes", "text"}, {"audience", "text"},
@@ -76,7 +79,8 @@ var (
 			DO UPDATE SET scopes = excluded.scopes, claims = excluded.claims`}
 	insertVisit = insert{table: "login_client", columns: [][2]string{{"login_id", "text"}, {"client_id", "text"},
 		{"sid", "text"}, {"first_at", "bigint"}, {"last_at", "bigint"}},
-		conflict: ` ON CONFLICT DO NOTHING`} // sid is made of the two: who comes again writes nothing
+		conflict: ` ON CONFLICT (login_id, client_id) DO UPDATE SET last_at = excluded.last_at
+			WHERE login_client.last_at < excluded.last_at - ` + visitEach}
 )
 
 func grantArgs(g *grant.Grant) []any {
@@ -172,7 +176,12 @@ func issuePostgres(head, drop []any, grantRow write, rows []write) (string, []an
 	}
 	q.part("g", grantRow.from(len(q.args)+1, live)+" RETURNING id", grantRow.args)
 	for _, row := range rows {
-		q.part(row.table, row.from(len(q.args)+1, "g"), row.args)
+		first, source := len(q.args)+1, "g"
+		if row.table == insertVisit.table { // a conflict alone locks the row, and writes so: $1 login, $3 client
+			source += fmt.Sprintf(" WHERE NOT EXISTS (SELECT 1 FROM login_client WHERE login_id = $1 AND client_id = $3 AND last_at >= $%d - %s)",
+				first+len(row.columns)-1, visitEach)
+		}
+		q.part(row.table, row.from(first, source), row.args)
 	}
 	return q.count("g"), q.args
 }

@@ -212,6 +212,18 @@ func TestIssue(t *testing.T) {
 				t.Error("login_client or token rows")
 			}
 		})
+		t.Run("when a site was last visited is known to five minutes", func(t *testing.T) {
+			for _, at := range []struct{ issued, known time.Duration }{{time.Hour, time.Hour}, {time.Hour + 4*time.Minute, time.Hour}, {time.Hour + 6*time.Minute, time.Hour + 6*time.Minute}} {
+				is := f.issuance()
+				is.Grant.CreatedAt = grantTime.Add(at.issued)
+				if err := f.Issue(ctx, is); err != nil {
+					t.Fatal(err)
+				}
+				if f.count(t, fmt.Sprintf("login_client WHERE last_at = %d AND first_at < last_at", grantTime.Add(at.known).UnixMicro())) != 1 {
+					t.Errorf("issued %s later: it is not known as %s", at.issued, at.known)
+				}
+			}
+		})
 		t.Run("nothing is issued when the world changed", func(t *testing.T) {
 			before := f.rows(t)
 			for name, w := range worlds {
