@@ -1,6 +1,7 @@
 package account_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -237,6 +238,7 @@ type recorder struct {
 	calls  []string
 	fail   error  // of Take
 	first  func() // once, before the next transaction: somebody else is faster
+	twice  bool   // each transaction is broken off at its end, and runs again, as PostgreSQL has it (40001)
 	limits *atomic.Int64
 }
 
@@ -245,8 +247,18 @@ func (r *recorder) InTx(ctx context.Context, fn func(ctx context.Context) error)
 		r.first = nil
 		first()
 	}
+	if r.twice && ctx.Value(inTx{}) == nil {
+		ctx = context.WithValue(ctx, inTx{}, true)
+		broken := errors.New("broken off")
+		err := r.Store.InTx(ctx, func(ctx context.Context) error { return cmp.Or(fn(ctx), broken) })
+		if !errors.Is(err, broken) {
+			return err
+		}
+	}
 	return r.Store.InTx(ctx, fn)
 }
+
+type inTx struct{}
 
 func (r *recorder) note(call string) {
 	r.mu.Lock()
