@@ -39,9 +39,9 @@ func TestAlready(t *testing.T) {
 		confirm, _ := w.links()
 		b.get(confirm).submit("confirm-submit").want(200, "profile-submit")
 		b.get(authorizeURL("app")).want(200, "account-choose-2")
-		for _, email := range []string{"ada@example.test", "grace@example.test"} {
-			if !strings.Contains(b.Body, email) {
-				t.Errorf("the chooser does not show %s:\n%s", email, b.Body)
+		for _, text := range []string{"ada@example.test", "grace@example.test", `<bdi class="name">Fabrikam</bdi>`, `id="account-other" href="/login?i=`} {
+			if !strings.Contains(b.Body, text) {
+				t.Errorf("the chooser does not show %s:\n%s", text, b.Body)
 			}
 		}
 	})

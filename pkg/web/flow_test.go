@@ -157,6 +157,13 @@ func TestGuessedAt(t *testing.T) {
 	if stranger.jar["__Host-dev"] != "" {
 		t.Error("a wrong password makes a browser known")
 	}
+	// What is denied looks like a wrong password, header by header.
+	elsewhere := newWorld(t)
+	elsewhere.person("ada@example.test")
+	denied, wrong := try(stranger, password).want(422, "login-submit").shape(), try(elsewhere.browser(t), "not this one").shape()
+	if denied != wrong {
+		t.Errorf("%s\nnot %s", denied, wrong)
+	}
 	try(w.browser(t), password).want(422, "login-submit")
 	try(laptop, password).want(200, "profile-submit")
 	// Another password makes all browsers unknown but the one that it was set in.
