@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/storage"
 	"github.com/chromedp/chromedp"
@@ -77,6 +78,11 @@ func (w *world) browserWith(language, preferences string) *browser {
 		cancel()
 		cancelAlloc()
 	})
+	return w.tab(ctx)
+}
+
+// tab notes the codes that pass through a tab.
+func (w *world) tab(ctx context.Context) *browser {
 	b := &browser{t: w.t, ctx: ctx, seen: w.seen}
 	check(chromedp.Listen(ctx, func(ev any) {
 		if e, ok := ev.(*network.EventRequestWillBeSent); ok {
@@ -134,6 +140,15 @@ func (b *browser) narrow() {
 	see(b, chromedp.EmulateViewport(320, 640))
 }
 
+// withoutScripts lets no page run its scripts.
+func (b *browser) withoutScripts() {
+	b.t.Helper()
+	must(chromedp.Call(b.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}))
+	if !see(b, chromedp.Evaluate[bool](`matchMedia("(scripting: none)").matches`)) {
+		b.t.Fatal("scripts run")
+	}
+}
+
 // fits demands that nothing of the page lies outside the window.
 func (b *browser) fits() {
 	b.t.Helper()
@@ -142,9 +157,11 @@ func (b *browser) fits() {
 	}
 }
 
+// text is what an element says, read in one step: a script of the page may put another one in its place.
 func (b *browser) text(sel string) string {
 	b.t.Helper()
-	return see(b, chromedp.Text(chromedp.CSS(sel)))
+	b.wait(sel)
+	return see(b, chromedp.Evaluate[string]("document.querySelector("+strconv.Quote(sel)+").innerText"))
 }
 
 func (b *browser) location() string {

@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"testing"
 
-	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 )
 
@@ -38,9 +37,7 @@ func TestHumanCheck(t *testing.T) {
 	other.follow("#login-submit", "#profile-submit")
 
 	plain := w.browser("en")
-	if _, err := chromedp.Call(plain.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}); err != nil {
-		t.Fatal(err)
-	}
+	plain.withoutScripts()
 	plain.open(w.issuer + "/recover")
 	plain.wait("#human-answer")
 	plain.wait("#human-sound")

@@ -20,7 +20,7 @@ import (
 	"github.com/passport-network/passport/storage/storagetest"
 )
 
-// account makes a person of the world by command and returns the password.
+// account makes a person of the world by command.
 func (w *world) account(email, password string, more ...string) {
 	w.t.Helper()
 	file := filepath.Join(w.dir, "password")

@@ -3,147 +3,259 @@
 package main
 
 import (
+	"encoding/json"
+	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/storage"
 	"github.com/chromedp/chromedp"
 
 	"github.com/passport-network/passport/storage/storagetest"
 )
 
-// TestWays walks the ways of an account that exists in a real browser, with mail over SMTP: back in by a mail, kept signed in,
-// other browsers signed out, another password, another address and its undoing by "this wasn't me", closed and opened again,
-// and Back after signing out.
+const (
+	alice  = "alice@example.test"
+	phrase = "a good long passphrase" // of every account that a walk has
+)
+
+// TestWays walks every way of an account in a real browser as narrow as the smallest telephone, with mail over SMTP: on both
+// databases, in both languages, and without scripts. The walks of a round share its server and its site, each with a person of
+// its own; where one asks for other settings, the server is started anew with them.
 func TestWays(t *testing.T) {
-	t.Run("sqlite", func(t *testing.T) { ways(t, newWorld(t, "", false)) })
-	t.Run("postgres", func(t *testing.T) { ways(t, newWorld(t, storagetest.Postgres(t), false)) })
+	walks := []struct {
+		name, email string
+		settings    []string
+		walk        func(*walker)
+	}{
+		{"back in by a mail, and out", alice, nil, (*walker).comeAndGo},
+		{"is there an account", "bob@example.test", nil, (*walker).lookUp},
+		{"cancelled, and confirmed elsewhere", "niaj@example.test", nil, (*walker).otherBrowser},
+		{"a mistyped address", "carol@example.test", nil, (*walker).mistyped},
+		{"several addresses", "dan@example.test", nil, (*walker).addresses},
+		{"what sites get", "erin@example.test", nil, (*walker).profile},
+		{"the file with all data", "frank@example.test", nil, (*walker).data},
+		{"several people in a browser", "grace@example.test", nil, (*walker).people},
+		{"out everywhere else", "heidi@example.test", nil, (*walker).elsewhere},
+		{"everything is lost", "ivan@example.test", nil, (*walker).lost},
+		{"terms anew", "judy@example.test", nil, (*walker).terms},
+		{"by invitation, asked for everything", "mallory@example.test",
+			[]string{"PASSPORT_SIGNUP=invitation", "PASSPORT_SIGNUP_PRESET=classic"}, (*walker).invited},
+	}
+	for _, round := range []struct {
+		name, language  string
+		postgres, plain bool
+	}{{"sqlite", "en", false, false}, {"postgres", "es", true, false}, {"without scripts", "es", false, true}} {
+		t.Run(round.name, func(t *testing.T) {
+			database := ""
+			if round.postgres {
+				database = storagetest.Postgres(t)
+			}
+			w := &walker{world: newWorld(t, database, false), language: round.language, plain: round.plain}
+			w.env = append(w.env, "PASSPORT_SHUTDOWN_DELAY=0s", "PASSPORT_OUTBOUND_ALLOW=localhost") // the site, which is told of a sign-out
+			w.settings = len(w.env)
+			w.start()
+			w.chromium = w.browser(round.language)
+			w.chromium.open("about:blank")
+			w.fabrikam = w.site("Fabrikam")
+			walked := 0
+			for _, each := range walks {
+				t.Run(each.name, func(t *testing.T) {
+					walked++
+					defer func(round *testing.T) { w.t = round }(w.t)
+					w.t, w.email = t, each.email
+					w.set(each.settings...)
+					each.walk(w)
+				})
+			}
+			w.stop()
+			if walked == len(walks) { // else there may have been none to find
+				w.searchSecrets("password", "mail token", "code", "access_token")
+			}
+		})
+	}
 }
 
-const alice = "alice@example.test"
+// walker walks one way after another.
+type walker struct {
+	*world
+	language string
+	plain    bool     // without scripts
+	chromium *browser // whose every visitor has cookies of their own
+	fabrikam string   // a site
+	email    string   // of the person who walks
+	settings int      // where the settings of this walk begin in env
+}
 
-func ways(t *testing.T, w *world) {
-	w.start()
-	w.account(alice, "a good long passphrase")
-	b := w.browser("en")
-	b.narrow()
-
-	b.open(w.issuer + "/login")
-	b.follow("#recover-link", "#recover-submit")
-	b.fill("#recover-email", alice)
-	b.follow("#recover-submit", "#go-on")
-	b.renew(w.mailed(alice, "/recover/password"), "the second passphrase")
-
-	b.signIn(w, "security", "the second passphrase", "#change-password")
-	list, err := chromedp.CallBrowser(b.ctx, storage.GetCookies, storage.GetCookiesParams{})
-	check(err)
-	kept := false
-	for _, c := range list.Cookies {
-		kept = kept || strings.Contains(c.Name, "sid") && !c.Session
+// set sees to it that the server runs with these settings beside the round's.
+func (w *walker) set(settings ...string) {
+	w.t.Helper()
+	if !slices.Equal(w.env[w.settings:], settings) {
+		w.env = slices.Concat(w.env[:w.settings], settings)
+		w.restart()
 	}
-	if !kept {
-		t.Errorf("who is kept signed in has no cookie that outlives the browser: %+v", list.Cookies)
-	}
+}
 
-	other := w.person()
-	other.get(w.issuer+"/login?next=profile").submit("login-submit", map[string]string{"username": alice, "password": "the second passphrase"})
-	b.open(w.issuer + "/account/security")
-	b.follow("#end-all", "#go-on")
-	if other.get(w.issuer + "/account/profile"); !other.has("login-submit") {
-		t.Errorf("the other browser is at %s", other.URL)
-	}
-
-	b.open(w.issuer + "/account/password")
-	b.fill("#password", "the second passphrase")
-	b.fill("#new-password", "the third passphrase")
-	b.follow("#password-submit", ".done")
-
-	b.open(w.issuer + "/account/address")
-	b.fill("#new-email", "elsewhere@example.test")
-	b.follow("#address-submit", ".done")
-	b.open(w.mailed("elsewhere@example.test", "/account/address/confirm"))
-	b.follow("#new-address-submit", ".done")
-	alarm := w.mailed(alice, "/alarm") // of the address before
-	b.open(w.issuer + "/account/profile")
-	if got := b.text("#profile-email"); !strings.Contains(got, "elsewhere@example.test") {
-		t.Errorf("the address is %s", got)
-	}
-	b.open(alarm)
-	b.follow("#alarm-submit", "#go-on")
-	b.open(w.issuer + "/account/profile")
-	b.wait("#login-submit")
-	b.renew(w.mailed(alice, "/recover/password"), "the fourth passphrase")
-	b.signIn(w, "profile", "the fourth passphrase", "#profile-submit")
-	if got := b.text("#profile-email"); !strings.Contains(got, alice) {
-		t.Errorf("the address is %s", got)
-	}
-
-	b.open(w.issuer + "/account/close")
-	b.fill("#close-email", alice)
-	b.follow("#close-submit", "#go-on")
-	b.signIn(w, "profile", "the fourth passphrase", "#reopen-submit")
-	b.follow("#reopen-submit", "#go-on")
-	b.signIn(w, "profile", "the fourth passphrase", "#profile-submit")
-
-	b.open(w.issuer + "/logout")
-	b.follow("#logout-yes", "#go-on")
-	for range 2 { // B11: over the question whether to sign out
-		see(b, chromedp.NavigateBack())
-	}
-	b.wait("main")
-	if b.exists("#profile-submit") {
-		t.Error("Back shows the page of who has signed out")
-	}
+func (w *walker) restart() {
+	w.t.Helper()
 	w.stop()
-	if strings.Contains(w.logs.String(), "DATA RACE") {
-		t.Error(w.logs)
+	w.start()
+}
+
+// join makes the account of the person who walks.
+func (w *walker) join(more ...string) {
+	w.t.Helper()
+	w.account(w.email, phrase, append([]string{"--name", "Ada", "--language", w.language}, more...)...)
+}
+
+// visitor is somebody with a telephone.
+func (w *walker) visitor() *browser {
+	w.t.Helper()
+	ctx, cancel := chromedp.NewContext(w.chromium.ctx, chromedp.WithNewBrowserContext())
+	w.t.Cleanup(cancel)
+	b := w.tab(ctx)
+	b.narrow()
+	if w.plain {
+		b.withoutScripts()
+	}
+	return b
+}
+
+// decode runs a command, and reads its JSON.
+func (w *walker) decode(into any, args ...string) {
+	w.t.Helper()
+	check(json.Unmarshal(w.command(append(args, "--json")...), into))
+}
+
+// word is a message as people get it in the language of the round.
+func (w *walker) word(key string) string {
+	w.t.Helper()
+	words := map[string]string{}
+	check(json.Unmarshal(must(os.ReadFile("../../templates/messages/"+w.language+".json")), &words))
+	if words[key] == "" {
+		w.t.Fatalf("no message %q", key)
+	}
+	return words[key]
+}
+
+var (
+	subjectPattern = regexp.MustCompile(`^{{define "subject"}}(.*?){{end`)
+	anyLink        = regexp.MustCompile(`http://\S+`)
+)
+
+// letter waits for a mail of a kind (a name in templates/mail) to an address, in the language of the round. What it has given
+// once it does not give again; of several it gives the newest.
+func (w *walker) letter(to, kind string) received {
+	w.t.Helper()
+	template := must(os.ReadFile("../../templates/mail/" + kind + "." + w.language + ".txt"))
+	subject := strings.ReplaceAll(subjectPattern.FindStringSubmatch(string(template))[1], "{{.Brand}}", "Passport")
+	find := func() (found received, ok bool) {
+		w.smtp.mu.Lock()
+		defer w.smtp.mu.Unlock()
+		for i, m := range slices.Backward(w.smtp.messages) {
+			if len(m.to) == 1 && m.to[0] == to && m.subject == subject {
+				w.smtp.messages[i].to = nil
+				return m, true
+			}
+		}
+		return found, false
+	}
+	for end := time.After(time.Minute); ; {
+		if m, ok := find(); ok {
+			return m
+		}
+		select {
+		case <-w.smtp.arrived:
+		case <-end:
+			w.t.Fatalf("no mail to %s with the subject %q", to, subject)
+		}
 	}
 }
 
-// signIn signs alice in, to be kept so, and waits for where that leads.
-func (b *browser) signIn(w *world, next, password, then string) {
+// mailed is the link to a page of ours in such a mail.
+func (w *walker) mailed(to, kind, path string) string {
+	w.t.Helper()
+	return w.leads(w.letter(to, kind), path)
+}
+
+// leads is a mail's link to a page of ours.
+func (w *walker) leads(m received, path string) string {
+	w.t.Helper()
+	for _, link := range anyLink.FindAllString(m.text, -1) {
+		if address, _, _ := strings.Cut(link, "?"); address == w.issuer+path {
+			w.seen.add("mail token", tokenOf(link))
+			return link
+		}
+	}
+	w.t.Fatalf("no link to %s:\n%s", path, m.text)
+	return ""
+}
+
+// set gives a field its value as a date or a choice is given: by no keys.
+func (b *browser) set(sel, value string) {
+	b.t.Helper()
+	see(b, chromedp.Steps(chromedp.WaitVisible(chromedp.CSS(sel)), chromedp.SetValue(chromedp.CSS(sel), value)))
+}
+
+// holds demands that a field holds a value.
+func (b *browser) holds(sel, value string) {
+	b.t.Helper()
+	if got := see(b, chromedp.Value(chromedp.CSS(sel))); got != value {
+		b.t.Errorf("%s at %s holds %q, not %q", sel, b.location(), got, value)
+	}
+}
+
+// says demands that an element shows a text.
+func (b *browser) says(sel, text string) {
+	b.t.Helper()
+	if got := b.text(sel); !strings.Contains(got, text) {
+		b.t.Errorf("%s at %s says %q, not %q", sel, b.location(), got, text)
+	}
+}
+
+// lacks demands that the page has no such element.
+func (b *browser) lacks(sel string) {
+	b.t.Helper()
+	if b.exists(sel) {
+		b.t.Errorf("%s has a %s", b.location(), sel)
+	}
+}
+
+// signIn opens the sign-in page that leads to a page of the account, and signs in there.
+func (b *browser) signIn(w *walker, next, password, then string) {
 	b.t.Helper()
 	b.open(w.issuer + "/login?next=" + next)
-	b.fill("#username", alice)
+	b.enter(w.email, password, then)
+}
+
+// enter fills in the sign-in page that stands there.
+func (b *browser) enter(email, password, then string) {
+	b.t.Helper()
+	b.fill("#username", email)
 	b.fill("#password", password)
-	b.click("#keep")
 	b.follow("#login-submit", then)
 }
 
 // renew sets a new password by a link.
 func (b *browser) renew(link, password string) {
 	b.t.Helper()
+	b.seen.add("password", password)
 	b.open(link)
 	b.fill("#new-password", password)
 	b.follow("#new-password-submit", "#go-on")
 }
 
-var anyLink = regexp.MustCompile(`http://\S+\?t=\S+`)
-
-// mailed waits for a mail to an address with a link to a page, and gives the newest such link. What it has given once it does
-// not give again.
-func (w *world) mailed(to, path string) string {
-	w.t.Helper()
-	deadline := time.After(time.Minute)
-	for {
-		w.smtp.mu.Lock()
-		for i := len(w.smtp.messages) - 1; i >= 0; i-- {
-			m := &w.smtp.messages[i]
-			for _, link := range anyLink.FindAllString(m.text, -1) {
-				if len(m.to) == 1 && m.to[0] == to && strings.HasPrefix(link, w.issuer+path+"?") {
-					m.to = nil
-					w.smtp.mu.Unlock()
-					return link
-				}
-			}
-		}
-		w.smtp.mu.Unlock()
-		select {
-		case <-w.smtp.arrived:
-		case <-deadline:
-			w.t.Fatalf("no mail to %s leads to %s", to, path)
-		}
-	}
+// register goes on from the form, where all but address, password and name is filled in, to the waiting page.
+func (b *browser) register(email string) {
+	b.t.Helper()
+	b.seen.add("password", phrase)
+	b.fill("#register-email", email)
+	b.fill("#register-password", phrase)
+	b.fill("#register-name", "Ada")
+	b.follow("#register-submit", "#terms-submit")
+	b.fill("#terms-email", email)
+	b.follow("#terms-submit", "#waiting")
+	b.says("main", email)
 }

@@ -246,6 +246,11 @@ func newWorld(t *testing.T, database string, withTLS bool) *world {
 		w.issuer = "http://localhost:" + port
 	}
 	w.env = append(w.env, "PASSPORT_ISSUER="+w.issuer)
+	t.Cleanup(func() {
+		if w.server != nil {
+			_ = w.server.Process.Kill()
+		}
+	})
 	return w
 }
 
@@ -271,7 +276,6 @@ func (w *world) start() {
 	server := w.server
 	go func() { exited <- server.Wait() }()
 	w.exited = exited
-	w.t.Cleanup(func() { _ = server.Process.Kill() })
 	client := w.ca.httpClient()
 	deadline := time.Now().Add(60 * time.Second)
 	for {
@@ -313,11 +317,18 @@ func (w *world) stop() {
 	}
 }
 
-// command runs the binary's command line against the same database.
+// call prepares a command against the same database, by the program as it is released: the race detector makes each a second
+// longer.
+func (w *world) call(args ...string) *exec.Cmd {
+	cmd := exec.Command(must(built()), args...)
+	cmd.Env = w.env
+	return cmd
+}
+
+// command runs one to the end.
 func (w *world) command(args ...string) []byte {
 	w.t.Helper()
-	cmd := exec.Command(w.binary, args...)
-	cmd.Env = w.env
+	cmd := w.call(args...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -325,6 +336,14 @@ func (w *world) command(args ...string) []byte {
 		w.t.Fatalf("passport %s: %v\n%s", strings.Join(args, " "), err, stderr.String())
 	}
 	return out
+}
+
+// refuses demands that a command fails, and says why.
+func (w *world) refuses(why string, args ...string) {
+	w.t.Helper()
+	if out, err := w.call(args...).CombinedOutput(); err == nil || !strings.Contains(string(out), why) {
+		w.t.Errorf("passport %s: %v, not %q:\n%s", strings.Join(args, " "), err, why, out)
+	}
 }
 
 // client registers a site by command and returns its id and secret.
