@@ -11,6 +11,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/passport-network/passport/oidc/grant"
+	"github.com/passport-network/passport/pkg/fault"
 )
 
 // The hot statements: one a step of a flow, as fixed SQL on gorm's ConnPool. On PostgreSQL a step that writes
@@ -308,9 +309,11 @@ func (s *Store) one(ctx context.Context, what, q string, args ...any) error {
 	if _, within := ctx.Value(txKey{}).(*gormTx); !within {
 		try = func() error { return again(ctx, run) } // by itself it is a whole transaction
 	}
+	fault.Passing(ctx, "storage.commit")
 	if err := try(); err != nil {
-		return fmt.Errorf("%s: %w", what, err)
+		return fmt.Errorf("%s: %w", what, meaning(err))
 	}
+	fault.Passing(ctx, "storage.committed")
 	if n != 1 {
 		return grant.ErrGone
 	}

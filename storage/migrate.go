@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/pressly/goose/v3"
+
+	"github.com/passport-network/passport/pkg/fault"
 )
 
 //go:embed migrations
@@ -33,10 +35,15 @@ func (s *Store) Migrate(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if _, err := p.Up(ctx); err != nil {
-			return fmt.Errorf("migrate the database: %w", err)
+		for {
+			switch _, err := p.UpByOne(ctx); {
+			case errors.Is(err, goose.ErrNoNextVersion):
+				return nil
+			case err != nil:
+				return fmt.Errorf("migrate the database: %w", err)
+			}
+			fault.Point("storage.migrated")
 		}
-		return nil
 	})
 }
 

@@ -6,7 +6,10 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"reflect"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"unicode/utf8"
@@ -50,7 +53,7 @@ func (p checkedPool) ExecContext(ctx context.Context, q string, args ...any) (sq
 		return nil, err
 	}
 	res, err := p.DB.ExecContext(ctx, q, args...)
-	return res, textError(p.era.note(err))
+	return res, meaning(p.era.note(err))
 }
 
 func (p checkedPool) QueryContext(ctx context.Context, q string, args ...any) (*sql.Rows, error) {
@@ -59,7 +62,7 @@ func (p checkedPool) QueryContext(ctx context.Context, q string, args ...any) (*
 		return nil, err
 	}
 	rows, err := p.DB.QueryContext(ctx, q, args...)
-	return rows, textError(p.era.note(err))
+	return rows, meaning(p.era.note(err))
 }
 
 func (p checkedPool) QueryRowContext(ctx context.Context, q string, args ...any) *sql.Row {
@@ -74,7 +77,7 @@ func (p checkedPool) BeginTx(ctx context.Context, opts *sql.TxOptions) (gorm.Con
 	traced(ctx, "BEGIN")
 	t, err := p.DB.BeginTx(ctx, opts)
 	if err != nil {
-		return nil, err
+		return nil, meaning(err)
 	}
 	return &checkedTx{Tx: t, era: p.era}, nil
 }
@@ -114,7 +117,7 @@ func (t *checkedTx) ExecContext(ctx context.Context, q string, args ...any) (sql
 		return nil, t.fail(err)
 	}
 	res, err := t.Tx.ExecContext(ctx, q, args...)
-	return res, t.fail(textError(err))
+	return res, t.fail(meaning(err))
 }
 
 func (t *checkedTx) QueryContext(ctx context.Context, q string, args ...any) (*sql.Rows, error) {
@@ -126,7 +129,7 @@ func (t *checkedTx) QueryContext(ctx context.Context, q string, args ...any) (*s
 		return nil, t.fail(err)
 	}
 	rows, err := t.Tx.QueryContext(ctx, q, args...)
-	return rows, t.fail(textError(err))
+	return rows, t.fail(meaning(err))
 }
 
 func (t *checkedTx) QueryRowContext(ctx context.Context, q string, args ...any) *sql.Row {
@@ -144,7 +147,7 @@ func (t *checkedTx) Commit() error {
 	if err := t.broken(); err != nil {
 		return errors.Join(err, t.Tx.Rollback())
 	}
-	return t.Tx.Commit()
+	return meaning(t.Tx.Commit())
 }
 
 // refused is a parameter that fails the statement: a row's query can report an error no other way.
@@ -192,14 +195,44 @@ func validText(s string) bool {
 	return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0
 }
 
-// textError is the second net: text that came as bytes, or inside an array.
-func textError(err error) error {
-	var pg *pgconn.PgError
-	// 22021 character_not_in_repertoire; 22P05 untranslatable_character.
-	if errors.As(err, &pg) && (pg.Code == "22021" || pg.Code == "22P05") {
+// meaning says of a database's error what the rooms must know of it.
+func meaning(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	// The second net: text that came as bytes, or inside an array. character_not_in_repertoire, untranslatable_character.
+	case hasCode(err, "22021", "22P05"):
 		return ErrText
+	case unreachable(err):
+		return away{err}
 	}
 	return err
+}
+
+// away is the error of a database that does not serve at the moment. Whether what was asked of it is done, nobody knows.
+type away struct{ error }
+
+// Unwrap gives the cause.
+func (e away) Unwrap() error { return e.error }
+
+// Unavailable says to whoever answers people that they may come back: it is no mistake of the program.
+func (e away) Unavailable() bool { return true }
+
+// unreachable tells whether a database has gone, goes, or takes nothing.
+func unreachable(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		// connection exceptions; insufficient resources; shutdown, crash, starting up; a standby.
+		return slices.ContainsFunc([]string{"08", "53", "57P", "25006"}, func(class string) bool { return strings.HasPrefix(pg.Code, class) })
+	}
+	var lite *gosqlite.Error
+	if errors.As(err, &lite) {
+		return slices.Contains([]int{5, 8, 10, 13}, lite.Code()&0xff) // BUSY, READONLY, IOERR, FULL
+	}
+	var connecting *pgconn.ConnectError
+	var network net.Error
+	return pgconn.SafeToRetry(err) || errors.As(err, &connecting) || errors.As(err, &network) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, driver.ErrBadConn) ||
+		errors.Is(err, net.ErrClosed)
 }
 
 // busy tells whether another connection holds the SQLite lock.

@@ -19,6 +19,8 @@ import (
 	"gorm.io/driver/postgres"
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
+
+	"github.com/passport-network/passport/pkg/fault"
 )
 
 // Store is the database. It implements the Store interfaces of every room that has one.
@@ -49,6 +51,15 @@ func gormConfig() *gorm.Config {
 		Logger: logger.Discard,
 	}
 }
+
+// The dialects translate errors, also those that come with the last rows of an answer, into what the rooms know.
+type (
+	postgresDialect struct{ *postgres.Dialector }
+	sqliteDialect   struct{ *sqlite.Dialector }
+)
+
+func (d postgresDialect) Translate(err error) error { return meaning(d.Dialector.Translate(err)) }
+func (d sqliteDialect) Translate(err error) error   { return meaning(d.Dialector.Translate(err)) }
 
 // sqliteDSN names a file and its settings; all of them are in the DSN, so that every connection of a pool
 // has them.
@@ -85,7 +96,7 @@ func openSQLite(ctx context.Context, file string) (_ *Store, err error) {
 		return nil, fmt.Errorf("open SQLite: %w", err)
 	}
 	const settings = "_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"
-	s.writer, err = sqlitePool(ctx, 1, sqliteDSN(file, settings+"&_txlock=immediate"))
+	s.writer, err = sqlitePool(ctx, 1, sqliteDSN(file, settings+"&_txlock=immediate"+full()))
 	if err := errors.Join(err, unlock()); err != nil {
 		return nil, fmt.Errorf("open SQLite: %w", err)
 	}
@@ -106,7 +117,7 @@ func sqlitePool(ctx context.Context, conns int, dsn string) (*gorm.DB, error) {
 	if err := db.PingContext(ctx); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	g, err := gorm.Open(&sqlite.Dialector{Conn: checkedPool{DB: db}}, gormConfig())
+	g, err := gorm.Open(sqliteDialect{&sqlite.Dialector{Conn: checkedPool{DB: db}}}, gormConfig())
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -139,7 +150,7 @@ func openPostgres(ctx context.Context, dsn string) (_ *Store, err error) {
 	if err := checkPostgres(ctx, db); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	g, err := gorm.Open(postgres.New(postgres.Config{Conn: checkedPool{db, era}}), gormConfig())
+	g, err := gorm.Open(postgresDialect{&postgres.Dialector{Config: &postgres.Config{Conn: checkedPool{db, era}}}}, gormConfig())
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open PostgreSQL: %w", err), db.Close())
 	}
@@ -258,15 +269,18 @@ func (s *Store) InTx(ctx context.Context, fn func(ctx context.Context) error) er
 		}
 		return err
 	}
-	return again(ctx, func() error {
+	err := again(ctx, func() error {
 		return s.writer.WithContext(ctx).Transaction(func(db *gorm.DB) error {
 			t := &gormTx{db: db}
 			if err := fn(context.WithValue(ctx, txKey{}, t)); err != nil {
 				return err
 			}
+			fault.Passing(ctx, "storage.commit")
 			return t.joined
 		})
 	})
+	fault.Passing(ctx, "storage.committed")
+	return err
 }
 
 // Now asks the database for its time: the source of pkg/clock.

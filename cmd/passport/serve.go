@@ -123,6 +123,8 @@ func (a *app) heard(topic string) {
 const (
 	purgeEvery = time.Minute
 	purgeBatch = 1000
+	// purgeFor ends a step on a connection that has fallen silent.
+	purgeFor = time.Minute
 )
 
 // purge deletes what is over, and tells people of what waits for a day of its own. Every replica does it: they share the work.
@@ -130,9 +132,11 @@ func (a *app) purge(ctx context.Context) error {
 	tick := time.NewTicker(purgeEvery)
 	defer tick.Stop()
 	for {
-		if err := a.accounts.TellRequests(ctx); err != nil && ctx.Err() == nil {
+		telling, cancel := context.WithTimeout(ctx, purgeFor)
+		if err := a.accounts.TellRequests(telling); err != nil && ctx.Err() == nil {
 			a.logger.Error("tell of requests", "error", err)
 		}
+		cancel()
 		if err := a.purgeOnce(ctx); err != nil && ctx.Err() == nil {
 			a.logger.Error("purge", "error", err)
 		}
@@ -146,7 +150,9 @@ func (a *app) purge(ctx context.Context) error {
 
 func (a *app) purgeOnce(ctx context.Context) error {
 	for {
-		n, err := a.store.Purge(ctx, a.clock.Now(), purgeBatch)
+		step, cancel := context.WithTimeout(ctx, purgeFor)
+		n, err := a.store.Purge(step, a.clock.Now(), purgeBatch)
+		cancel()
 		if err != nil {
 			return err
 		}

@@ -53,7 +53,7 @@ const settled = 2
 // New makes a clock that follows src. Until the first Measure it tells the local time and is not ready.
 func New(src Source) *Clock {
 	start := time.Now()
-	return newClock(src, start, func() time.Duration { return time.Since(start) }, time.After)
+	return newClock(src, start, func() time.Duration { return time.Since(start) + wrong() }, time.After)
 }
 
 func newClock(src Source, start time.Time, mono func() time.Duration, wait func(time.Duration) <-chan time.Time) *Clock {

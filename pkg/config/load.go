@@ -141,7 +141,7 @@ func (l *loader) file(s Sources) {
 var notOurs = regexp.MustCompile(`^PASSPORT_(` +
 	`PORT|PORT_.*|SERVICE_.*|` +
 	`.+_SERVICE_HOST|.+_SERVICE_PORT(_.+)?|.+_PORT|.+_PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?|` +
-	`CONFIG|FAULT|TEST_.*)$`)
+	`CONFIG|FAULT(?:_.*)?|TEST_.*)$`)
 
 func (l *loader) environment(environ []string) {
 	k := koanf.New(".")

@@ -3,6 +3,7 @@
 package fault
 
 import (
+	"context"
 	"os"
 	"strconv"
 	"strings"
@@ -25,6 +26,18 @@ var named = sync.OnceValues(func() (string, int64) {
 	}
 	return name, n
 })
+
+type requestKey struct{}
+
+// Request marks what is done for a request, for Passing.
+func Request(ctx context.Context) context.Context { return context.WithValue(ctx, requestKey{}, true) }
+
+// Passing is Point for what is done for a request, and not in the background: which passage is which can then be told.
+func Passing(ctx context.Context, name string) {
+	if ctx.Value(requestKey{}) != nil {
+		Point(name)
+	}
+}
 
 // Point kills the process when PASSPORT_FAULT names this point and it is passed the nth time.
 func Point(name string) {

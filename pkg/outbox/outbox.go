@@ -20,6 +20,9 @@ const (
 	leaseFor   = 60 * time.Second
 	handlerFor = 50 * time.Second
 	graceFor   = 5 * time.Second // for running handlers, when the server stops
+
+	// storeFor bounds each step in the database: on a connection that has fallen silent nothing else would end it.
+	storeFor = 10 * time.Second
 )
 
 // backoff is the wait after each failed attempt; the last one repeats.
@@ -178,6 +181,8 @@ func (q *Queue) lease(ctx context.Context, kinds []string, n int) ([]Row, string
 	}
 	name := uuid.NewString()
 	now := q.now()
+	ctx, cancel := context.WithTimeout(ctx, storeFor)
+	defer cancel()
 	rows, err := q.store.LeaseJobs(ctx, kinds, name, n, now, now.Add(leaseFor))
 	if err != nil {
 		return nil, "", fmt.Errorf("lease jobs: %w", err)
@@ -192,6 +197,8 @@ func (q *Queue) lease(ctx context.Context, kinds []string, n int) ([]Row, string
 func (q *Queue) work(ctx context.Context, r Row, lease string) error {
 	failure := q.attempt(ctx, r)
 	now := q.now()
+	ctx, cancel := context.WithTimeout(ctx, storeFor)
+	defer cancel()
 	outcome, reason := Done, ""
 	var err error
 	switch wait := backoff[min(max(r.Attempts, 1), len(backoff))-1]; {

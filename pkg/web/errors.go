@@ -56,6 +56,7 @@ func explain(ctx context.Context, err error) *Error {
 	var limited *limit.Limited
 	var busy *account.Busy
 	var tooLarge *http.MaxBytesError
+	var away interface{ Unavailable() bool } // of the database
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
 		// Strangers who break off would else make failures of ours, in the log and in the metrics, at will.
@@ -80,7 +81,7 @@ func explain(ctx context.Context, err error) *Error {
 		return &Error{Status: http.StatusServiceUnavailable, Key: "human_down", Retry: time.Minute, Cause: err}
 	case errors.As(err, &tooLarge):
 		return &Error{Status: http.StatusRequestEntityTooLarge, Key: "request_too_large", Cause: err}
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(ctx.Err(), context.DeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(ctx.Err(), context.DeadlineExceeded), errors.As(err, &away) && away.Unavailable():
 		return &Error{Status: http.StatusServiceUnavailable, Key: "busy", Retry: time.Second, Cause: err}
 	}
 	return &Error{Status: http.StatusInternalServerError, Key: "internal", Cause: err}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/passport-network/passport/pkg/account"
+	"github.com/passport-network/passport/pkg/fault"
 )
 
 // Bounds of a request (D1). Headers are bounded by the server (32 KiB).
@@ -33,7 +34,7 @@ const (
 func (s *Site) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := s.cfg.Now()
-		r, q := newRequest(r, s.cfg.TrustedProxies)
+		r, q := newRequest(r.WithContext(fault.Request(r.Context())), s.cfg.TrustedProxies)
 		rec := &recorder{ResponseWriter: w}
 		defer s.log(rec, r, q, began)
 		defer s.rescue(rec, r, q)
@@ -44,6 +45,7 @@ func (s *Site) Handler() http.Handler {
 			return
 		}
 		s.router.ServeHTTP(rec, r)
+		fault.Point("web.answer")
 	})
 }
 

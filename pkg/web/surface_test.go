@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -30,6 +31,7 @@ func TestSurface(t *testing.T) {
 		failing("limited", &limit.Limited{Rule: "a rule", Retry: time.Minute}),
 		failing("broken", errors.New("secret-of-the-database")), web.Route{Name: "panic", Path: "/panic", Methods: []string{"GET"}, Kind: web.Own,
 			Handler: func(http.ResponseWriter, *http.Request) error { panic("secret-of-the-program") }},
+		failing("away", fmt.Errorf("read a grant: %w", away{})),
 		web.Route{Name: "stuck", Path: "/stuck", Methods: []string{"GET"}, Kind: web.Own,
 			Handler: func(_ http.ResponseWriter, r *http.Request) error {
 				<-r.Context().Done()
@@ -111,7 +113,7 @@ func TestSurface(t *testing.T) {
 		for path, want := range map[string]struct {
 			status int
 			retry  string
-		}{"/busy": {503, "2"}, "/limited": {429, "60"}, "/broken": {500, ""}} {
+		}{"/busy": {503, "2"}, "/limited": {429, "60"}, "/broken": {500, ""}, "/away": {503, "1"}} {
 			b := w.browser(t).send("GET", path, "", "").want(want.status, "request-id")
 			if b.Header.Get("Retry-After") != want.retry || strings.Contains(b.Body, "secret") || b.Header.Get("Cache-Control") != "no-store" {
 				t.Errorf("%s: Retry-After %q", path, b.Header.Get("Retry-After"))
@@ -243,3 +245,9 @@ func TestR12Escaping(t *testing.T) {
 		t.Errorf("form_post: CSP %q, want %q", got, want)
 	}
 }
+
+// away is a database that does not serve at the moment.
+type away struct{}
+
+func (away) Error() string     { return "secret-of-the-database" }
+func (away) Unavailable() bool { return true }

@@ -1,0 +1,13 @@
+//go:build fault
+
+package storage
+
+import "os"
+
+// full is a setting under which SQLite takes the disk for full at PASSPORT_FAULT_PAGES pages.
+func full() string {
+	if pages := os.Getenv("PASSPORT_FAULT_PAGES"); pages != "" {
+		return "&_pragma=max_page_count(" + pages + ")"
+	}
+	return ""
+}
