@@ -3,166 +3,267 @@
 package main
 
 import (
-	"bufio"
+	"context"
 	"crypto/sha256"
 	"database/sql"
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
-	"testing"
+	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the checker's own way to the database
 )
 
-// The checker is this test binary, run anew: it uses none of our packages, and SQL of its own. It holds a run to I1 (by the
-// database, not by asking each replica), I2, I3, I4 (of a revoked grant), I5, I6 and I10.
-const (
-	checkLedger   = "PASSPORT_FAULT_LEDGER"
-	checkDatabase = "PASSPORT_FAULT_DATABASE"
-)
+// The checker is this test binary, run anew: it uses none of our packages, and SQL of its own. It holds what a run has left to
+// I1 to I17 and I20 of the rig's invariants, as far as the ledger, the database and the running replicas can tell; I18 and I19
+// are counted where the requests are made.
+const checkWorld = "PASSPORT_FAULT_CHECK"
 
-// checker judges by the ledger and the database, and prints a line for each thing that must not be.
-func checker(file, database string) int {
-	acts, err := readLedger(file)
-	if err != nil {
-		fmt.Println("ledger:", err)
-		return 2
+// world is what the checker is told.
+type world struct {
+	Ledger, Database string
+	Replicas         []string // that run
+	Client, Secret   string
+	Folders          []string // to be searched for secrets
+	Hidden           []string // more of them
+	Purged           bool     // purges have run since rows went old (I12)
+	Drained          bool     // no mail waits (I7)
+	KeySetMaxAge     int64    // µs
+}
+
+// judge is the checker at work.
+type judge struct {
+	world
+	db    *sql.DB
+	site  relying
+	acts  []entry
+	found []string
+
+	revoked map[string]bool // codes whose grants are revoked, or may be
+}
+
+// checker judges, and prints a line for each thing that must not be.
+func checker(question string) int {
+	j := &judge{revoked: map[string]bool{}}
+	err := json.Unmarshal([]byte(question), &j.world)
+	if err == nil {
+		j.acts, err = readLedger(j.Ledger)
 	}
-	db, err := sql.Open("pgx", database)
-	if err != nil {
-		fmt.Println("database:", err)
-		return 2
-	}
-	defer db.Close()
-	var found []string
-	wrong := func(format string, args ...any) { found = append(found, fmt.Sprintf(format, args...)) }
-	count := func(q string, args ...any) int64 {
-		var n int64
-		if err := db.QueryRow(q, args...).Scan(&n); err != nil {
-			wrong("checker: %v", err)
+	if err == nil {
+		driver, dsn := "pgx", j.Database
+		if file, ok := strings.CutPrefix(j.Database, "sqlite:"); ok {
+			driver, dsn = "sqlite", "file:"+file+"?_pragma=busy_timeout(10000)&_pragma=query_only(1)"
 		}
-		return n
+		j.db, err = sql.Open(driver, dsn)
 	}
-	sum := func(s string) []byte {
-		h := sha256.Sum256([]byte(s))
-		return h[:]
+	if err != nil {
+		fmt.Println("checker:", err)
+		return 2
 	}
-	revoked, redeemed := map[string]bool{}, map[string]int{}
-	stepped, maybe := map[string]int64{}, map[string]int64{}
-	for _, a := range acts {
+	defer j.db.Close()
+	j.site = relying{id: j.Client, secret: j.Secret}
+	for _, a := range j.acts {
+		if a.Op == "revoke" && a.Outcome != refused || a.Op == "replay" {
+			j.revoked[a.Code] = true
+		}
+	}
+	for _, rule := range []func(){j.tokens, j.families, j.revocations, j.rows, j.accounts, j.letters, j.registrations, j.events,
+		j.times, j.keys, j.secrets, j.access, j.asked} {
+		rule()
+	}
+	slices.Sort(j.found)
+	for _, f := range j.found {
+		fmt.Println(f)
+	}
+	return min(len(j.found), 1)
+}
+
+func (j *judge) wrong(format string, args ...any) {
+	j.found = append(j.found, fmt.Sprintf(format, args...))
+}
+
+func (j *judge) count(q string, args ...any) int64 {
+	var n int64
+	if err := j.db.QueryRow(q, args...).Scan(&n); err != nil {
+		j.wrong("checker: %v: %s", err, q)
+	}
+	return n
+}
+
+func sum(s string) []byte {
+	h := sha256.Sum256([]byte(s))
+	return h[:]
+}
+
+// tokens is I1: what was given is there.
+func (j *judge) tokens() {
+	for _, a := range j.acts {
+		if a.Outcome != acked || a.Op != "redeem" && a.Op != "refresh" || j.revoked[a.Code] {
+			continue
+		}
+		if j.count(`SELECT count(*) FROM access_token t JOIN authorization_grant g ON g.id = t.grant_id
+			WHERE t.sig = $1 AND t.revoked_at IS NULL AND g.revoked_at IS NULL`, sum(a.Access)) != 1 {
+			j.wrong("I1: act %d gave an access token that is not there", a.N)
+		}
+	}
+}
+
+// families are I2 and I3: a code is redeemed once, and a family has stepped as often as was acknowledged.
+func (j *judge) families() {
+	redeemed, stepped, maybe := map[string]int{}, map[string]int64{}, map[string]int64{}
+	gave := map[string]string{}
+	for _, a := range j.acts {
 		switch {
-		case a.Op == "revoke" && a.Outcome != refused:
-			revoked[a.Code] = true
 		case a.Op == "redeem" && a.Outcome == acked:
 			redeemed[a.Code]++
 		case a.Op == "refresh" && a.Outcome == acked:
 			stepped[a.Code]++
+			if before, ok := gave[a.Refresh]; ok && before != a.Next {
+				j.wrong("I3: act %d: one refresh token has two successors", a.N)
+			}
+			gave[a.Refresh] = a.Next
 		case a.Op == "refresh" && a.Outcome != refused:
 			maybe[a.Code]++
 		}
 	}
-	for _, a := range acts {
-		if a.Outcome != acked {
-			continue
-		}
-		switch a.Op {
-		case "confirm":
-			if count(`SELECT count(*) FROM account a JOIN address d ON d.account_id = a.id
-				WHERE d.email = $1 AND a.state = 'active' AND d.proven_at IS NOT NULL`, a.Email) != 1 {
-				wrong("I6: the confirmed account of %s is not there", a.Email)
-			}
-		case "redeem", "refresh":
-			live := count(`SELECT count(*) FROM access_token t JOIN authorization_grant g ON g.id = t.grant_id
-				WHERE t.sig = $1 AND t.revoked_at IS NULL AND g.revoked_at IS NULL`, sum(a.Access))
-			if live != 1 && !revoked[a.Code] {
-				wrong("I1: act %d gave an access token that is not there", a.N)
-			}
-		case "revoke":
-			if count(`SELECT count(*) FROM authorization_grant g JOIN code c ON c.grant_id = g.id
-				WHERE c.sig = $1 AND g.revoked_at IS NULL`, sum(a.Code)) != 0 {
-				wrong("I4: act %d revoked a grant that lives", a.N)
-			}
-		}
-	}
 	for code, times := range redeemed {
 		if times > 1 {
-			wrong("I2: a code was redeemed %d times", times)
+			j.wrong("I2: a code was redeemed %d times", times)
 		}
-		first := count(`SELECT coalesce(max(g.refresh_generation), 0) FROM authorization_grant g JOIN code c ON c.grant_id = g.id WHERE c.sig = $1`, sum(code)) - 1
-		if first < stepped[code] || first > stepped[code]+maybe[code] {
-			wrong("I3: a family stepped %d times; %d were acknowledged, of %d nobody knows", first, stepped[code], maybe[code])
+		at := j.count(`SELECT coalesce(max(g.refresh_generation), 0) FROM authorization_grant g JOIN code c ON c.grant_id = g.id WHERE c.sig = $1`, sum(code)) - 1
+		if at < stepped[code] || at > stepped[code]+maybe[code] {
+			j.wrong("I3: a family stepped %d times; %d were acknowledged, of %d nobody knows", at, stepped[code], maybe[code])
 		}
 	}
+}
+
+// revocations is I4: what was revoked stays so. A code that came twice revokes what it gave.
+func (j *judge) revocations() {
+	for _, a := range j.acts {
+		switch {
+		case a.Op == "revoke" && a.Outcome == acked, a.Op == "replay" && a.Outcome == refused:
+			if j.count(`SELECT count(*) FROM authorization_grant g JOIN code c ON c.grant_id = g.id
+				WHERE c.sig = $1 AND g.revoked_at IS NULL`, sum(a.Code)) != 0 {
+				j.wrong("I4: act %d revoked a grant that lives", a.N)
+			}
+		case a.Op == "logout" && a.Outcome == acked:
+			if j.count(`SELECT count(*) FROM login l JOIN address d ON d.account_id = l.account_id WHERE d.email = $1 AND l.ended_at IS NULL`, a.Email) != 0 {
+				j.wrong("I4: act %d ended a session that lives", a.N)
+			}
+		}
+	}
+}
+
+// rows are I5 and I10, and what else no two rows may be.
+func (j *judge) rows() {
 	for what, q := range map[string]string{
 		"I5: access tokens of a person without a grant": `SELECT count(*) FROM access_token t LEFT JOIN authorization_grant g ON g.id = t.grant_id WHERE t.grant_id IS NOT NULL AND g.id IS NULL`,
 		"I5: spent codes that gave nothing":             `SELECT count(*) FROM code c WHERE c.used_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM access_token t WHERE t.grant_id = c.grant_id)`,
 		"I5: codes that gave and are not spent":         `SELECT count(*) FROM code c WHERE c.used_at IS NULL AND EXISTS (SELECT 1 FROM access_token t WHERE t.grant_id = c.grant_id)`,
 		"I5: active accounts without a proven address":  `SELECT count(*) FROM account a WHERE a.state = 'active' AND NOT EXISTS (SELECT 1 FROM address d WHERE d.account_id = a.id AND d.proven_at IS NOT NULL)`,
-		"I10: proven addresses that are there twice":    `SELECT count(*) - count(DISTINCT canonical) FROM address WHERE proven_at IS NOT NULL`,
+		"I5: active accounts whose link is not spent": `SELECT count(*) FROM account a WHERE a.state = 'active' AND EXISTS
+			(SELECT 1 FROM mail_token m WHERE m.account_id = a.id AND m.purpose = 'confirm' AND m.used_at IS NULL)`,
+		"I5: registrations without address, password or link": `SELECT count(*) FROM account a WHERE NOT EXISTS (SELECT 1 FROM address d WHERE d.account_id = a.id)
+			OR NOT EXISTS (SELECT 1 FROM credential c WHERE c.account_id = a.id)
+			OR a.state = 'pending' AND NOT EXISTS (SELECT 1 FROM mail_token m WHERE m.account_id = a.id AND m.purpose = 'confirm')`,
+		"I5: grants without a code":                  `SELECT count(*) FROM authorization_grant g WHERE NOT EXISTS (SELECT 1 FROM code c WHERE c.grant_id = g.id)`,
+		"I5: consents of nobody, or to nobody":       `SELECT count(*) FROM consent c WHERE NOT EXISTS (SELECT 1 FROM account a WHERE a.id = c.account_id) OR NOT EXISTS (SELECT 1 FROM client k WHERE k.client_id = c.client_id)`,
+		"I10: proven addresses that are there twice": `SELECT count(*) - count(DISTINCT canonical) FROM address WHERE proven_at IS NOT NULL`,
+		"I10: subs that are there twice":             `SELECT count(*) - count(DISTINCT sub) FROM account`,
+		"I10: accounts with two passwords":           `SELECT count(*) - count(DISTINCT account_id) FROM credential WHERE kind = 'password'`,
+		"I10: clients that are there twice":          `SELECT count(*) - count(DISTINCT client_id) FROM client`,
+		"I10: the same in one browser twice":         `SELECT count(*) FROM (SELECT 1 FROM login WHERE ended_at IS NULL GROUP BY browser_id, account_id HAVING count(*) > 1) AS twice`,
 	} {
-		if n := count(q); n != 0 {
-			wrong("%s: %d", what, n)
+		if n := j.count(q); n != 0 {
+			j.wrong("%s: %d", what, n)
 		}
 	}
-	slices.Sort(found)
-	for _, f := range found {
-		fmt.Println(f)
-	}
-	return min(len(found), 1)
 }
 
-// readLedger gives each act as it ended; one that never did is unknown.
-func readLedger(file string) ([]entry, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	byNumber, order := map[int64]entry{}, []int64{}
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		var e entry
-		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
-			return nil, err
+// accounts is I6: who has confirmed has an account.
+func (j *judge) accounts() {
+	for _, a := range j.acts {
+		if a.Op == "confirm" && a.Outcome == acked && j.count(`SELECT count(*) FROM account a JOIN address d ON d.account_id = a.id
+			WHERE d.email = $1 AND a.state = 'active' AND d.proven_at IS NOT NULL`, a.Email) != 1 {
+			j.wrong("I6: the confirmed account of %s is not there", a.Email)
 		}
-		if _, ok := byNumber[e.N]; !ok {
-			order = append(order, e.N)
-		}
-		if e.Outcome == "" {
-			e.Outcome = unknown
-		}
-		byNumber[e.N] = e
 	}
-	acts := make([]entry, 0, len(order))
-	for _, n := range order {
-		acts = append(acts, byNumber[n])
-	}
-	return acts, lines.Err()
 }
 
-// proves breaks a finished run's database by hand, once for each invariant: the checker must find it.
-func proves(t *testing.T, b *book, database string) {
-	t.Helper()
-	db, err := sql.Open("pgx", database)
+// asked asks each replica: I1, I4 and, of a few, I6.
+func (j *judge) asked() {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	passwords, confirmed := map[string]string{}, []string{}
+	for _, base := range j.Replicas {
+		j.site.base = func() string { return base }
+		for _, a := range j.acts {
+			if a.Outcome != acked || a.Op != "redeem" && a.Op != "refresh" {
+				continue
+			}
+			told, err := j.site.introspect(ctx, a.Access)
+			switch {
+			case err != nil || told.Status != 200:
+				j.wrong("checker: introspection at %s: %d %v", base, told.Status, err)
+				return
+			case told.Active && j.surely(a.Code):
+				j.wrong("I4: %s says of the revoked token of act %d that it is active", base, a.N)
+			case !j.revoked[a.Code] && (!told.Active || told.Client != j.Client || told.Scope != "openid email offline_access"):
+				j.wrong("I1: %s says of the token of act %d: %+v", base, a.N, told)
+			}
+		}
+	}
+	for _, a := range j.acts {
+		switch {
+		case a.Op == "register":
+			passwords[a.Email] = a.Password
+		case a.Op == "confirm" && a.Outcome == acked && !strings.HasPrefix(a.Email, "p0-"): // somebody guesses at the first one's password
+			confirmed = append(confirmed, a.Email)
+		}
+	}
+	for n, base := range j.Replicas {
+		for i := n; i < len(confirmed); i += 1 + len(confirmed)/3 {
+			v := newVisitor(func() string { return base }, confirmed[i], passwords[confirmed[i]])
+			if err := v.login(ctx); err != nil {
+				j.wrong("I6: %s cannot sign in at %s: %v", v.email, base, err)
+			}
+		}
+	}
+}
+
+// surely tells whether the grant that came by a code is revoked without a doubt.
+func (j *judge) surely(code string) bool {
+	return slices.ContainsFunc(j.acts, func(a entry) bool {
+		return a.Code == code && (a.Op == "revoke" && a.Outcome == acked || a.Op == "replay" && a.Outcome == refused)
+	})
+}
+
+// check lets the checker, another process, judge, and returns what it found.
+func (r *trial) check() []string {
+	r.t.Helper()
+	if err := r.b.file.Sync(); err != nil {
+		r.t.Fatal(err)
+	}
+	w := world{Ledger: r.b.file.Name(), Database: r.database, Client: r.site.id, Secret: r.site.secret, Folders: r.folders, Hidden: r.hidden,
+		Purged: r.purged, Drained: true, KeySetMaxAge: r.keySetMaxAge.Microseconds()}
+	for _, replica := range r.f.replicas {
+		if replica.up {
+			w.Replicas = append(w.Replicas, replica.base)
+		}
+	}
+	question, err := json.Marshal(w)
 	if err != nil {
-		t.Fatal(err)
+		r.t.Fatal(err)
 	}
-	defer db.Close()
-	for _, c := range []struct{ finds, q string }{
-		{"I4", `UPDATE authorization_grant SET revoked_at = NULL`},
-		{"I3", `UPDATE authorization_grant SET refresh_generation = refresh_generation - 1 WHERE id = (SELECT grant_id FROM code WHERE used_at IS NOT NULL AND grant_id IN (SELECT id FROM authorization_grant WHERE refresh_generation = 3) LIMIT 1)`},
-		{"I5", `UPDATE code SET used_at = NULL WHERE sig = (SELECT sig FROM code WHERE used_at IS NOT NULL LIMIT 1)`},
-		{"I1", `DELETE FROM access_token WHERE sig IN (SELECT sig FROM access_token LIMIT 5)`},
-		{"I6", `UPDATE account SET state = 'pending' WHERE id = (SELECT id FROM account WHERE state = 'active' LIMIT 1)`},
-	} {
-		if _, err := db.Exec(c.q); err != nil {
-			t.Fatal(err)
-		}
-		if found := check(t, b, database); !slices.ContainsFunc(found, func(f string) bool { return strings.HasPrefix(f, c.finds+":") }) {
-			t.Errorf("the checker does not find the broken %s: %v", c.finds, found)
-		}
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), checkWorld+"="+string(question))
+	out, err := cmd.CombinedOutput()
+	found := strings.FieldsFunc(string(out), func(c rune) bool { return c == '\n' })
+	if err != nil && len(found) == 0 {
+		r.t.Fatal(err)
 	}
+	return found
 }

@@ -20,12 +20,12 @@ import (
 )
 
 // F10: three replicas are stopped and started, one after the other, behind each of the proxies whose configuration stands
-// in deploy/ha, at 50 requests a second: none fails. PASSPORT_FAULT_ROUNDS (default 1) says how often.
+// in deploy/ha, at 50 requests a second: none fails.
 func TestFaultRolling(t *testing.T) {
 	for name, start := range map[string]func(*testing.T, *fleet) string{"haproxy": haproxy, "nginx": nginx} {
 		t.Run("F10 "+name, func(t *testing.T) {
 			f, load := behind(t, storagetest.Postgres(t), start)
-			for range rounds(t) {
+			for range long(t, 1, 3) {
 				for _, r := range f.replicas {
 					r.served(t)
 					f.stop(r)
@@ -43,17 +43,6 @@ func TestFaultRolling(t *testing.T) {
 			load.result("F10 rolling restart, "+name, 0).keep(t)
 		})
 	}
-}
-
-func rounds(t *testing.T) int {
-	t.Helper()
-	n := 1
-	if s := os.Getenv("PASSPORT_FAULT_ROUNDS"); s != "" {
-		if _, err := fmt.Sscan(s, &n); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return n
 }
 
 // behind runs three replicas behind a proxy, and the load on them.

@@ -47,7 +47,7 @@ func TestHADatabase(t *testing.T) {
 		t.Errorf("%d of %d acknowledged tokens are lost", lost, len(load.tokens))
 	}
 	for _, r := range f.replicas {
-		if r.cmd.ProcessState != nil {
+		if r.dead() {
 			t.Error("a replica has ended")
 		}
 		ask(t, r.admin+"/readyz", 200)

@@ -21,6 +21,8 @@ import (
 type mailbox struct {
 	addr string
 	on   net.Listener
+	mode mailMode                          // what goes wrong; nil: nothing
+	hear func(l postedLetter, said string) // told of each letter that came whole, and of the answer to it
 
 	mu      sync.Mutex
 	letters []postedLetter
@@ -28,7 +30,10 @@ type mailbox struct {
 }
 
 // postedLetter is a mail that was taken.
-type postedLetter struct{ to, text string }
+type postedLetter struct{ to, id, text string }
+
+// mailMode is asked before each answer. It gives the answer in its place: nothing for silence, and whether to hang up after it.
+type mailMode func(verb, answer string) (string, bool)
 
 func newMailbox(t *testing.T) *mailbox {
 	t.Helper()
@@ -54,10 +59,21 @@ func (b *mailbox) talk(conn net.Conn) {
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(2 * time.Minute))
 	in := textproto.NewReader(bufio.NewReader(conn))
-	say := func(line string) bool {
-		_, err := io.WriteString(conn, line+"\r\n")
-		return err == nil
+	verb := "HELLO"
+	change := func(line string) (string, bool) {
+		if b.mode == nil {
+			return line, false
+		}
+		return b.mode(verb, line)
 	}
+	write := func(line string, hangUp bool) bool {
+		if line == "" {
+			return !hangUp
+		}
+		_, err := io.WriteString(conn, line+"\r\n")
+		return err == nil && !hangUp
+	}
+	say := func(line string) bool { return write(change(line)) }
 	if !say("220 mailbox.test") {
 		return
 	}
@@ -68,7 +84,7 @@ func (b *mailbox) talk(conn net.Conn) {
 			return
 		}
 		answer := "250 ok"
-		switch verb := strings.ToUpper(line); {
+		switch verb = strings.ToUpper(line); {
 		case strings.HasPrefix(verb, "RCPT TO:"):
 			to = strings.Trim(line[len("RCPT TO:"):], " <>")
 			to, _, _ = strings.Cut(to, ">")
@@ -80,7 +96,19 @@ func (b *mailbox) talk(conn net.Conn) {
 			if err != nil {
 				return
 			}
-			b.keep(to, raw)
+			verb = "END"
+			l := read(to, raw)
+			said, hangUp := change(answer)
+			if b.hear != nil {
+				b.hear(l, said)
+			}
+			if said == answer {
+				b.keep(l)
+			}
+			if !write(said, hangUp) {
+				return
+			}
+			continue
 		case verb == "QUIT":
 			say("221 bye")
 			return
@@ -91,11 +119,15 @@ func (b *mailbox) talk(conn net.Conn) {
 	}
 }
 
-func (b *mailbox) keep(to string, raw []byte) {
+func read(to string, raw []byte) postedLetter {
 	l := postedLetter{to: to}
 	if m, err := mail.ReadMessage(bytes.NewReader(raw)); err == nil {
-		l.text = plainText(m)
+		l.id, l.text = m.Header.Get("Message-ID"), plainText(m)
 	}
+	return l
+}
+
+func (b *mailbox) keep(l postedLetter) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.letters = append(b.letters, l)

@@ -20,6 +20,9 @@ import (
 	"time"
 )
 
+// buildTags are those that the program is built with.
+var buildTags string
+
 // built is the program, built once for the tests that run it as an operator does.
 var built = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "passport-built-")
@@ -27,7 +30,7 @@ var built = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	program := filepath.Join(dir, "passport")
-	build := exec.Command("go", "build", "-o", program, ".")
+	build := exec.Command("go", "build", "-tags", buildTags, "-o", program, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is released
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w\n%s", err, out)

@@ -193,6 +193,32 @@ func (v *visitor) confirm(ctx context.Context, link string) error {
 	return err
 }
 
+// cancel follows the other link of the mail.
+func (v *visitor) cancel(ctx context.Context, link string) error {
+	p, err := v.get(ctx, link)
+	if err != nil {
+		return err
+	}
+	p, err = v.submit(ctx, p, "cancel-submit")
+	if err == nil && (p.status != http.StatusOK || p.has("cancel-submit")) {
+		err = &wrongPage{p, "the cancelled registration"}
+	}
+	return err
+}
+
+// logout ends the session.
+func (v *visitor) logout(ctx context.Context) error {
+	p, err := v.get(ctx, "/logout")
+	if err != nil {
+		return err
+	}
+	p, err = v.submit(ctx, p, "logout-yes")
+	if err == nil && (p.status != http.StatusOK || p.has("logout-yes")) {
+		err = &wrongPage{p, "the end of the session"}
+	}
+	return err
+}
+
 // login signs in.
 func (v *visitor) login(ctx context.Context) error {
 	p, err := v.get(ctx, "/login")
@@ -216,6 +242,7 @@ func (v *visitor) signedIn(ctx context.Context) (bool, error) {
 type relying struct {
 	base             func() string
 	id, secret, back string
+	http             *http.Client // nil: the default one
 }
 
 const proofKey = "vvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvv"
@@ -269,7 +296,11 @@ func (s relying) post(ctx context.Context, path string, form url.Values) (a answ
 	req.Host = visitedHost
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.SetBasicAuth(s.id, s.secret)
-	res, err := http.DefaultClient.Do(req)
+	browser := s.http
+	if browser == nil {
+		browser = http.DefaultClient
+	}
+	res, err := browser.Do(req)
 	if err != nil {
 		return a, err
 	}

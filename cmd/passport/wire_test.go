@@ -1,11 +1,12 @@
 package main
 
 import (
-	"io"
+	"math/rand/v2"
 	"net"
 	"net/url"
 	"sync"
 	"testing"
+	"time"
 )
 
 // wire is a TCP connection's way that a test can cut: between a server and its database, for one.
@@ -16,6 +17,10 @@ type wire struct {
 	mu   sync.Mutex
 	ends map[net.Conn]bool
 	dead bool // nobody gets through
+
+	late   time.Duration // by how much each piece of data comes late
+	breaks float64       // with which probability the connection breaks in its place
+	silent bool          // nothing comes through, and nobody is told: not even later, on connections of now
 }
 
 func newWire(t *testing.T, to string) *wire {
@@ -73,7 +78,7 @@ func (w *wire) join(here net.Conn) {
 	w.mu.Unlock()
 	done := make(chan struct{}, 2)
 	move := func(to, from net.Conn) {
-		_, _ = io.Copy(to, from)
+		w.move(to, from)
 		done <- struct{}{}
 	}
 	go move(there, here)
@@ -85,6 +90,41 @@ func (w *wire) join(here net.Conn) {
 	defer w.mu.Unlock()
 	delete(w.ends, here)
 	delete(w.ends, there)
+}
+
+// move passes on what comes, as bad as the wire is.
+func (w *wire) move(to, from net.Conn) {
+	buf := make([]byte, 32<<10)
+	for lost := false; ; {
+		n, err := from.Read(buf)
+		w.mu.Lock()
+		late, broken := w.late, w.breaks > 0 && rand.Float64() < w.breaks
+		lost = lost || w.silent
+		w.mu.Unlock()
+		if late > 0 {
+			time.Sleep(late)
+		}
+		if broken {
+			reset(to)
+			reset(from)
+			return
+		}
+		if n > 0 && !lost {
+			if _, err := to.Write(buf[:n]); err != nil {
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// bad makes a bad wire of it.
+func (w *wire) bad(late time.Duration, breaks float64, silent bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.late, w.breaks, w.silent = late, breaks, silent
 }
 
 // reset closes a connection as a host that has died does: with RST.
@@ -116,5 +156,5 @@ func (w *wire) cut() {
 func (w *wire) heal() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.dead = false
+	w.dead, w.late, w.breaks, w.silent = false, 0, 0, false
 }

@@ -1,0 +1,263 @@
+//go:build fault && !e2e
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// postmaster is a PostgreSQL server of a test's own, which can be killed. It writes to the disk as an installed one does.
+type postmaster struct {
+	t        *testing.T
+	dir, bin string
+	port     string
+	more     []string
+	as       *syscall.SysProcAttr
+	cmd      *exec.Cmd
+	ended    chan struct{} // closed when it has
+}
+
+func newPostmaster(t *testing.T, settings ...string) *postmaster {
+	t.Helper()
+	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
+	if err != nil || len(found) == 0 {
+		t.Fatal("PostgreSQL is not installed")
+	}
+	dir, err := os.MkdirTemp("", "passport-fault-pg-") // short: its socket is in it
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &postmaster{t: t, dir: dir, bin: filepath.Dir(found[len(found)-1]), port: unusedPort(t), as: &syscall.SysProcAttr{},
+		more: append([]string{"-c", "max_connections=100", "-c", "shared_buffers=32MB"}, settings...)}
+	if os.Getuid() == 0 { // PostgreSQL refuses to be run by root
+		u, err := user.Lookup("postgres")
+		if err != nil {
+			t.Fatal(err)
+		}
+		uid, _ := strconv.Atoi(u.Uid)
+		gid, _ := strconv.Atoi(u.Gid)
+		p.as = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}} //nolint:gosec // G115: as the system has them
+		if err := os.Chown(dir, uid, gid); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.tool("initdb", "-D", dir, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+	t.Cleanup(func() {
+		if p.cmd != nil {
+			_ = p.cmd.Process.Signal(syscall.SIGQUIT) // at once, and its children with it
+			<-p.ended
+		}
+		_ = os.RemoveAll(dir)
+	})
+	p.start()
+	return p
+}
+
+func (p *postmaster) tool(name string, args ...string) {
+	p.t.Helper()
+	cmd := exec.Command(filepath.Join(p.bin, name), args...)
+	cmd.SysProcAttr, cmd.Dir = p.as, p.dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		p.t.Fatalf("%s: %v: %s", name, err, out)
+	}
+}
+
+func (p *postmaster) url() string {
+	return fmt.Sprintf("postgres://postgres@127.0.0.1:%s/postgres?sslmode=disable", p.port)
+}
+
+// start runs it and waits until it answers. Children of one that was killed may live a moment longer than it: then it refuses.
+func (p *postmaster) start() {
+	p.t.Helper()
+	db := sqlOf(p.t, p.url())
+	eventually(p.t, "PostgreSQL answers", func() bool {
+		if p.gone() {
+			p.launch()
+		}
+		return db.Ping() == nil
+	})
+}
+
+func (p *postmaster) gone() bool {
+	if p.cmd == nil {
+		return true
+	}
+	select {
+	case <-p.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+func (p *postmaster) launch() {
+	p.t.Helper()
+	log, err := os.OpenFile(filepath.Join(p.dir, "log"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	cmd := exec.Command(filepath.Join(p.bin, "postgres"), append([]string{"-D", p.dir, "-k", p.dir, "-p", p.port, "-c", "listen_addresses=127.0.0.1"}, p.more...)...)
+	cmd.SysProcAttr, cmd.Dir, cmd.Stdout, cmd.Stderr = p.as, p.dir, log, log
+	if err := cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		_ = cmd.Wait()
+		_ = log.Close()
+		close(ended)
+	}()
+	p.cmd, p.ended = cmd, ended
+}
+
+// crash is kill -9 of all of them at the same moment: what no process has written down is lost.
+func (p *postmaster) crash() {
+	p.t.Helper()
+	pid := p.cmd.Process.Pid
+	out, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	_ = p.cmd.Process.Kill()
+	for _, pid := range strings.Fields(string(out)) {
+		if n, err := strconv.Atoi(pid); err == nil {
+			_ = syscall.Kill(n, syscall.SIGKILL)
+		}
+	}
+	<-p.ended
+}
+
+// restart is what an operator does: running statements are broken off.
+func (p *postmaster) restart() {
+	_ = p.cmd.Process.Signal(syscall.SIGINT)
+	<-p.ended
+	p.start()
+}
+
+// F3: PostgreSQL is killed and started again. What was acknowledged is there, the replicas are back within five seconds, alive
+// all the while, and say that they are not ready while they are not.
+func TestFaultPostgresKilled(t *testing.T) {
+	beside(t)
+	pg := newPostmaster(t)
+	r := newTrial(t, 2, pg.url(), pg.url())
+	r.folders = append(r.folders, pg.dir)
+	r.within = 5 * time.Second
+	r.load(func() {
+		for n := range long(t, 4, 20) {
+			time.Sleep(3 * time.Second) // the fault's own rhythm
+			r.during("kill -9 of PostgreSQL", func() {
+				pg.crash()
+				if n == 0 {
+					r.notReady(t)
+				}
+				pg.start()
+			})
+		}
+		time.Sleep(6 * time.Second) // what begins now must not fail
+	})
+	r.judge("F3 PostgreSQL killed (-9) and started again")
+}
+
+// notReady demands that each replica soon says so, and lives.
+func (r *trial) notReady(t *testing.T) {
+	t.Helper()
+	began := time.Now()
+	for _, one := range r.f.replicas {
+		ask(t, one.admin+"/readyz", 503)
+		ask(t, one.admin+"/livez", 200)
+	}
+	if took := time.Since(began); took > 4*time.Second { // two replicas, two seconds each
+		t.Errorf("not ready is said after %s", took)
+	}
+}
+
+// The rig proves itself: a server that answers before it has written loses what it has acknowledged, and the rig finds it. Our
+// program refuses to start on such a server, and is deceived here after the start.
+func TestFaultFindsTheLoss(t *testing.T) {
+	beside(t)
+	// Written down every ten seconds at the most: what comes between is lost.
+	pg := newPostmaster(t, "-c", "wal_writer_delay=10s", "-c", "wal_writer_flush_after=1GB", "-c", "checkpoint_timeout=1h")
+	r := newTrial(t, 1, pg.url(), pg.url())
+	db := sqlOf(t, pg.url())
+	ada := r.person(1, r.f.base)
+	registerAll(t, r, ada)
+	r.drained(patience)
+	exec1(t, db, `ALTER DATABASE postgres SET synchronous_commit = off`)
+	exec1(t, db, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'passport'`)
+	eventually(t, "tokens are given without a disk", func() bool { return ada.refreshes(t.Context()) })
+	for range 20 {
+		ada.refreshes(t.Context())
+	}
+	pg.crash()
+	pg.start()
+	ask(t, r.f.replicas[0].admin+"/readyz", 200)
+	if found := r.check(); !finds(found, "I1") || !finds(found, "I3") {
+		t.Errorf("not found: %v", found)
+	}
+	r.f.kill(r.f.replicas[0])
+	code, _, stderr := called(t, r.f.replicas[0].env, "serve")
+	if code == 0 || !strings.Contains(stderr, "synchronous_commit") {
+		t.Errorf("it starts on a server that loses what it has acknowledged: %d %s", code, stderr)
+	}
+}
+
+// F4: PostgreSQL is restarted; its connections are ended; they are cut. Requests fail within two seconds of that only, nobody is
+// told anything by which accounts could be told apart, and no transaction is left open.
+func TestFaultPostgresRestarted(t *testing.T) {
+	beside(t)
+	pg := newPostmaster(t)
+	via, line := wired(t, pg.url())
+	r := newTrial(t, 2, pg.url(), via)
+	db := sqlOf(t, pg.url())
+	r.load(func() {
+		for range long(t, 2, 20) {
+			for what, fault := range map[string]func(){
+				"restart": pg.restart,
+				"pg_terminate_backend": func() {
+					exec1(t, db, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'passport'`)
+				},
+				"connections reset": line.snap,
+				"the database away": func() {
+					line.cut()
+					r.alike(t)
+					time.Sleep(3 * time.Second) // how long it is not to be reached
+					line.heal()
+				},
+			} {
+				r.during(what, fault)
+				time.Sleep(4 * time.Second) // two in which requests may fail, two in which they may not
+			}
+		}
+	})
+	var stuck int
+	if err := db.QueryRow(`SELECT count(*) FROM pg_stat_activity WHERE application_name = 'passport' AND xact_start < clock_timestamp() - interval '5 s'`).Scan(&stuck); err != nil || stuck != 0 {
+		t.Errorf("%d transactions are stuck (%v)", stuck, err)
+	}
+	r.judge("F4 PostgreSQL restarted, its connections ended, reset, and away for 3 s")
+}
+
+// alike is I17 while the database is away: a known and an unknown address get the same answer, an error.
+func (r *trial) alike(t *testing.T) {
+	t.Helper()
+	var said []string
+	for _, email := range []string{"nobody@example.test", r.known} {
+		p, err := newVisitor(r.f.base, email, "another password altogether").get(t.Context(), "/login?login_hint="+email)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := r.site.post(t.Context(), "/token", map[string][]string{"grant_type": {"refresh_token"}, "refresh_token": {email}})
+		said = append(said, fmt.Sprint(p.status, len(strings.ReplaceAll(p.body, email, "")), a.Status, a.Error, err))
+	}
+	if said[0] != said[1] {
+		t.Errorf("I17: %v", said)
+	}
+}

@@ -1,0 +1,140 @@
+//go:build fault && !e2e
+
+package main
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/passport-network/passport/storage/storagetest"
+)
+
+// F6: a trigger refuses what is inserted into one table after the other. Nothing of such a request stays, and it is answered
+// with an error.
+func TestFaultRefusedRows(t *testing.T) {
+	beside(t)
+	database := storagetest.Postgres(t)
+	r := newTrial(t, 2, database, database)
+	db := sqlOf(t, database)
+	exec1(t, db, `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused by the test'; END $$`)
+	r.load(func() {
+		for range long(t, 1, 10) {
+			for _, table := range []string{"account", "address", "credential", "mail_token", "outbox", "audit", "interaction",
+				"browser", "session_secret", "login", "consent", "authorization_grant", "code", "access_token", "login_client"} {
+				before := r.failed()
+				r.during("no row into "+table, func() {
+					exec1(t, db, `CREATE TRIGGER refuse BEFORE INSERT ON `+table+` FOR EACH ROW EXECUTE FUNCTION refuse()`)
+					eventually(t, "a request fails for a row of "+table, func() bool { return r.failed() > before })
+					exec1(t, db, `DROP TRIGGER refuse ON `+table)
+				})
+				whole := r.whole.Load()
+				eventually(t, "people go their ways again", func() bool { return r.whole.Load() > whole })
+			}
+		}
+	})
+	r.judge("F6 no row can be written into one table after the other")
+}
+
+func (r *trial) failed() int {
+	r.f.mu.Lock()
+	defer r.f.mu.Unlock()
+	n := 0
+	for _, c := range r.f.calls {
+		if c.failed() {
+			n++
+		}
+	}
+	return n
+}
+
+// F2: the program dies at each of its crash points, at one passage after the other of a person's way. The person, or the site,
+// tries again what had no answer, and comes to an end that is documented.
+func TestFaultCrashPoints(t *testing.T) {
+	beside(t)
+	database := storagetest.Postgres(t)
+	r := newTrial(t, 1, database, database)
+	one := r.f.replicas[0]
+	r.began = time.Now()
+	deaths := 0
+	for _, point := range []struct {
+		name  string
+		least int // passages of a way
+	}{{"storage.commit", 8}, {"storage.committed", 8}, {"web.answer", 12}, {"account.registered", 1}, {"outbox.leased", 1}, {"outbox.sent", 1}} {
+		// One passage after the other until a way comes to its end without; in the short run each third.
+		for n := 1; ; n += long(t, 3, 1) {
+			background := strings.HasPrefix(point.name, "outbox.") // its passages are not the way's alone
+			if background {
+				r.idle()
+			}
+			r.f.kill(one)
+			r.f.start(one, fmt.Sprintf("PASSPORT_FAULT=%s:%d", point.name, n))
+			r.way(t, one)
+			if !one.dead() && !r.revived {
+				if n <= point.least {
+					t.Errorf("%s:%d: nobody passes there", point.name, n)
+				}
+				break
+			}
+			if one.dead() { // after all was done
+				r.f.mark(one, false)
+				r.f.start(one)
+			}
+			deaths++
+			if background {
+				break
+			}
+		}
+	}
+	r.ended = time.Now()
+	r.drained(patience)
+	r.judged("F2 the program dies at a crash point", fmt.Sprintf("%d deaths, one person at a time: register, confirm, sign on, refresh, revoke", deaths), 0)
+}
+
+// way is a person's way through a program that may die: what has no answer is done again when it is back.
+func (r *trial) way(t *testing.T, one *replica) {
+	t.Helper()
+	ctx := t.Context()
+	r.revived = false
+	p := r.person(r.begun.Add(1), r.f.base)
+	p.again = func() bool {
+		eventually(t, "who gave no answer is dead", one.dead)
+		r.f.mark(one, false)
+		r.f.excuse()
+		r.b.note(entry{Op: "fault", Outcome: acked, Said: "crash point"})
+		r.f.start(one)
+		r.revived = true
+		return true
+	}
+	p.try(entry{Op: "register", Email: p.email, Password: p.pass}, func(*entry) (int, error) { return 200, p.register(ctx) })
+	link, ok := "", false
+	for end := time.Now().Add(patience); !ok && time.Now().Before(end); {
+		if link, ok = p.box.link(p.email, "confirm", 200*time.Millisecond); one.dead() {
+			p.again()
+		}
+	}
+	if !ok {
+		t.Fatal("no mail")
+	}
+	p.act(ctx, "confirm", link, p.confirm)
+	// A code whose redemption had no answer is spent, or void: people sign on again.
+	if !p.signsOn(ctx) && !p.signsOn(ctx) {
+		t.Errorf("%s cannot sign on any more", p.email)
+		return
+	}
+	// So does who cannot refresh.
+	if !(p.refreshes(ctx) && p.refreshes(ctx)) && !p.signsOn(ctx) {
+		t.Errorf("%s cannot refresh, nor sign on any more", p.email)
+		return
+	}
+	access, refresh := p.got.Access, p.got.Refresh
+	if !p.try(entry{Op: "revoke", Refresh: refresh, Code: p.code}, func(*entry) (int, error) {
+		a, err := p.site.revoke(ctx, refresh)
+		return a.Status, err
+	}) {
+		t.Errorf("%s cannot revoke", p.email)
+	}
+	p.dead(ctx, access, refresh)
+	r.whole.Add(1)
+}
