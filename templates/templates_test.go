@@ -593,6 +593,14 @@ func TestMatch(t *testing.T) {
 			t.Errorf("Match(%.40q) = %q, want %q", c.prefs, got, c.want)
 		}
 	}
+	t.Run("D6 what is too long is not read", func(t *testing.T) {
+		for _, part := range []string{"es,", "a-", "x;q=0.1,", " "} {
+			typed := strings.Repeat(part, 1<<19)
+			if n := testing.AllocsPerRun(1, func() { Match(typed) }); n > 0 {
+				t.Errorf("%q, half a million times: %v allocations", part, n)
+			}
+		}
+	})
 }
 
 // TestFoot: what the operator says in every page's foot, and the way back in for who cannot sign in.

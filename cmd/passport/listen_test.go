@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/binary"
 	"encoding/pem"
 	"fmt"
 	"io"
@@ -62,6 +63,73 @@ func TestLargeHeader(t *testing.T) {
 			t.Errorf("%d bytes: %d", size, res.StatusCode)
 		}
 	}
+}
+
+// What bounds each connection of each listener.
+func TestBounds(t *testing.T) {
+	a := &app{logger: slog.New(slog.DiscardHandler)}
+	s := a.httpServer(empty)
+	t.Run("D1 the header's size", func(t *testing.T) {
+		if s.MaxHeaderBytes != 32<<10 {
+			t.Error(s.MaxHeaderBytes)
+		}
+	})
+	t.Run("D2 slow clients: every wait has an end", func(t *testing.T) {
+		for what, d := range map[string][2]time.Duration{"header": {s.ReadHeaderTimeout, 5 * time.Second}, "request": {s.ReadTimeout, 15 * time.Second},
+			"answer": {s.WriteTimeout, 30 * time.Second}, "idle": {s.IdleTimeout, 75 * time.Second}} {
+			if d[0] != d[1] {
+				t.Errorf("%s: %s, not %s", what, d[0], d[1])
+			}
+		}
+	})
+	t.Run("D3 streams of one HTTP/2 connection are bounded", func(t *testing.T) {
+		if s.HTTP2 == nil || s.HTTP2.MaxConcurrentStreams != 100 {
+			t.Fatalf("%+v", s.HTTP2)
+		}
+		if got := settings(t)[0x3]; got != 100 { // SETTINGS_MAX_CONCURRENT_STREAMS, RFC 9113 §6.5.2
+			t.Errorf("a client is told of %d streams", got)
+		}
+	})
+}
+
+// settings are what the server tells of itself on a new HTTP/2 connection: the first frame that it sends.
+func settings(t *testing.T) map[uint16]uint32 {
+	t.Helper()
+	dir := t.TempDir()
+	selfSigned(t, dir, "one.test")
+	pair := &keyPair{cert: filepath.Join(dir, "cert.pem"), key: filepath.Join(dir, "key.pem")}
+	if err := pair.load(); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := (&app{logger: slog.New(slog.DiscardHandler)}).httpServer(empty)
+	server.TLSConfig = tlsConfig(pair)
+	go func() { _ = server.ServeTLS(l, "", "") }()
+	t.Cleanup(func() { _ = server.Close() })
+	conn, err := tls.Dial("tcp", l.Addr().String(), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}}) //nolint:gosec // G402: its own certificate
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"); err != nil {
+		t.Fatal(err)
+	}
+	head := make([]byte, 9)
+	if _, err := io.ReadFull(conn, head); err != nil || head[3] != 4 {
+		t.Fatalf("no SETTINGS: %v %x", err, head)
+	}
+	body := make([]byte, int(head[0])<<16|int(head[1])<<8|int(head[2]))
+	if _, err := io.ReadFull(conn, body); err != nil {
+		t.Fatal(err)
+	}
+	told := map[uint16]uint32{}
+	for ; len(body) >= 6; body = body[6:] {
+		told[binary.BigEndian.Uint16(body)] = binary.BigEndian.Uint32(body[2:])
+	}
+	return told
 }
 
 // D13: net/http answers OPTIONS * by itself, without our headers, log line and check of the Host, unless told not to.

@@ -53,6 +53,15 @@ func TestCanonical(t *testing.T) {
 			}
 		}
 	})
+	t.Run("D6 what is too long is not read", func(t *testing.T) {
+		for _, part := range []string{"a@", "a.", "(", "\"", "<a@b.test>,", "é"} {
+			typed := strings.Repeat(part, 1<<19)
+			// Nothing but the refusal is made of it: a copy or a parse would be.
+			if n := testing.AllocsPerRun(1, func() { _, _ = account.Canonical(typed) }); n > 3 {
+				t.Errorf("%q, half a million times: %v allocations", part, n)
+			}
+		}
+	})
 }
 
 func FuzzCanonical(f *testing.F) {
