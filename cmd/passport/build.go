@@ -197,7 +197,7 @@ func (a *app) handler() (http.Handler, error) {
 	in, err := signin.New(signin.Config{
 		Human: way, HumanAlways: cfg.HumanCheck == "always",
 		Dev: cfg.Dev, TwoPages: cfg.SignInPages == "two", Pages: pages, OIDC: provider, Clients: a.clients, Logout: leaving,
-		Accounts: a.accounts, Sessions: a.sessions, Sealer: a.sealer, Now: now,
+		Accounts: a.accounts, Sessions: a.sessions, Sealer: a.sealer, Now: now, Limits: a.limits,
 	})
 	if err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"net/http"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"strings"
@@ -444,6 +445,14 @@ func TestDraftFlood(t *testing.T) {
 	if again.submit("terms-submit", "terms-email", "ada@example.test"); again.Status != http.StatusTooManyRequests {
 		t.Errorf("the second page: %d", again.Status)
 	}
+	office := w.browser(t)
+	office.from = exempted.Addr().Next().String() + ":1234"
+	for range limit.Draft.Burst + 1 {
+		office.get("/register").submit("register-submit", "email", "eve@example.test", "password", "password", "name", "Eve").want(422, "register-password-error")
+	}
 	w.pass(time.Minute)
 	one.submit("terms-submit", "terms-email", "ada@example.test").want(200, "waiting")
 }
+
+// exempted is a network that the limits by network do not count.
+var exempted = netip.MustParsePrefix("198.18.7.0/24")

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"strings"
@@ -131,7 +132,7 @@ func newWorldOn(t *testing.T, store *storage.Store, set func(*account.Config), e
 		return w.ended(ctx)
 	}}))
 	w.session = sessions
-	limits := limit.New(limit.Config{Store: w.store, HashKey: ring.Secret(keys.SecretLimit)})
+	limits := limit.New(limit.Config{Store: w.store, HashKey: ring.Secret(keys.SecretLimit), Exempt: []netip.Prefix{exempted}})
 	w.queue = outbox.New(outbox.Config{Store: w.store, Sealer: sealer, Now: w.clock, Logger: logger})
 	mailer := must(mail.New(mail.Config{Issuer: issuer, Brand: "Passport", Queue: w.queue, Now: w.clock}))
 	w.mailer, w.inbox = mailer, mailer.Inbox()
@@ -146,7 +147,7 @@ func newWorldOn(t *testing.T, store *storage.Store, set func(*account.Config), e
 		Sessions: sessions, Limits: limits, Now: w.clock, Audit: w.store, Pages: pages.OIDC(), ClientIP: web.ClientIP, NoteClient: web.NoteClient, NoCreate: people.Door.Closed || people.Door.Invitation, Versions: grant.Versions(people.Versions)}))
 	leaving := must(logout.New(logout.Config{Issuer: issuer, Store: w.store, Clients: w.clients, Keys: ring, Sessions: sessions,
 		SID: flows.SID, Now: w.clock, Pages: pages.Logout()}))
-	in := must(signin.New(signin.Config{Pages: pages, OIDC: provider, Clients: w.clients, Logout: leaving, Accounts: w.people, Sessions: sessions, Sealer: sealer, Now: w.clock}))
+	in := must(signin.New(signin.Config{Pages: pages, OIDC: provider, Clients: w.clients, Logout: leaving, Accounts: w.people, Sessions: sessions, Sealer: sealer, Now: w.clock, Limits: limits}))
 	w.signin = in
 	mine := must(myaccount.New(myaccount.Config{Pages: pages, Accounts: w.people, Sessions: sessions, OIDC: provider, Logout: leaving, Events: w.store, Clients: w.clients, Now: w.clock, Dev: true}))
 	routes := append(append(in.Routes(), mine.Routes()...), extra...)

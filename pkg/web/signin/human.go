@@ -22,7 +22,7 @@ func (s *Room) human(r *http.Request, at string, form web.Form) (account.Human, 
 	if s.Human == nil || form[human.FieldChallenge] == "" {
 		return account.HumanNone, nil
 	}
-	if !s.strangers.Allow(web.Network(r)) { // each answer is a row of the database, or a question to a service
+	if !s.allows(s.strangers, r) { // each answer is a row of the database, or a question to a service
 		return account.HumanNone, nil
 	}
 	err := s.Human.Check(r.Context(), s.place(r, at), form)
@@ -120,7 +120,7 @@ func (s *Room) digits(w http.ResponseWriter, r *http.Request, kind string, make 
 	if !ours {
 		return web.ErrNotFound
 	}
-	if !s.strangers.Allow(web.Network(r)) {
+	if !s.allows(s.strangers, r) {
 		return &web.Error{Status: http.StatusTooManyRequests, Key: "too_many"}
 	}
 	body, err := make(puzzle, s.Sessions.FlowHash(r), challenge)

@@ -259,7 +259,7 @@ func (s *Room) turnedAway(w http.ResponseWriter, r *http.Request, status int, f 
 // mayDraft: each form that is sent has us judge its password, which takes milliseconds, and perhaps ask a service about it:
 // strangers do not make us busy with that, nor have us make it busy.
 func (s *Room) mayDraft(r *http.Request) error {
-	if !s.drafts.Allow(web.Network(r)) {
+	if !s.allows(s.drafts, r) {
 		return &web.Error{Status: http.StatusTooManyRequests, Key: "too_many", Retry: time.Minute}
 	}
 	return nil

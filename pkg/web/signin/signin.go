@@ -18,7 +18,7 @@ import (
 	"github.com/passport-network/passport/templates"
 )
 
-// Config is what the pages work with. All fields but TwoPages and Human are required.
+// Config is what the pages work with. All fields but TwoPages, Human and Limits are required.
 type Config struct {
 	Pages    *web.Pages
 	OIDC     *oidc.Provider
@@ -29,6 +29,8 @@ type Config struct {
 	Sealer   *keys.Sealer
 	Now      func() time.Time
 	Dev      bool // there is /dev/inbox
+	// Limits knows which networks the limits by network do not count; nil: each is counted.
+	Limits *limit.Limiter
 	// Human is how a person shows to be one where the accounts want to know; nil: they never do.
 	Human       human.Way
 	HumanAlways bool // they always do: each form has the check at once
@@ -49,6 +51,11 @@ func New(c Config) (*Room, error) {
 		return nil, errors.New("signin: Pages, OIDC, Clients, Logout, Accounts, Sessions, Sealer and Now are needed")
 	}
 	return &Room{c, limit.NewBucket(limit.Human, c.Now), limit.NewBucket(limit.Draft, c.Now)}, nil
+}
+
+// allows counts a request against its network's budget in this process, unless the operator exempts the network.
+func (s *Room) allows(budget *limit.Bucket, r *http.Request) bool {
+	return s.Limits != nil && s.Limits.Exempted(web.ClientIP(r)) || budget.Allow(web.Network(r))
 }
 
 // Routes are the pages of this room.
