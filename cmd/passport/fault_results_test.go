@@ -21,13 +21,15 @@ type result struct {
 	failed   int           // that were answered with an error, or not at all
 	lost     int           // that were acknowledged and are not there
 	doubled  int           // one-time things that were done twice
-	recovery time.Duration // from the fault until requests succeed again, each of them; 0: they never failed
+	recovery time.Duration // as resultsHead says; 0: no request failed after the fault
 }
 
 const resultsHead = `# What faults do
 
 Each line is written by the run that it names (` + "`make ha`, `make ha-db`, `make fault`" + `), never by hand. *Lost* is what was
-answered with success and is not there afterwards; *doubled* is what may happen once and happened twice.
+answered with success and is not there afterwards; *doubled* is what may happen once and happened twice. *Time to recover*
+goes from the fault's end (from the primary's death in ` + "`make ha-db`" + `) to the last request that failed; –: none did. Of a mail
+server it is how long until every mail was out, of a killed replica how long until it was ready.
 
 | fault | load | requests | failed | lost | doubled | time to recover | when, where |
 |---|---|---|---|---|---|---|---|
