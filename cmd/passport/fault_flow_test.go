@@ -163,7 +163,7 @@ func (p *person) dead(ctx context.Context, access, refresh string) {
 
 // forbidden notes whether something was had that nobody may have.
 func (p *person) forbidden(what string, had func() (bool, error)) {
-	p.b.act(entry{Op: "forbidden", Said: what, Email: p.email}, func(*entry) (int, error) {
+	p.try(entry{Op: "forbidden", Said: what, Email: p.email}, func(*entry) (int, error) {
 		got, err := had()
 		if err == nil && !got {
 			return 403, nil

@@ -33,8 +33,9 @@ func TestFaultKeyRotation(t *testing.T) {
 		defer mu.Unlock()
 		for i := range sites {
 			if err := sites[i].verify(token, r.f.base(), maxAge); err != nil {
-				failed++
-				t.Errorf("I16: site %d: %v", i, err)
+				if failed++; failed <= 10 {
+					t.Errorf("I16: site %d: %v", i, err)
+				}
 			}
 			verified++
 		}
@@ -50,7 +51,7 @@ func TestFaultKeyRotation(t *testing.T) {
 			time.Sleep(maxAge + 7*time.Second) // it signs when all have seen it, and then for a while
 		}
 	})
-	t.Logf("%d ID tokens verified under %d keys", verified, len(kids))
+	t.Logf("%d ID tokens verified under %d keys, %d not", verified, len(kids), failed)
 	if len(kids) < rotations {
 		t.Errorf("%d keys have signed after %d rotations", len(kids), rotations)
 	}
