@@ -102,6 +102,18 @@ func TestAuthenticate(t *testing.T) {
 				t.Errorf("%d of 40 guesses were looked at", n)
 			}
 		})
+		w.run(t, "A23 never trimmed, and however its accents are typed", func(t *testing.T) {
+			const typed = "  caf\u00e9 y churros  "
+			w.member("spaces@a23.test", typed)
+			for password, right := range map[string]bool{
+				typed: true, strings.ReplaceAll(typed, "\u00e9", "e\u0301"): true,
+				strings.TrimSpace(typed): false, typed[1:]: false, typed + " ": false, strings.ReplaceAll(typed, "\u00e9", "e"): false,
+			} {
+				if _, err := w.signIn("spaces@a23.test", password, nil); (err == nil) != right {
+					t.Errorf("%+q: %v", password, err)
+				}
+			}
+		})
 		w.run(t, "right passwords cost nothing", func(t *testing.T) {
 			w.member("often@l.test", goodPassword)
 			from := ip()

@@ -322,6 +322,9 @@ func TestBackup(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if r := must(w.db.Recovery(ctx, id)); !strings.HasPrefix(r.Answer, "$argon2id$") || strings.Contains(strings.ToLower(r.Answer), "elm") {
+				t.Errorf("the answer is kept as %q", r.Answer)
+			}
 			if len(w.letters("Side-reg@b.test")) > 0 {
 				t.Error("the recovery address has a mail before the account is confirmed")
 			}
@@ -333,6 +336,12 @@ func TestBackup(t *testing.T) {
 			}
 			if err := d.ProveBackup(ctx, w.link("Side-reg@b.test", "account/recovery/confirm"), id); err != nil {
 				t.Error(err)
+			}
+			if err := w.ask("reg@b.test"); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := d.Recover(ctx, w.link("reg@b.test", "recover/password"), another, "elm lane."); err != nil {
+				t.Errorf("by the answer of the form: %v", err)
 			}
 			// A stranger has filled in the form, and the owner proves the address with a password of her own.
 			id, err = d.Register(ctx, fill("owner@b.test"))

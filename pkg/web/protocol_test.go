@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/passport-network/passport/oidc/client"
+	"github.com/passport-network/passport/oidc/logout"
 	"github.com/passport-network/passport/pkg/outbound"
 	"github.com/passport-network/passport/storage/storagetest"
 	"github.com/passport-network/passport/templates"
@@ -380,6 +381,32 @@ func TestSignedOut(t *testing.T) {
 		}
 		if b.jar["__Host-sid"] != "" {
 			t.Error("the cookie is there still")
+		}
+	})
+	t.Run("4.11 the page names a site that cannot be reached, and the frame's cookie is another", func(t *testing.T) {
+		w.client("far")
+		w.change("far", func(c *client.Client) {
+			c.Metadata.ClientName, c.Metadata.BackchannelLogoutURI = "Distant", "https://far.test/out"
+		})
+		w.person("eve@example.test")
+		b := w.browser(t).login("eve@example.test")
+		b.get(authorizeURL("far")).want(200, "consent-allow").submit("consent-allow")
+		login := must(w.session.List(t.Context(), w.id("eve@example.test")))[0].ID
+		state := b.jar["op_bs"]
+		b.get("/logout").submit("logout-yes").want(200, "told")
+		if err := w.store.SetNotice(t.Context(), login, "far", logout.Trying, w.clock()); err != nil {
+			t.Fatal(err)
+		}
+		if b.get(b.URL).want(200, "told"); !strings.Contains(b.Body, "Distant") || !strings.Contains(b.Body, "could not be reached yet") {
+			t.Errorf("it says:\n%s", b.Body)
+		}
+		if state == "" || b.jar["op_bs"] == state {
+			t.Errorf("op_bs was %q and is %q", state, b.jar["op_bs"])
+		}
+		b.login("eve@example.test").get("/login").submit("login-submit", "username", "ada@example.test", "password", password)
+		state = b.jar["op_bs"]
+		if b.get("/logout").submit("logout-1").want(200, "go-on"); b.jar["op_bs"] == state {
+			t.Error("op_bs is the same after one of two has gone")
 		}
 	})
 	t.Run("Q076 then on to the site: by script, by itself without one, and by a link", func(t *testing.T) {
