@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # What faults do, with what came of it in RESULTS.md:
 #
-#   deploy/ha/run.sh ha      a rolling restart of three replicas behind HAProxy and behind nginx, three rounds each
+#   deploy/ha/run.sh ha      a rolling restart of three replicas behind HAProxy and behind nginx, three rounds each, and a
+#                            rolling upgrade from the last commit with fewer migrations
 #   deploy/ha/run.sh ha-db   the primary of three PostgreSQL nodes under Patroni is killed under load
 #   deploy/ha/run.sh fault   replicas and PostgreSQL killed, connections cut, disks full, clocks wrong, floods, and a checker
 #                            that judges by what was acknowledged: two hours, or ten minutes with PASSPORT_FAULT_LONG=
@@ -13,7 +14,7 @@ cd "$(dirname "$0")/../.."
 . deploy/test/lib.sh
 
 case ${1:-} in
-ha) tests='^TestFaultRolling$' programs=(haproxy nginx) ;;
+ha) tests='^(TestFaultRolling|TestHAUpgrade)$' programs=(haproxy nginx) ;;
 ha-db) tests='^TestHADatabase$' programs=(haproxy patroni etcd-server python3-etcd curl) ;;
 fault) tests='^TestFault' programs=(haproxy nginx) ;;
 *) sed -n 's/^#   //p' "$0" >&2 && exit 2 ;;
