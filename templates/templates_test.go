@@ -620,7 +620,7 @@ func TestFoot(t *testing.T) {
 					t.Errorf("%s: %s", name, link)
 				}
 			}
-			if strings.Contains(page.String(), `id="cannot-sign-in"`) == in {
+			if !strings.Contains(page.String(), `id="cannot-sign-in"`) {
 				t.Errorf("signed in %v: the way back in", in)
 			}
 		}
