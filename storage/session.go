@@ -306,7 +306,7 @@ func (s *Store) ListLogins(ctx context.Context, accountID string, ended bool) ([
 		Login   loginRow `gorm:"embedded"`
 	}
 	err := s.read(ctx).Raw(`SELECT b.device, b.network, b.seen_at, l.*,
-			(SELECT max(g.created_at) FROM authorization_grant g WHERE g.login_id = l.id) AS used_at
+			(SELECT max(v.last_at) FROM login_client v WHERE v.login_id = l.id) AS used_at
 		FROM login l JOIN browser b ON b.id = l.browser_id
 		WHERE l.account_id = ? AND (l.ended_at IS NULL OR ?) ORDER BY l.auth_time DESC, l.id DESC`, accountID, ended).Scan(&rows).Error
 	if err != nil {

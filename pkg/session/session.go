@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -80,7 +81,7 @@ type Config struct {
 	Issuer   string // names the cookies
 	Now      func() time.Time
 	Lifetime time.Duration // of a login, from its authentication; zero: DefaultLifetime
-	// Audit is told of each sign-in, in the transaction that writes it. nil: nobody.
+	// Audit is told of each sign-in, and of each sign-out, in the transaction that writes it. nil: nobody.
 	Audit audit.Log
 	// Ended is told which logins have been ended, in the transaction that ends them: who must hear of it is somebody
 	// else's affair. One whose lifetime is over was ended by nobody, and is not told of. nil: nobody.
@@ -286,7 +287,7 @@ func (m *Manager) EndLogin(ctx context.Context, w http.ResponseWriter, r *http.R
 	if !found {
 		return ErrNoLogin
 	}
-	if _, err = m.end(ctx, Ending{BrowserID: b.ID, LoginID: loginID, At: m.now()}); err != nil {
+	if _, err = m.end(ctx, Ending{BrowserID: b.ID, LoginID: loginID, At: m.now()}, owners(b.Logins)); err != nil {
 		return fmt.Errorf("end a login: %w", err)
 	}
 	if others == 0 {
@@ -304,7 +305,7 @@ func (m *Manager) EndBrowser(ctx context.Context, w http.ResponseWriter, r *http
 			return nil, fmt.Errorf("read the session: %w", err)
 		}
 		if b != nil {
-			if ended, err = m.end(ctx, Ending{BrowserID: b.ID, At: m.now()}); err != nil {
+			if ended, err = m.end(ctx, Ending{BrowserID: b.ID, At: m.now()}, owners(b.Logins)); err != nil {
 				return nil, fmt.Errorf("end the logins of a browser: %w", err)
 			}
 		}
@@ -314,13 +315,38 @@ func (m *Manager) EndBrowser(ctx context.Context, w http.ResponseWriter, r *http
 	return ended, nil
 }
 
-// end ends logins, and tells of it, in one transaction.
-func (m *Manager) end(ctx context.Context, q Ending) (ended []string, err error) {
+// owners tells of each login whose it is.
+func owners(logins []Login) func(loginID string) string {
+	return func(loginID string) string {
+		i := slices.IndexFunc(logins, func(l Login) bool { return l.ID == loginID })
+		if i < 0 {
+			return ""
+		}
+		return logins[i].AccountID
+	}
+}
+
+// end ends logins, and tells of it, in one transaction. Whose they are is recorded where they were ended by their owner; nil:
+// they end with something else, which is recorded itself.
+func (m *Manager) end(ctx context.Context, q Ending, whose func(loginID string) string) (ended []string, err error) {
 	err = m.store.InTx(ctx, func(ctx context.Context) error {
 		if ended, err = m.store.EndLogins(ctx, q); err != nil || len(ended) == 0 {
 			return err
 		}
-		return m.ended(ctx, ended)
+		if err := m.ended(ctx, ended); err != nil || m.audit == nil || whose == nil {
+			return err
+		}
+		for _, id := range ended {
+			account := whose(id)
+			if account == "" { // began this moment
+				continue
+			}
+			err := m.audit.Record(ctx, audit.Event{Event: audit.LoginEnded, ActorKind: audit.ActorAccount, ActorID: account, Subject: account, Session: id, At: q.At})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	return ended, err
 }
@@ -345,7 +371,7 @@ func (m *Manager) EndOne(ctx context.Context, accountID, loginID string) error {
 	if accountID == "" || loginID == "" {
 		return ErrNoLogin
 	}
-	ended, err := m.end(ctx, Ending{AccountID: accountID, LoginID: loginID, At: m.now()})
+	ended, err := m.end(ctx, Ending{AccountID: accountID, LoginID: loginID, At: m.now()}, func(string) string { return accountID })
 	if err != nil {
 		return fmt.Errorf("end a login: %w", err)
 	}
@@ -357,16 +383,20 @@ func (m *Manager) EndOne(ctx context.Context, accountID, loginID string) error {
 
 // EndAll ends every login of an account, but exceptLoginID where that is not empty.
 func (m *Manager) EndAll(ctx context.Context, accountID, exceptLoginID string) error {
-	_, err := m.EndOthers(ctx, accountID, exceptLoginID)
+	_, err := m.endAll(ctx, accountID, exceptLoginID, nil)
 	return err
 }
 
-// EndOthers is EndAll, and tells which logins it ended.
+// EndOthers is EndAll at the wish of the account's owner, and tells which logins it ended.
 func (m *Manager) EndOthers(ctx context.Context, accountID, exceptLoginID string) (ended []string, err error) {
+	return m.endAll(ctx, accountID, exceptLoginID, func(string) string { return accountID })
+}
+
+func (m *Manager) endAll(ctx context.Context, accountID, exceptLoginID string, whose func(loginID string) string) (ended []string, err error) {
 	if accountID == "" {
 		return nil, errors.New("end all logins: no account")
 	}
-	if ended, err = m.end(ctx, Ending{AccountID: accountID, Except: exceptLoginID, At: m.now()}); err != nil {
+	if ended, err = m.end(ctx, Ending{AccountID: accountID, Except: exceptLoginID, At: m.now()}, whose); err != nil {
 		return nil, fmt.Errorf("end all logins: %w", err)
 	}
 	return ended, nil

@@ -136,6 +136,11 @@ func TestLookup(t *testing.T) {
 			}
 			b.clone().get(to).want(200, leads)
 		}
+		for _, link := range []string{`id="help-request" href="/recover/request"`, `id="help-waiting" href="/register/waiting?i=` + i + `"`} {
+			if !strings.Contains(b.Body, link) {
+				t.Errorf("no %s in:\n%s", link, b.Body)
+			}
+		}
 		waits := b.clone()
 		waits.get("/register?i=" + i).register("lost@example.test")
 		waits.get("/help").want(200, "help-waiting").get("/register/waiting").want(200, "resend-submit")

@@ -25,10 +25,14 @@ func TestSecurity(t *testing.T) {
 	here.header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")
 	here.loginWith(t, "ada@example.test", password)
 	there := w.browser(t).loginWith(t, "ada@example.test", password)
+	began := w.clock()
+	w.pass(10 * time.Minute)
 	there.get(authorizeURL("app")).want(200, "consent-allow").submit("consent-allow")
+	used := w.clock()
+	must(w.store.Purge(t.Context(), used.Add(2*time.Hour), 1000)) // what the site got is over by then; that it was used is not
 	bob := w.browser(t).loginWith(t, "bob@example.test", password)
 	here.get("/account/security").want(200, "change-password")
-	for _, text := range []string{"Firefox on Linux", "this browser", "An unknown browser", "127.0.0.0/24"} {
+	for _, text := range []string{"Firefox on Linux", "this browser", "An unknown browser", "127.0.0.0/24", stamped(began), stamped(used)} {
 		if !strings.Contains(here.Body, text) {
 			t.Errorf("no %q in:\n%s", text, here.Body)
 		}
@@ -137,6 +141,11 @@ func TestSecurity(t *testing.T) {
 	})
 }
 
+// stamped is how a page says a time.
+func stamped(at time.Time) string {
+	return `<time datetime="` + at.UTC().Format(time.RFC3339) + `">` + at.UTC().Format("2006-01-02 15:04") + ` UTC</time>`
+}
+
 // hidden is the value of a hidden field.
 func hidden(body, name string) string {
 	m := regexp.MustCompile(`name="` + name + `" value="([^"]+)"`).FindStringSubmatch(body)
@@ -157,12 +166,14 @@ func TestSites(t *testing.T) {
 		t.Errorf("it says:\n%s", b.Body)
 	}
 	b.get(authorizeURL("app")).want(200, "consent-allow").submit("consent-allow")
+	first := w.clock()
+	w.pass(3 * time.Hour)
 	b.get(authorizeURL("app"))
 	if b.Status != http.StatusSeeOther {
 		t.Fatalf("consent was not remembered: %d", b.Status)
 	}
 	b.get("/account/sites").want(200, "main")
-	for _, text := range []string{"Fabrikam", "app.test", "Your e-mail address"} {
+	for _, text := range []string{"Fabrikam", "app.test", "Your e-mail address", "since " + stamped(first), "last used " + stamped(w.clock())} {
 		if !strings.Contains(b.Body, text) {
 			t.Errorf("no %q in:\n%s", text, b.Body)
 		}
@@ -242,6 +253,43 @@ func TestActivity(t *testing.T) {
 		}
 		if b.get("/account/activity?before=yesterday"); b.Status != http.StatusBadRequest {
 			t.Errorf("%d", b.Status)
+		}
+	})
+	t.Run("signed out: here, there, and everywhere", func(t *testing.T) {
+		w := newWorld(t)
+		w.person("ada@example.test")
+		w.person("bob@example.test")
+		ends := func(b *browser) int {
+			return strings.Count(b.get("/account/activity").want(200, "main").Body, "Signed out")
+		}
+		here := func() *browser { return w.browser(t).loginWith(t, "ada@example.test", password) }
+		gone := here()
+		gone.get("/login").submit("login-submit", "username", "bob@example.test", "password", password)
+		gone.get("/logout").want(200, "logout-yes").submit("logout-yes")
+		b := here()
+		if n := ends(b); n != 1 {
+			t.Errorf("%d after the browser was signed out", n)
+		}
+		b.get("/logout").submit("logout-yes")
+		there := here()
+		b = here()
+		id := sessionField.FindStringSubmatch(b.get("/account/security").Body)[1]
+		b.post("/account/security", url.Values{"token": {hidden(b.Body, "token")}, "session": {id}})
+		if n := ends(b); n != 3 || !there.get("/account/profile").has("login-submit") {
+			t.Errorf("%d after one was ended there", n)
+		}
+		here()
+		here()
+		if b.get("/account/security").submit("end-all"); ends(b) != 5 {
+			t.Errorf("%d after all others were ended", ends(b))
+		}
+		if bob := w.browser(t).loginWith(t, "bob@example.test", password); ends(bob) != 1 {
+			t.Errorf("%d of bob's", ends(bob))
+		}
+		here()
+		b.get("/account/password").submit("password-submit", "password", password, "new-password", "another good one").want(200, "password-submit")
+		if ends(b) != 5 {
+			t.Errorf("%d: a new password says so itself", ends(b))
 		}
 	})
 	t.Run("of nobody else", func(t *testing.T) {
