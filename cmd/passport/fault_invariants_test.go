@@ -25,7 +25,11 @@ func (j *judge) letters() {
 	}
 	byID := map[string]*times{}
 	var faults []int64
+	var jumps []int64 // when a clock jumped, and when that was noticed: until then a lease may end too soon
 	for _, a := range j.acts {
+		if a.Op == "jump" {
+			jumps = append(jumps, a.At)
+		}
 		if a.Op == "fault" {
 			faults = append(faults, a.At)
 		}
@@ -57,6 +61,11 @@ func (j *judge) letters() {
 	for id, one := range byID {
 		for _, at := range faults {
 			if at >= one.first-1_000_000 && at <= one.last { // it may have come between the mail server's yes and our note of it
+				one.doubtful++
+			}
+		}
+		for i := 0; i+1 < len(jumps); i += 2 {
+			if one.first <= jumps[i+1] && one.last >= jumps[i] {
 				one.doubtful++
 			}
 		}

@@ -87,9 +87,7 @@ func TestFaultSecretChanges(t *testing.T) {
 	const wrong = "PASSPORT_SECRET=99999999999999999999ghijklmnopqrstuvwxyz"
 	secrets := []string{"0123456789abcdefghijklmnopqrstuvwxyz", "9876543210zyxwvutsrqponmlkjihgfedcba", "abcdefghijklmnopqrstuvwxyz9876543210"}
 	plain := r.f.replicas[0].env
-	for _, s := range secrets {
-		r.hidden = append(r.hidden, s)
-	}
+	r.hidden = secrets
 	anew := func(env ...string) {
 		for _, one := range r.f.replicas {
 			r.f.mark(one, false)

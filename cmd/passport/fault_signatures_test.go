@@ -83,7 +83,15 @@ func keySet(base string) (map[string]crypto.PublicKey, error) {
 		case k.Kty == "RSA":
 			set[k.Kid] = &rsa.PublicKey{N: number(k.N), E: int(number(k.E).Int64())}
 		case k.Crv == "P-256":
-			set[k.Kid] = &ecdsa.PublicKey{Curve: elliptic.P256(), X: number(k.X), Y: number(k.Y)}
+			point := make([]byte, 1+2*32)
+			point[0] = 4 // uncompressed, SEC 1 §2.3.3
+			number(k.X).FillBytes(point[1:33])
+			number(k.Y).FillBytes(point[33:])
+			key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
+			if err != nil {
+				return nil, fmt.Errorf("key %q: %w", k.Kid, err)
+			}
+			set[k.Kid] = key
 		}
 	}
 	return set, nil
