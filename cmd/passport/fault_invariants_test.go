@@ -215,12 +215,8 @@ func (j *judge) times() {
 			j.wrong("I13: act %d: the time of %s is %s off", a.N, what, time.Duration(at-a.At)*time.Microsecond)
 		}
 	}
-	jumping := false // a replica's clock has jumped, and it may not have noticed yet
 	for _, a := range j.acts {
-		if a.Op == "jump" {
-			jumping = a.Said == "begins"
-		}
-		if a.Outcome != acked || jumping {
+		if a.Outcome != acked || j.jumping[a.N] {
 			continue
 		}
 		switch a.Op {
