@@ -66,15 +66,21 @@ func checker(question string) int {
 	}
 	defer j.db.Close()
 	j.site = relying{id: j.Client, secret: j.Secret}
-	jumping := false
+	for i, from := range j.acts { // by time: an act may have begun before the jump, and met it
+		if from.Op != "jump" || from.Said != "begins" {
+			continue
+		}
+		noticed := slices.IndexFunc(j.acts[i:], func(a entry) bool { return a.Op == "jump" && a.Said != "begins" })
+		for _, a := range j.acts {
+			if (a.End == 0 || a.End >= from.At) && (noticed < 0 || a.At <= j.acts[i+noticed].At) {
+				j.jumping[a.N] = true
+			}
+		}
+	}
 	for _, a := range j.acts {
 		if a.Op == "revoke" && a.Outcome != refused || a.Op == "replay" {
 			j.revoked[a.Code] = true
 		}
-		if a.Op == "jump" {
-			jumping = a.Said == "begins"
-		}
-		j.jumping[a.N] = jumping
 	}
 	for _, rule := range []func(){j.tokens, j.families, j.revocations, j.rows, j.accounts, j.letters, j.registrations, j.events,
 		j.times, j.keys, j.secrets, j.access, j.asked} {
