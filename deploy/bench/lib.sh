@@ -97,7 +97,7 @@ build() {
 	redirect=https://passload.invalid/callback
 	printf '%s' "$secret" >"$work/secret"
 	printf 'a good long passphrase' >"$work/password"
-	mkdir "$work/json"
+	mkdir "$work/json" "$work/cost"
 }
 
 # memory PID FIELD prints MiB.
@@ -105,13 +105,25 @@ memory() {
 	awk -v field="$2:" '$1 == field { printf "%d", $2 / 1024 }' "/proc/$1/status"
 }
 
-# measure ISSUER CLIENT SCENARIO FILE [flags]
+# ticks prints the processor's ticks that a process has had, and with "children" those of its children instead.
+ticks() {
+	local all=$1 pid
+	[ "${2:-}" != children ] || all=$(pgrep -P "$1")
+	for pid in $all; do cat "/proc/$pid/stat"; done 2>/dev/null | awk '{ n += $14 + $15 } END { print n + 0 }'
+}
+
+# measure NAME CLIENT SCENARIO FILE [flags]: what a server does, and beside it what that cost: ticks of the server and of
+# PostgreSQL, seconds of passload.
 measure() {
-	local at=$1 client=$2 scenario=$3 file=$4
+	local name=$1 client=$2 scenario=$3 file=$4 TIMEFORMAT='%U %S' server postgres spent
 	shift 4
-	"$work/passload" --issuer "$at" --client-id "$client" --client-secret-file "$work/secret" --redirect-uri "$redirect" \
+	server=$(ticks "${pid[$name]}")
+	postgres=$(ticks "$(head -n 1 "$work/pg/postmaster.pid")" children)
+	spent=$({ time "$work/passload" --issuer "${issuer[$name]}" --client-id "$client" --client-secret-file "$work/secret" --redirect-uri "$redirect" \
 		--username load@example.com --password-file "$work/password" --workers "$workers" --duration "${seconds}s" \
-		--warm-up "${warmup}s" --timeout 30s --quiet --json "$@" "$scenario" >"$file" || echo "bench: $scenario at $at went wrong" >&2
+		--warm-up "${warmup}s" --timeout 30s --quiet --json "$@" "$scenario" >"$file" 2>"$work/log" ||
+		echo "bench: $scenario at $name went wrong: $(cat "$work/log")" >&3; } 3>&2 2>&1)
+	echo "$(($(ticks "${pid[$name]}") - server)) $(($(ticks "$(head -n 1 "$work/pg/postmaster.pid")" children) - postgres)) $spent" >"$work/cost/${file##*/}"
 }
 
 # runs NAME FILE... adds the files of a server for passload compare; a run that went wrong left none.

@@ -62,11 +62,11 @@ all_rounds() {
 		for scenario in $scenarios; do
 			say "round $round: $scenario"
 			at=$work/json/$scenario-$round
-			measure "${issuer[peer]}" load-RS256 "$scenario" "$at-peer" --pages oidc-provider
-			measure "${issuer[postgres]}" load-ES256 "$scenario" "$at-postgres"
-			measure "${issuer[sqlite]}" load-ES256 "$scenario" "$at-sqlite"
+			measure peer load-RS256 "$scenario" "$at-peer" --pages oidc-provider
+			measure postgres load-ES256 "$scenario" "$at-postgres"
+			measure sqlite load-ES256 "$scenario" "$at-sqlite"
 			case $scenario in
-			refresh | sso) measure "${issuer[postgres]}" load-RS256 "$scenario" "$at-rs256" ;;
+			refresh | sso) measure postgres load-RS256 "$scenario" "$at-rs256" ;;
 			esac
 		done
 	done
@@ -88,7 +88,7 @@ all_steps() {
 		for ((round = 1; round <= rounds; round++)); do
 			for scenario in $list; do
 				for side in before after; do
-					measure "${issuer[step$n$side]}" load-ES256 "$scenario" "$work/json/step$n-$scenario-$round-$side"
+					measure "step$n$side" load-ES256 "$scenario" "$work/json/step$n-$scenario-$round-$side"
 				done
 			done
 		done
@@ -135,6 +135,15 @@ END
 	runs Passport "$work"/json/*-postgres
 	runs "Passport SQLite" "$work"/json/*-sqlite
 	"$work/passload" compare --markdown "${compare[@]}"
+	cat <<END
+
+## Where the time goes
+
+Milliseconds of a core for one operation, median of the rounds: of the server, of PostgreSQL, of passload, which has the
+cores too. *At most* is what $(nproc) cores allow when none of them ever waits.
+
+END
+	node "$here/costs.mjs" "$work" "$(getconf CLK_TCK)" "$(nproc)" $(((seconds + warmup) * 100 / seconds)) peer=oidc-provider postgres=Passport "rs256=Passport RS256" "sqlite=Passport SQLite"
 	cat <<END
 
 ## Size

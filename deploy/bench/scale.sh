@@ -64,8 +64,8 @@ done
 for ((round = 1; round <= rounds; round++)); do
 	for scenario in $scenarios; do
 		say "round $round: $scenario"
-		measure "${issuer[empty]}" load-ES256 "$scenario" "$work/json/$scenario-$round-empty"
-		measure "${issuer[large]}" load-ES256 "$scenario" "$work/json/$scenario-$round-large"
+		measure empty load-ES256 "$scenario" "$work/json/$scenario-$round-empty"
+		measure large load-ES256 "$scenario" "$work/json/$scenario-$round-large"
 	done
 done
 compare=()
