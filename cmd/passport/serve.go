@@ -169,6 +169,7 @@ type servers struct {
 	admin    *http.Server // nil: none
 	all      []*http.Server
 	on       []net.Listener // as all
+	tcp      net.Listener   // the public one, below TLS
 	stopping atomic.Bool
 	reload   func() error // the certificate; nil: no TLS
 }
@@ -184,11 +185,12 @@ func (a *app) newServers(ctx context.Context, handler http.Handler, sites []demo
 			}
 		}
 	}()
-	var listen net.ListenConfig
+	listen := plainTCP()
 	public, err := listen.Listen(ctx, "tcp", a.cfg.Addr)
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
+	s.tcp = public
 	if a.cfg.TLSCertFile != "" {
 		pair := &keyPair{cert: a.cfg.TLSCertFile, key: a.cfg.TLSKeyFile}
 		if err := pair.load(); err != nil {
@@ -215,6 +217,13 @@ func (a *app) newServers(ctx context.Context, handler http.Handler, sites []demo
 		s.all, s.on = append(s.all, a.httpServer(d.handler)), append(s.on, d.on)
 	}
 	return s, nil
+}
+
+// plainTCP listens without Multipath TCP, of which Go makes use by itself: hush asks the kernel for what it says of TCP alone.
+func plainTCP() net.ListenConfig {
+	var c net.ListenConfig
+	c.SetMultipathTCP(false)
+	return c
 }
 
 // httpServer has the limits that keep slow and greedy clients from the others (D1, D2, D3).
@@ -307,6 +316,9 @@ func (s *servers) stop(delay time.Duration) error {
 	s.stopping.Store(true)
 	if delay > 0 {
 		time.Sleep(delay)
+		if err := hush(s.tcp); err != nil {
+			s.a.logger.Warn("who connects in the last moment may see a reset", "error", err)
+		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), s.a.cfg.ShutdownLimit)
 	defer cancel()
