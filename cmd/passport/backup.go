@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -163,7 +164,8 @@ func revive(ctx context.Context, cfg *config.Config) (ended []storage.Ended, err
 func progress(cmd *cobra.Command, what string, unit func(int64) string) (note storage.Progress, stop func()) {
 	var done, total atomic.Int64
 	tick, over := time.NewTicker(time.Second), make(chan struct{})
-	go func() {
+	var saying sync.WaitGroup
+	saying.Go(func() {
 		for {
 			select {
 			case <-over:
@@ -177,13 +179,14 @@ func progress(cmd *cobra.Command, what string, unit func(int64) string) (note st
 				tell(cmd, "%s %s", unit(done.Load()), what)
 			}
 		}
-	}()
+	})
 	return func(now, all int64) {
 			done.Store(now)
 			total.Store(all)
 		}, func() {
 			tick.Stop()
 			close(over)
+			saying.Wait() // it says nothing any more
 		}
 }
 

@@ -123,7 +123,8 @@ func (b *browser) wait(sel string) {
 func (b *browser) fill(sel, text string) {
 	b.t.Helper()
 	el := chromedp.CSS(sel)
-	see(b, chromedp.Steps(chromedp.WaitVisible(el), chromedp.Clear(el), chromedp.SendKeys(el, text)))
+	// Not SendKeys: it reads the element's attributes while what Clear has changed of them is noted (chromedp 0.23).
+	see(b, chromedp.Steps(chromedp.WaitVisible(el), chromedp.Clear(el), chromedp.Focus(el), chromedp.KeyEvent(text)))
 }
 
 func (b *browser) click(sel string) {

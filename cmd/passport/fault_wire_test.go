@@ -74,3 +74,10 @@ func (r *trial) statuses(t *testing.T, want int) {
 		t.Errorf("%s, %d times: not %d", what, n, want)
 	}
 }
+
+// bad makes a bad wire of it.
+func (w *wire) bad(late time.Duration, breaks float64, silent bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.late, w.breaks, w.silent = late, breaks, silent
+}

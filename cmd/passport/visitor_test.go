@@ -193,32 +193,6 @@ func (v *visitor) confirm(ctx context.Context, link string) error {
 	return err
 }
 
-// cancel follows the other link of the mail.
-func (v *visitor) cancel(ctx context.Context, link string) error {
-	p, err := v.get(ctx, link)
-	if err != nil {
-		return err
-	}
-	p, err = v.submit(ctx, p, "cancel-submit")
-	if err == nil && (p.status != http.StatusOK || p.has("cancel-submit")) {
-		err = &wrongPage{p, "the cancelled registration"}
-	}
-	return err
-}
-
-// logout ends the session.
-func (v *visitor) logout(ctx context.Context) error {
-	p, err := v.get(ctx, "/logout")
-	if err != nil {
-		return err
-	}
-	p, err = v.submit(ctx, p, "logout-yes")
-	if err == nil && (p.status != http.StatusOK || p.has("logout-yes")) {
-		err = &wrongPage{p, "the end of the session"}
-	}
-	return err
-}
-
 // login signs in.
 func (v *visitor) login(ctx context.Context) error {
 	p, err := v.get(ctx, "/login")

@@ -120,13 +120,6 @@ func (w *wire) move(to, from net.Conn) {
 	}
 }
 
-// bad makes a bad wire of it.
-func (w *wire) bad(late time.Duration, breaks float64, silent bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.late, w.breaks, w.silent = late, breaks, silent
-}
-
 // reset closes a connection as a host that has died does: with RST.
 func reset(c net.Conn) {
 	if tcp, ok := c.(*net.TCPConn); ok {

@@ -241,8 +241,8 @@ func TestActivity(t *testing.T) {
 			w.browser(t).get("/login").submit("login-submit", "username", "ada@example.test", "password", password)
 		}
 		b.get("/account/activity").want(200, "main")
-		if n := strings.Count(b.Body, "<li>"); n != 50 {
-			t.Errorf("%d on the page", n)
+		if main, _, _ := strings.Cut(b.Body, "<footer"); strings.Count(main, "<li>") != 50 {
+			t.Errorf("%d on the page", strings.Count(main, "<li>"))
 		}
 		m := regexp.MustCompile(`href="(/account/activity\?before=[^"]+)"`).FindStringSubmatch(b.Body)
 		if m == nil {
