@@ -112,9 +112,15 @@ func ask(t *testing.T, url string, status int) string {
 // of theirs can be waited on here. After 30 seconds the test fails, and shows the logs.
 func eventually(t *testing.T, what string, is func() bool, logs ...fmt.Stringer) {
 	t.Helper()
+	eventuallyIn(t, 30*time.Second, what, is, logs...)
+}
+
+// eventuallyIn is eventually, with its own patience.
+func eventuallyIn(t *testing.T, patience time.Duration, what string, is func() bool, logs ...fmt.Stringer) {
+	t.Helper()
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
-	for end := time.After(30 * time.Second); !is(); {
+	for end := time.After(patience); !is(); {
 		select {
 		case <-end:
 			t.Fatalf("never: %s\n%v", what, logs)
