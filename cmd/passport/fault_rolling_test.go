@@ -105,6 +105,12 @@ func nginx(t *testing.T, f *fleet) string {
 		temporary += what + "_temp_path " + filepath.Join(dir, what) + ";\n"
 	}
 	file, base := f.configured(t, "nginx.conf", "access_log off;", temporary)
+	t.Cleanup(func() {
+		if t.Failed() {
+			out, _ := os.ReadFile(filepath.Join(dir, "error.log"))
+			t.Logf("%s", out[max(0, len(out)-8000):])
+		}
+	})
 	background(t, "nginx", "-e", filepath.Join(dir, "error.log"), "-p", dir, "-c", file,
 		"-g", "daemon off; pid "+filepath.Join(dir, "pid")+";")
 	return base
