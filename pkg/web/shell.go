@@ -134,8 +134,12 @@ func (s *Site) serve(route Route) http.Handler {
 		q := of(r)
 		q.route, q.kind = route.Name, route.Kind
 		h := w.Header()
+		ends := h["Connection"] // a server that stops asks for the connection's end
 		clear(h)
 		setHeaders(h, route.Kind, q.nonce, s.https)
+		if ends != nil {
+			h["Connection"] = ends
+		}
 		err := readBody(w, r, route.Upload)
 		s.cors(h, r, route)
 		if err != nil {

@@ -251,3 +251,21 @@ type away struct{}
 
 func (away) Error() string     { return "secret-of-the-database" }
 func (away) Unavailable() bool { return true }
+
+// A server that stops says so in each answer's header; nothing on the way may take that back, or a proxy asks on a connection
+// that is closed the next moment.
+func TestConnectionEnds(t *testing.T) {
+	w := newWorld(t)
+	for _, path := range []string{"/", "/login", "/authorize", "/token", "/jwks.json", "/.well-known/openid-configuration", "/nothing", "/account/profile", "/static/app.css"} {
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			r := httptest.NewRequestWithContext(t.Context(), method, issuer+path, nil)
+			r.Host = "op.test"
+			rec := httptest.NewRecorder()
+			rec.Header().Set("Connection", "close")
+			w.handler.ServeHTTP(rec, r)
+			if rec.Header().Get("Connection") != "close" {
+				t.Errorf("%s %s: %d", method, path, rec.Code)
+			}
+		}
+	}
+}
