@@ -36,6 +36,7 @@ type replica struct {
 	log         *os.File
 	up          bool
 	lives       int // how often it was started or killed
+	asked       int // requests that it has not answered yet
 }
 
 // call is a request, as who made it saw it.
@@ -184,7 +185,9 @@ type counting struct{ f *fleet }
 func (c counting) RoundTrip(req *http.Request) (*http.Response, error) {
 	n, lives := c.f.life(req.URL.Host)
 	one := call{replica: n, route: req.Method + " " + req.URL.Path, began: time.Now()}
+	c.f.asks(n, 1)
 	res, err := http.DefaultTransport.RoundTrip(req)
+	c.f.asks(n, -1)
 	one.end, one.err = time.Now(), err
 	if err == nil {
 		one.status = res.StatusCode
@@ -197,6 +200,26 @@ func (c counting) RoundTrip(req *http.Request) (*http.Response, error) {
 		c.f.mu.Unlock()
 	}
 	return res, err
+}
+
+// asks counts what a replica has to answer.
+func (f *fleet) asks(n, by int) {
+	if n >= 0 {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.replicas[n].asked += by
+	}
+}
+
+// aside sends a replica no more requests, as a proxy does with who is not ready, and returns when it has answered all.
+func (f *fleet) aside(r *replica) {
+	f.t.Helper()
+	f.mark(r, false)
+	eventually(f.t, "a replica has answered what was sent to it", func() bool {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return r.asked == 0
+	})
 }
 
 // life is which replica has the address, and how often it was started or killed; negative: it is not up.

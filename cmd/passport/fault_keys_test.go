@@ -90,8 +90,7 @@ func TestFaultSecretChanges(t *testing.T) {
 	r.hidden = secrets
 	anew := func(env ...string) {
 		for _, one := range r.f.replicas {
-			r.f.mark(one, false)
-			time.Sleep(time.Second) // a proxy's
+			r.f.aside(one)
 			r.f.stop(one)
 			r.f.start(one, env...)
 		}

@@ -23,17 +23,17 @@ func TestFaultBadWire(t *testing.T) {
 		began = time.Now()
 		r.during("500 ms latency", func() {
 			line.bad(500*time.Millisecond, 0, false)
-			time.Sleep(long(t, 8*time.Second, time.Minute))
+			time.Sleep(long(t, 8*time.Second, time.Minute)) // for so long it is so
 		})
 		r.during("5 % cut", func() {
 			line.bad(0, .05, false)
-			time.Sleep(long(t, 8*time.Second, time.Minute))
+			time.Sleep(long(t, 8*time.Second, time.Minute)) // for so long it is so
 		})
 		line.heal()
-		time.Sleep(3 * time.Second)
+		time.Sleep(3 * time.Second) // a while of a good one between
 		r.during("half-open", func() {
 			line.bad(0, 0, true)
-			time.Sleep(long(t, 13*time.Second, time.Minute))
+			time.Sleep(long(t, 13*time.Second, time.Minute)) // for so long it is so
 			line.heal()
 		})
 		time.Sleep(14 * time.Second) // what begins in the last two must not fail
