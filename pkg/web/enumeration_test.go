@@ -43,18 +43,19 @@ var kinds = map[string]func(w *world, email string){
 
 // flow is a form of ours that takes somebody's address.
 type flow struct {
-	page  string // where it stands, or where the way to it begins
-	walk  func(b *browser, email string)
-	mails bool   // whether there is one for each kind
-	own   string // why the form needs no comparison: the address is the person's own
+	page   string // where it stands, or where the way to it begins
+	walk   func(b *browser, email string)
+	mails  bool   // whether there is one for each kind
+	hashes bool   // a password, which takes a hundred times what an address does
+	own    string // why the form needs no comparison: the address is the person's own
 }
 
 // flows are all of them, by the route that takes the address.
 var flows = map[string]flow{
-	"login": {page: "/login", walk: func(b *browser, email string) {
+	"login": {page: "/login", hashes: true, walk: func(b *browser, email string) {
 		b.submit("login-submit", "username", email, "password", "not this one")
 	}},
-	"register": {page: "/register", mails: true, walk: func(b *browser, email string) { b.register(email) }},
+	"register": {page: "/register", mails: true, hashes: true, walk: func(b *browser, email string) { b.register(email) }},
 	"terms":    {own: "it is compared with the one before, which register takes"},
 	"recover":  {page: "/recover", mails: true, walk: func(b *browser, email string) { b.submit("recover-submit", "email", email) }},
 	"lookup":   {page: "/lookup", mails: true, walk: func(b *browser, email string) { b.submit("lookup-submit", "email", email) }},
@@ -234,6 +235,12 @@ func everyFlow(t *testing.T, w *world) {
 			if _, known := flows[route.Name]; !known {
 				t.Errorf("%s takes an address, and the table does not know it", route.Path)
 			}
+		}
+	}
+	for _, route := range w.site.Routes() {
+		_, takes := flows[route.Name]
+		if takes && flows[route.Name].own == "" && slices.Contains(route.Methods, http.MethodPost) && route.Even == flows[route.Name].hashes {
+			t.Errorf("POST %s: its time tells what was found, and no password's hash covers that", route.Path)
 		}
 	}
 	if found < 5 {

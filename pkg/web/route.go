@@ -66,6 +66,8 @@ type Route struct {
 	Protocol bool
 	// Upload marks the one form that sends a file. Its body is not read before the handler runs, who knows by then whether
 	// it is from somebody: see ParseUpload.
-	Upload  bool
+	Upload bool
+	// Even marks a form that takes somebody's address and hashes no password: see even.
+	Even    bool
 	Handler Handler
 }

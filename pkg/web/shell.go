@@ -153,6 +153,11 @@ func (s *Site) serve(route Route) http.Handler {
 				return
 			}
 		}
+		if route.Even {
+			e := newEven(w, r)
+			defer e.wait()
+			w = e
+		}
 		if err := route.Handler(w, r); err != nil {
 			s.answer(w, r, err)
 		}
