@@ -8,12 +8,13 @@ bin=$(postgres_bin) || { echo "bench: PostgreSQL's server is not installed" >&2;
 command -v node >/dev/null || { echo "bench: there is no Node" >&2; exit 1; }
 
 work=$(mktemp -d)
+cluster=$work/pg # PostgreSQL's folder
 # Of each server, by name: where it is, its process, and the milliseconds until it answered.
 declare -A issuer=() pid=() took=()
 finish() {
 	local name
 	for name in "${!pid[@]}"; do end "$name"; done
-	end_postgres "$work/pg"
+	end_postgres "$cluster"
 	git worktree remove --force "$work/tree" 2>/dev/null || true
 	rm -rf "$work"
 }
@@ -32,19 +33,23 @@ free_port() {
 
 # As it is installed: what was answered is on the disk (fsync and synchronous_commit are on).
 start_postgres() {
-	serve_postgres "$work/pg" -c fsync=on -c synchronous_commit=on
+	serve_postgres "$cluster" -c fsync=on -c synchronous_commit=on
 }
 
-# ours NAME PROGRAM DATABASE [FLAG…]: a server with its clients and its person, on a database that is filled first where the
-# flags say how; it fills issuer, pid and took.
-ours() {
-	local name=$1 program=$2 database=$3 port dir=$work/$1 id alg
-	shift 3
+# on_postgres PROGRAM FLAG… runs one of PostgreSQL's programs on it.
+on_postgres() {
+	local program=$1
+	shift
+	as_postgres "$bin/$program" -h 127.0.0.1 -p "$postgres_port" -U postgres "$@"
+}
+
+# settings NAME DATABASE writes what a server is started with into its folder.
+settings() {
+	local port dir=$work/$1 database=$2
 	mkdir "$dir"
 	port=$(free_port)
 	if [ "$database" = postgres ]; then
-		as_postgres "$bin/createdb" -h 127.0.0.1 -p "$postgres_port" -U postgres "passport_$name"
-		database="postgres://postgres@127.0.0.1:$postgres_port/passport_$name?sslmode=disable"
+		database="postgres://postgres@127.0.0.1:$postgres_port/passport_$1?sslmode=disable"
 	else
 		database="sqlite:$dir/passport.db"
 	fi
@@ -53,7 +58,15 @@ export PASSPORT_ISSUER=http://127.0.0.1:$port PASSPORT_ADDR=127.0.0.1:$port PASS
 export PASSPORT_DATABASE='$database' PASSPORT_SECRET=$secret PASSPORT_SMTP_URL=smtp://nobody:none@127.0.0.1:1
 export PASSPORT_LIMIT_EXEMPT=127.0.0.0/8 PASSPORT_SHUTDOWN_DELAY=0s
 END
-	[ $# = 0 ] || (. "$dir/env" && "$program" dev fill "$@")
+}
+
+# ours NAME PROGRAM DATABASE [FLAG…]: a server with its clients and its person; the flags are createdb's. It fills issuer,
+# pid and took.
+ours() {
+	local name=$1 program=$2 database=$3 dir=$work/$1 id alg
+	shift 3
+	[ "$database" != postgres ] || on_postgres createdb "$@" "passport_$name"
+	settings "$name" "$database"
 	for alg in ES256 RS256; do
 		id="load-$alg"
 		printf '{"client_id": "%s", "client_secret": "%s", "client_name": "Load", "redirect_uris": ["%s"], "scope": "openid offline_access",
@@ -63,7 +76,7 @@ END
 	done
 	(. "$dir/env" && "$program" account create --email load@example.com --password-file "$work/password" --confirmed >/dev/null 2>"$dir/log") ||
 		{ cat "$dir/log"; return 1; }
-	issuer[$name]=http://127.0.0.1:$port
+	issuer[$name]=$(. "$dir/env" && echo "$PASSPORT_ISSUER")
 	serve "$name" "$program"
 }
 
@@ -118,12 +131,12 @@ measure() {
 	local name=$1 client=$2 scenario=$3 file=$4 TIMEFORMAT='%U %S' server postgres spent
 	shift 4
 	server=$(ticks "${pid[$name]}")
-	postgres=$(ticks "$(head -n 1 "$work/pg/postmaster.pid")" children)
+	postgres=$(ticks "$(head -n 1 "$cluster/postmaster.pid")" children)
 	spent=$({ time "$work/passload" --issuer "${issuer[$name]}" --client-id "$client" --client-secret-file "$work/secret" --redirect-uri "$redirect" \
 		--username load@example.com --password-file "$work/password" --workers "$workers" --duration "${seconds}s" \
 		--warm-up "${warmup}s" --timeout 30s --quiet --json "$@" "$scenario" >"$file" 2>"$work/log" ||
 		echo "bench: $scenario at $name went wrong: $(cat "$work/log")" >&3; } 3>&2 2>&1)
-	echo "$(($(ticks "${pid[$name]}") - server)) $(($(ticks "$(head -n 1 "$work/pg/postmaster.pid")" children) - postgres)) $spent" >"$work/cost/${file##*/}"
+	echo "$(($(ticks "${pid[$name]}") - server)) $(($(ticks "$(head -n 1 "$cluster/postmaster.pid")" children) - postgres)) $spent" >"$work/cost/${file##*/}"
 }
 
 # runs NAME FILE... adds the files of a server for passload compare; a run that went wrong left none.

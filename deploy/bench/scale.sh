@@ -18,14 +18,16 @@ deploy/bench/scale.sh [options]
   --warm-up N       seconds that each run goes before it is measured (2)
   --workers N       how many ask at the same time (8)
   --scenarios LIST  "discovery jwks client_credentials introspect userinfo refresh sso"
+  --keep FOLDER     the filled database stays there, and the next run fills nothing (a temporary folder)
+  --fill            fill it, and measure nothing
   --out FILE        where to write (deploy/bench/SCALE.md)
 
-The large database takes about 2 KiB a grant on the disk, in the folder for temporary files (TMPDIR), and a second or two for
-10,000 of them. Nothing else may run beside it.
+The large database takes about 2 KiB a grant on the disk, in the folder for temporary files (TMPDIR), or in FOLDER and as
+much again for the copy that is measured; to fill it takes a second or two for 10,000 grants. Nothing else may run while it measures.
 END
 }
 
-accounts=1000000 grants=10000000 seconds=30 rounds=5 warmup=2 workers=8 out=$here/SCALE.md
+accounts=1000000 grants=10000000 seconds=30 rounds=5 warmup=2 workers=8 out=$here/SCALE.md keep="" only=""
 scenarios="discovery jwks client_credentials introspect userinfo refresh sso"
 while [ $# -gt 0 ]; do
 	case $1 in
@@ -36,6 +38,8 @@ while [ $# -gt 0 ]; do
 	--warm-up) warmup=$2 && shift ;;
 	--workers) workers=$2 && shift ;;
 	--scenarios) scenarios=$2 && shift ;;
+	--keep) keep=$(realpath "$2") && shift ;;
+	--fill) only=yes ;;
 	--out) out=$(realpath "$2") && shift ;;
 	--help) usage && exit ;;
 	*) usage >&2 && exit 2 ;;
@@ -44,18 +48,32 @@ while [ $# -gt 0 ]; do
 done
 
 build
+if [ -n "$keep" ]; then
+	mkdir -p "$keep"
+	cluster=$keep/pg
+	[ -e "$keep/secret" ] || cp "$work/secret" "$keep/secret" # the keys in the database are sealed with it
+	cp "$keep/secret" "$work/secret"
+	secret=$(cat "$work/secret")
+fi
 say "starting"
 start_postgres
-ours empty "$work/passport" postgres
+sql() { on_postgres psql --quiet --no-align --tuples-only "$@"; }
+[ "$(sql --command "SELECT count(*) FROM pg_database WHERE datname = 'passport_filled'")" = 1 ] || on_postgres createdb passport_filled
+settings filled postgres
 say "filling"
 begun=$SECONDS
-ours large "$work/passport" postgres --accounts "$accounts" --grants "$grants" --password-file "$work/password"
-filled=$((SECONDS - begun))
+(. "$work/filled/env" && "$work/passport" dev fill --accounts "$accounts" --grants "$grants" --password-file "$work/password")
 # What autovacuum would do some time later, and a checkpoint, are not what is measured.
-as_postgres "$bin/vacuumdb" -h 127.0.0.1 -p "$postgres_port" -U postgres --analyze --quiet passport_large
-as_postgres "$bin/psql" -h 127.0.0.1 -p "$postgres_port" -U postgres --quiet --command CHECKPOINT
-disk=$(as_postgres "$bin/psql" -h 127.0.0.1 -p "$postgres_port" -U postgres --quiet --no-align --tuples-only \
-	--command "SELECT pg_size_pretty(pg_database_size('passport_large'))")
+on_postgres vacuumdb --analyze --quiet passport_filled
+sql --command CHECKPOINT
+say "filled in $((SECONDS - begun)) s"
+[ -z "$only" ] || exit 0
+disk=$(sql --command "SELECT pg_size_pretty(pg_database_size('passport_filled'))")
+for name in empty large; do
+	sql --command "DROP DATABASE IF EXISTS passport_$name" 2>/dev/null # of a run before
+done
+ours empty "$work/passport" postgres
+ours large "$work/passport" postgres --strategy file_copy --template passport_filled
 
 targets=()
 for scenario in $scenarios; do
@@ -81,7 +99,7 @@ Machine: $(machine);
 $("$bin/postgres" --version) as it is installed (shared_buffers of 128 MB), $(go version | cut -d' ' -f3). Load generator, server and database share it.
 
 *Large* has $accounts accounts, each with a browser that is signed in, and $grants grants, every tenth with an access token: $disk,
-made by \`passport dev fill\` in $filled s. *Empty* has the account that is measured and no other. Closed loop, $workers workers,
+made by \`passport dev fill\`. *Empty* has the account that is measured and no other. Closed loop, $workers workers,
 $warmup s warm-up, $seconds s, median of $rounds rounds, one after the other; while *large* is measured its servers purge what ends.
 
 END

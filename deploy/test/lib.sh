@@ -72,17 +72,19 @@ as_postgres() {
 	fi
 }
 
-# serve_postgres FOLDER OPTION…: a fresh server with these options, on a port of loopback that is free, which it puts into
-# postgres_port. end_postgres FOLDER ends it.
+# serve_postgres FOLDER OPTION…: a server with these options, on a port of loopback that is free, which it puts into
+# postgres_port; a fresh one, but where the folder is that of another. end_postgres FOLDER ends it.
 serve_postgres() {
 	local folder=$1 bin try
 	shift
 	bin=$(postgres_bin) || return 1
-	mkdir "$folder" && chmod 711 "$(dirname "$folder")" || return 1
-	if [ "$(id -u)" = 0 ]; then
-		chown postgres "$folder" || return 1
+	if [ ! -e "$folder" ]; then
+		mkdir "$folder" && chmod 711 "$(dirname "$folder")" || return 1
+		if [ "$(id -u)" = 0 ]; then
+			chown postgres "$folder" || return 1
+		fi
+		as_postgres "$bin/initdb" -D "$folder" -U postgres -A trust -E UTF8 --locale=C --no-sync >/dev/null || return 1
 	fi
-	as_postgres "$bin/initdb" -D "$folder" -U postgres -A trust -E UTF8 --locale=C --no-sync >/dev/null || return 1
 	for try in 1 2 3 4 5; do
 		postgres_port=$((20000 + (RANDOM + try) % 12000))
 		if as_postgres "$bin/pg_ctl" -D "$folder" -w -t 60 -l "$folder/log" \
