@@ -68,11 +68,9 @@ func (d *Directory) AskBackup(ctx context.Context, c AddressChange) error {
 	if err != nil {
 		return &FieldError{Field: "recovery-email", Key: "error.email.invalid"}
 	}
-	all, err := d.store.Addresses(ctx, rec.ID)
-	if err != nil {
-		return fmt.Errorf("read addresses: %w", err)
-	}
-	if slices.ContainsFunc(all, func(a Address) bool { return a.Canonical == canonical }) {
+	if own, err := d.owns(ctx, rec.ID, canonical); err != nil {
+		return err
+	} else if own {
 		return &FieldError{Field: "recovery-email", Key: "recovery.own"}
 	}
 	if err := d.limits.TakeNetwork(ctx, c.IP, limit.MailIP, limit.MailNet); err != nil {
@@ -92,6 +90,15 @@ func (d *Directory) AskBackup(ctx context.Context, c AddressChange) error {
 		return fmt.Errorf("ask for a recovery address: %w", err)
 	}
 	return nil
+}
+
+// owns tells whether the account has proven an address.
+func (d *Directory) owns(ctx context.Context, accountID, canonical string) (bool, error) {
+	all, err := d.store.Addresses(ctx, accountID)
+	if err != nil {
+		return false, fmt.Errorf("read addresses: %w", err)
+	}
+	return slices.ContainsFunc(all, func(a Address) bool { return a.Canonical == canonical }), nil
 }
 
 // mailBackup makes the link of a recovery address and queues its mail, in the transaction of ctx. ErrLimited.
@@ -130,6 +137,11 @@ func (d *Directory) ProveBackup(ctx context.Context, token, accountID string) er
 	}
 	_, err := d.spend(ctx, purposeBackup, token, func(ctx context.Context, rec Record, l Link, now time.Time) error {
 		if rec.ID != accountID {
+			return ErrGone
+		}
+		if own, err := d.owns(ctx, rec.ID, l.Canonical); err != nil {
+			return err
+		} else if own { // since it was mailed
 			return ErrGone
 		}
 		return d.setRecovery(ctx, rec, "address", now, func(r *Recovery) { r.Email, r.Canonical, r.ProvenAt = l.Email, l.Canonical, now })

@@ -127,6 +127,62 @@ func TestBackup(t *testing.T) {
 				t.Errorf("%+v", b)
 			}
 		})
+		w.run(t, "it is never one of the account's own addresses, whichever comes first", func(t *testing.T) {
+			who := w.member("both@b.test", goodPassword)
+			w.backup(who.AccountID, "both2@b.test")
+			w.limits.Add(1)
+			err := w.AskAddress(ctx, account.AddressChange{AccountID: who.AccountID, Email: "Both2@b.test", IP: ip()})
+			if fieldKey(err) != "address.backup" {
+				t.Errorf("the recovery address as one to sign in with: %v", err)
+			}
+			if err := w.DropBackup(ctx, who.AccountID); err != nil {
+				t.Fatal(err)
+			}
+			for _, email := range []string{"both3@b.test", "both4@b.test"} {
+				w.limits.Add(1)
+				c := account.AddressChange{AccountID: who.AccountID, Email: email, IP: ip()}
+				backup := w.linkAfter(func() error { return w.AskBackup(ctx, c) }, email, "account/recovery/confirm")
+				own := w.linkAfter(func() error { return w.AskAddress(ctx, c) }, email, "account/address/confirm")
+				if email == "both3@b.test" {
+					if err := w.ProveAddress(ctx, own, who.AccountID, false); err != nil {
+						t.Fatal(err)
+					}
+					if err := w.ProveBackup(ctx, backup, who.AccountID); !errors.Is(err, account.ErrLink) {
+						t.Errorf("an own address became the recovery address: %v", err)
+					}
+					continue
+				}
+				if err := w.ProveBackup(ctx, backup, who.AccountID); err != nil {
+					t.Fatal(err)
+				}
+				if err := w.ProveAddress(ctx, own, who.AccountID, false); !errors.Is(err, account.ErrLink) {
+					t.Errorf("the recovery address became an own one: %v", err)
+				}
+			}
+			if a := must(w.Show(ctx, who.AccountID)); a.Recovery != "both4@b.test" || !reflect.DeepEqual(a.Others, []string{"both3@b.test"}) {
+				t.Errorf("%+v", a)
+			}
+		})
+		w.run(t, "an account that has it as both since an older version is helped all the same", func(t *testing.T) {
+			who := w.member("old@b.test", goodPassword)
+			w.add(who.AccountID, "old2@b.test", false)
+			now := w.cfg.Now()
+			err := w.db.SetRecovery(ctx, who.AccountID, account.Recovery{Email: "old2@b.test", Canonical: "old2@b.test", ProvenAt: now})
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.limits.Add(1)
+			before := len(w.letters("old2@b.test"))
+			if err := w.ask("old2@b.test"); err != nil {
+				t.Fatal(err)
+			}
+			if n := len(w.letters("old2@b.test")) - before; n != 1 {
+				t.Errorf("%d mails", n)
+			}
+			if _, err := w.Recover(ctx, w.link("old2@b.test", "recover/password"), another, ""); err != nil {
+				t.Error(err)
+			}
+		})
 		w.run(t, "A13 A17 one that waits is dead after a recovery", func(t *testing.T) {
 			who := w.member("wait@b.test", goodPassword)
 			ask := func() error {

@@ -100,12 +100,19 @@ func (d *Directory) AskAddress(ctx context.Context, c AddressChange) error {
 	return nil
 }
 
-// mayAdd tells whether the account has not this address already, and not too many. *FieldError.
+// mayAdd tells whether the account has not this address already, also not as its recovery address, which would help nobody
+// then, and not too many. *FieldError.
 func (d *Directory) mayAdd(ctx context.Context, accountID, canonical string) error {
 	all, err := d.store.Addresses(ctx, accountID)
+	if err != nil {
+		return fmt.Errorf("read addresses: %w", err)
+	}
+	backup, err := d.store.Recovery(ctx, accountID)
 	switch {
 	case err != nil:
-		return fmt.Errorf("read addresses: %w", err)
+		return fmt.Errorf("read a recovery address: %w", err)
+	case backup.address().Canonical == canonical:
+		return &FieldError{Field: "new-email", Key: "address.backup"}
 	case slices.ContainsFunc(all, func(a Address) bool { return a.Canonical == canonical }):
 		return &FieldError{Field: "new-email", Key: "address.same"}
 	case len(all) >= MaxAddresses:

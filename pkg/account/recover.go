@@ -96,6 +96,9 @@ func (d *Directory) AskRecovery(ctx context.Context, r RecoveryRequest) error {
 // mailRecovery makes the links anew, and mails one to an address of the account and one to its recovery address, in the
 // transaction of ctx, which has locked the account. The template is "recover" or "locked"; the zero Address is nobody's.
 func (d *Directory) mailRecovery(ctx context.Context, rec Record, template, actor string, to, backup Address) error {
+	if backup.Canonical == to.Canonical { // of an older version, which let one address be both: one link an address
+		backup = Address{}
+	}
 	var msgs [2]mail.Message
 	for i, a := range []Address{to, backup} {
 		if a.Email != "" {
