@@ -73,7 +73,7 @@ func (d *Directory) Authenticate(ctx context.Context, a Attempt) (*Authenticated
 	}
 	candidates := found
 	if g.device == "" && barred(found) {
-		candidates = nil // the dummy: not even a right one is looked at
+		candidates = found[1:] // not even a right one is looked at; a registration beside it is, as where nobody has the address (A15)
 	}
 	rec, err := d.match(ctx, a.Password, candidates)
 	if err != nil {
@@ -92,7 +92,7 @@ func (d *Directory) Authenticate(ctx context.Context, a Attempt) (*Authenticated
 	case Closing:
 		return d.reopening(ctx, *rec)
 	}
-	if err := d.used(ctx, *rec, a.Password); err != nil {
+	if err := d.used(ctx, *rec, a.Password, len(found) > 1); err != nil {
 		return nil, err
 	}
 	out := &Authenticated{AccountID: rec.ID, Credential: rec.PasswordID, Accept: rec.Accepted != d.versions}
@@ -146,15 +146,16 @@ func (d *Directory) waiting(ctx context.Context, rec Record, a Attempt) (*Authen
 	return out, nil
 }
 
-// used records a sign-in, and brings the hash to the parameters of now where they have changed.
+// used records a sign-in, and brings the hash to the parameters of now where they have changed; later, where a registration of
+// the same address waits, whose hash is like this one (Register).
 // ErrCredentials when password or account changed while the password was checked.
-func (d *Directory) used(ctx context.Context, rec Record, raw string) error {
+func (d *Directory) used(ctx context.Context, rec Record, raw string, beside bool) error {
 	upgraded := ""
-	if d.hasher.stale(rec.Password) {
+	if !beside && d.hasher.stale(rec.Password) {
 		password, _ := normalPassword(raw)
 		var err error
 		// A full queue is no reason to refuse a right password: the next sign-in upgrades it.
-		if upgraded, err = d.hasher.hash(ctx, password, nil); err != nil && !errors.Is(err, ErrBusy) {
+		if upgraded, err = d.hasher.hash(ctx, password, ""); err != nil && !errors.Is(err, ErrBusy) {
 			return err
 		}
 	}

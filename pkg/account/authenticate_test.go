@@ -241,3 +241,110 @@ func TestLimitedIsFound(t *testing.T) {
 		t.Error("a limit is not known as one")
 	}
 }
+
+// TestBeside: A15, whoever registers an address and then signs in with the password just chosen is answered alike, whether
+// somebody has the address or nobody, in the browser that registered and in any other.
+func TestBeside(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		ctx := t.Context()
+		const strangers = "a stranger's one"
+		// alike registers both, and tells what a sign-in with that password shows and does, now and whenever it is called again.
+		alike := func(t *testing.T, d *account.Directory, known, unknown string) (again func(when string)) {
+			t.Helper()
+			browsers := map[string][]byte{}
+			for _, email := range []string{known, unknown} {
+				r := form(email, strangers)
+				before := d.Hashes()
+				if _, err := d.Register(ctx, r); err != nil {
+					t.Fatal(err)
+				}
+				if n := d.Hashes() - before; n != 1 {
+					t.Errorf("%s: registered by %d argon2 runs", email, n)
+				}
+				browsers[email] = r.FlowHash
+			}
+			again = func(when string) {
+				t.Helper()
+				for _, here := range []bool{true, false} {
+					works := map[string]string{}
+					for email, flow := range browsers {
+						if !here {
+							flow = nil
+						}
+						before := d.Hashes()
+						works[email] = w.store.during(func() {
+							w.limits.Add(1)
+							got, err := d.Authenticate(ctx, account.Attempt{Email: email, Password: strangers, FlowHash: flow, IP: ip()})
+							if err != nil || !got.Pending || (got.Waiting == "") != here {
+								t.Errorf("%s: %s, in the browser that registered: %t: %+v %v", when, email, here, got, err)
+							}
+						})
+						if n := d.Hashes() - before; n != 1 {
+							t.Errorf("%s: %s: %d argon2 runs", when, email, n)
+						}
+					}
+					if works[known] != works[unknown] {
+						t.Errorf("%s: known: %s\nunknown: %s", when, works[known], works[unknown])
+					}
+				}
+			}
+			again("at once")
+			return again
+		}
+		w.run(t, "the owner's hash is of older parameters", func(t *testing.T) {
+			who := w.member("older@bs.test", goodPassword)
+			old := must(w.db.ByID(ctx, who.AccountID)).Password
+			cfg := w.cfg
+			cfg.Hasher.Memory, cfg.Hasher.Time = 128, 2
+			stronger := must(account.New(cfg))
+			again := alike(t, stronger, "older@bs.test", "older2@bs.test")
+			if got, err := stronger.Authenticate(ctx, account.Attempt{Email: "older@bs.test", Password: goodPassword, IP: ip()}); err != nil || got.AccountID != who.AccountID {
+				t.Errorf("the owner: %+v %v", got, err)
+			}
+			again("after the owner's sign-in")
+			w.pass(account.PendingLifetime)
+			must(stronger.Authenticate(ctx, account.Attempt{Email: "older@bs.test", Password: goodPassword, IP: ip()}))
+			if must(w.db.ByID(ctx, who.AccountID)).Password == old {
+				t.Error("the owner's hash is of older parameters for good")
+			}
+		})
+		w.run(t, "the owner's password is another one since", func(t *testing.T) {
+			who := w.member("since@bs.test", goodPassword)
+			again := alike(t, w.Directory, "since@bs.test", "since2@bs.test")
+			if err := w.ask("since@bs.test"); err != nil {
+				t.Fatal(err)
+			}
+			must(w.Recover(ctx, w.link("since@bs.test", "recover/password"), "the owner's second", ""))
+			again("after a recovery")
+			w.limits.Add(1)
+			must(w.ChangePassword(ctx, account.PasswordChange{AccountID: who.AccountID, Current: "the owner's second", New: "the owner's third", IP: ip()}))
+			again("after a change")
+			fourth := "the owner's fourth"
+			must(w.Set(ctx, who.AccountID, account.Change{Password: &fourth}))
+			again("after the operator's change")
+			if got, err := w.signIn("since@bs.test", fourth, nil); err != nil || got.AccountID != who.AccountID {
+				t.Errorf("the owner: %+v %v", got, err)
+			}
+			if _, err := w.signIn("since@bs.test", "the owner's third", nil); !errors.Is(err, account.ErrCredentials) {
+				t.Errorf("the password before: %v", err)
+			}
+		})
+		w.run(t, "strangers have guessed a hundred times", func(t *testing.T) {
+			w.member("barred@bs.test", goodPassword)
+			for _, email := range []string{"barred@bs.test", "barred2@bs.test"} {
+				for range 101 {
+					w.limits.Add(1)
+					if _, err := w.signIn(email, "not this one", nil); !errors.Is(err, account.ErrCredentials) {
+						t.Fatal(err)
+					}
+				}
+			}
+			again := alike(t, w.Directory, "barred@bs.test", "barred2@bs.test")
+			w.limits.Add(1)
+			if _, err := w.signIn("barred@bs.test", goodPassword, nil); !errors.Is(err, account.ErrCredentials) {
+				t.Errorf("the right one is looked at: %v", err)
+			}
+			again("after the owner's try")
+		})
+	})
+}

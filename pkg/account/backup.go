@@ -161,7 +161,7 @@ func (d *Directory) SetQuestion(ctx context.Context, accountID, question, answer
 	if err != nil {
 		return err
 	}
-	hash, err := d.hasher.hash(ctx, answer, nil)
+	hash, err := d.hasher.hash(ctx, answer, "")
 	if err != nil {
 		return err
 	}

@@ -148,7 +148,7 @@ func (d *Directory) freshProof(ctx context.Context, p *Proof, in ConfirmInput) e
 	if err != nil {
 		return err
 	}
-	if p.Password, err = d.hasher.hash(ctx, password, nil); err != nil {
+	if p.Password, err = d.hasher.hash(ctx, password, ""); err != nil {
 		return err
 	}
 	p.Fresh = true

@@ -90,16 +90,17 @@ func (h *hasher) derive(ctx context.Context, password string, salt []byte, p par
 	return argon2.IDKey([]byte(password), salt, p.time, p.memory, uint8(p.threads), uint32(n)), nil
 }
 
-// hash makes the PHC string of a password. A salt may be given; nil makes one.
-func (h *hasher) hash(ctx context.Context, password string, salt []byte) (string, error) {
-	if salt == nil {
-		salt = newSalt()
-	}
-	key, err := h.derive(ctx, password, salt, h.params, keyLen)
+// hash makes the PHC string of a password: with the salt and the parameters of another one, so that one derivation tells both
+// passwords; with a new salt and the parameters of now where that is empty, or cannot be read.
+func (h *hasher) hash(ctx context.Context, password, like string) (string, error) {
+	p, err := parsePHC(like)
 	if err != nil {
+		p = phc{params: h.params, salt: newSalt(), key: make([]byte, keyLen)}
+	}
+	if p.key, err = h.derive(ctx, password, p.salt, p.params, len(p.key)); err != nil {
 		return "", err
 	}
-	return phc{params: h.params, salt: salt, key: key}.String(), nil
+	return p.String(), nil
 }
 
 // verify runs argon2 once, by the parameters and salt of the first of the hashes that can be read, and tells
@@ -139,12 +140,13 @@ func (h *hasher) stale(hash string) bool {
 	return err != nil || p.params != h.params || len(p.key) != keyLen
 }
 
-// saltOf is the salt that a hash of now has; nil when there is none, or it has other parameters.
-func (h *hasher) saltOf(hash string) []byte {
-	if p, err := parsePHC(hash); err == nil && !h.stale(hash) {
-		return p.salt
+// heir is what an account's next password is hashed like. The salt stays, for the sake of registrations of the same address
+// that wait (Register), but no older parameters do.
+func (h *hasher) heir(hash string) string {
+	if h.stale(hash) {
+		return ""
 	}
-	return nil
+	return hash
 }
 
 // phc is an argon2id hash in the PHC string format.

@@ -74,7 +74,7 @@ func (d *Directory) Create(ctx context.Context, n NewAccount) (*Account, error) 
 	}
 	hash := ""
 	if f.password != "" {
-		if hash, err = d.hasher.hash(ctx, f.password, nil); err != nil {
+		if hash, err = d.hasher.hash(ctx, f.password, ""); err != nil {
 			return nil, err
 		}
 	}
@@ -293,7 +293,7 @@ func (d *Directory) Set(ctx context.Context, ref string, c Change) (*Account, er
 			return nil, err
 		}
 		// Outside the transaction: SQLite has one writer, and this takes a while.
-		if hash, err = d.hasher.hash(ctx, password, nil); err != nil {
+		if hash, err = d.hasher.hash(ctx, password, d.hasher.heir(rec.Password)); err != nil {
 			return nil, err
 		}
 	}

@@ -244,7 +244,7 @@ func (d *Directory) Recover(ctx context.Context, token, newPassword, answer stri
 	if err := d.checkAnswer(ctx, rec.ID, l, answer); err != nil {
 		return "", err
 	}
-	hash, err := d.hasher.hash(ctx, password, nil)
+	hash, err := d.hasher.hash(ctx, password, d.hasher.heir(rec.Password))
 	if err != nil {
 		return "", err
 	}
@@ -335,7 +335,7 @@ func (d *Directory) ChangePassword(ctx context.Context, c PasswordChange) (crede
 	if err := d.checkOwn(ctx, rec, guess{ip: c.IP, account: "login " + c.AccountID + " " + c.LoginID}, c.Current, "password"); err != nil {
 		return "", err
 	}
-	hash, err := d.hasher.hash(ctx, password, nil)
+	hash, err := d.hasher.hash(ctx, password, d.hasher.heir(rec.Password))
 	if err != nil {
 		return "", err
 	}

@@ -123,7 +123,7 @@ func (d *Directory) Regain(ctx context.Context, token, newPassword string) (cred
 	if err != nil {
 		return "", err
 	}
-	hash, err := d.hasher.hash(ctx, password, nil)
+	hash, err := d.hasher.hash(ctx, password, d.hasher.heir(rec.Password))
 	if err != nil {
 		return "", err
 	}

@@ -149,15 +149,15 @@ func (d *Directory) Register(ctx context.Context, r Registration) (id string, er
 	if err != nil {
 		return "", err
 	}
-	// With the owner's salt: one derivation at sign-in then tells both the owner and whoever registered the
-	// known address, so that the latter sees the same waiting page as for an unknown one.
-	hash, err := d.hasher.hash(ctx, f.password, d.hasher.saltOf(owner.Password))
+	// With the owner's salt, and parameters: one derivation at sign-in then tells both the owner and whoever registered the
+	// known address, so that the latter sees the same waiting page as for an unknown one (A15).
+	hash, err := d.hasher.hash(ctx, f.password, owner.Password)
 	if err != nil {
 		return "", errors.Join(err, d.limits.RefundNetwork(ctx, r.IP, limit.RegisterIP, limit.RegisterNet))
 	}
 	if f.recovery.Question != "" {
 		f.recovery.QuestionAt = now
-		if f.recovery.Answer, err = d.hasher.hash(ctx, f.recovery.Answer, nil); err != nil {
+		if f.recovery.Answer, err = d.hasher.hash(ctx, f.recovery.Answer, ""); err != nil {
 			return "", errors.Join(err, d.limits.RefundNetwork(ctx, r.IP, limit.RegisterIP, limit.RegisterNet))
 		}
 	}
