@@ -530,6 +530,16 @@ func TestRefresh(t *testing.T) {
 			if w.count("authorization_grant WHERE refresh_generation > 0 AND (refresh_expires_at IS NULL OR expires_at IS NULL)") != 0 {
 				t.Error("H04: a refresh token without an expiry")
 			}
+			// Nobody has the token before the code is redeemed: it is idle from then, also when that is late.
+			for _, late := range []time.Duration{0, 50 * time.Second} {
+				code := s.code(t, here, "scope", "openid offline_access")
+				w.sleep(late)
+				first := s.redeem(t, code).tokens().RefreshToken
+				exp, iat := s.post(t, "/introspect", url.Values{"token": {first}}).claims()["exp"], w.now().Unix()
+				if got, want := exp.(float64), float64(iat+30*24*60*60); got < want-5 || got > want {
+					t.Errorf("redeemed after %v: idle for %v s more than it should be", late, got-want)
+				}
+			}
 			out := s.offline(t, here)
 			idle := s.offline(t, here)
 			for range 4 { // 4 × 20 days: never idle for 30

@@ -67,7 +67,8 @@ var (
 	insertGrant = insert{table: "authorization_grant", columns: [][2]string{{"id", "text"}, {"account_id", "text"},
 		{"client_id", "text"}, {"login_id", "text"}, {"sid", "text"}, {"scopes", "text"}, {"audience", "text"},
 		{"auth_time", "bigint"}, {"amr", "text"}, {"acr", "text"}, {"claims", "text"}, {"offline", "boolean"},
-		{"cnf", "text"}, {"created_at", "bigint"}, {"expires_at", "bigint"}}}
+		{"cnf", "text"}, {"created_at", "bigint"}, {"refresh_generation", "bigint"}, {"rotated_at", "bigint"},
+		{"refresh_expires_at", "bigint"}, {"expires_at", "bigint"}}}
 	insertCode = insert{table: "code", columns: [][2]string{{"sig", "bytea"}, {"grant_id", "text"}, {"client_id", "text"},
 		{"redirect_uri", "text"}, {"challenge", "text"}, {"method", "text"}, {"nonce", "text"}, {"cnf", "text"},
 		{"created_at", "bigint"}, {"expires_at", "bigint"}}}
@@ -86,7 +87,8 @@ var (
 
 func grantArgs(g *grant.Grant) []any {
 	return []any{g.ID, g.AccountID, g.ClientID, g.LoginID, g.SID, joined(g.Scopes), joined(g.Audience), at(g.AuthTime),
-		joined(g.AMR), g.ACR, g.Claims, g.Offline, g.Cnf, at(g.CreatedAt), at(g.ExpiresAt)}
+		joined(g.AMR), g.ACR, g.Claims, g.Offline, g.Cnf, at(g.CreatedAt), g.Generation, at(g.RotatedAt), at(g.RefreshExpiresAt),
+		at(g.ExpiresAt)}
 }
 
 func codeArgs(c *grant.Code) []any {

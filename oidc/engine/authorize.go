@@ -104,10 +104,11 @@ func (e *Engine) issuance(id string, now time.Time, in AuthorizeInput) *grant.Is
 	if in.Device != nil {
 		lifetime += in.DeviceExpires.Sub(now)
 	}
-	if mayRefresh(in.Client, in.Scopes) {
+	refresh := mayRefresh(in.Client, in.Scopes)
+	if refresh {
 		lifetime = e.cfg.RefreshAbsolute
 	}
-	return &grant.Issuance{
+	is := &grant.Issuance{
 		Grant: grant.Grant{
 			ID:        id,
 			AccountID: in.Login.Person.AccountID,
@@ -128,6 +129,12 @@ func (e *Engine) issuance(id string, now time.Time, in AuthorizeInput) *grant.Is
 		Interaction: in.Interaction,
 		Pushed:      in.Pushed,
 	}
+	if refresh && in.Device == nil {
+		// Nobody has the first refresh token before the code is redeemed, but its row need not be written a second time then.
+		g := &is.Grant
+		g.Generation, g.RotatedAt, g.RefreshExpiresAt = 1, now, e.refreshExpiry(g, now)
+	}
+	return is
 }
 
 // authorizeRequest builds fosite's request by hand: parsing, prompt, max_age and hints are package oidc's, so

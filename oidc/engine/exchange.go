@@ -156,10 +156,10 @@ func (e *Engine) redeem(ctx context.Context, w *work) error {
 		ClientID: w.client.ID,
 		At:       w.now,
 		Token:    w.token,
-		Refresh:  w.refresh,
 	}
-	if w.refresh {
-		r.RefreshExpiresAt = e.refreshExpiry(w)
+	// The grant's own row has the first refresh token already; of who comes late with the code it is written anew.
+	if g := &w.code.Grant; w.refresh && (g.Generation == 0 || w.now.Sub(g.RotatedAt) > prompt) {
+		r.Refresh, r.RefreshExpiresAt = true, e.refreshExpiry(g, w.now)
 	}
 	err := e.cfg.Store.Redeem(ctx, r)
 	if !errors.Is(err, grant.ErrGone) {
@@ -177,7 +177,7 @@ func (e *Engine) rotate(ctx context.Context, w *work) error {
 			ClientID:         w.client.ID,
 			From:             w.presented,
 			At:               w.now,
-			RefreshExpiresAt: e.refreshExpiry(w),
+			RefreshExpiresAt: e.refreshExpiry(&w.grant.Grant, w.now),
 			Token:            w.token,
 		})
 		if !errors.Is(err, grant.ErrGone) {
@@ -215,10 +215,14 @@ func (e *Engine) lost(ctx context.Context, w *work, event string) error {
 	return Refuse(InvalidGrant, descriptions[InvalidGrant])
 }
 
-// refreshExpiry is the idle limit, never past the absolute one (H03e, H04).
-func (e *Engine) refreshExpiry(w *work) time.Time {
-	idle := w.now.Add(e.cfg.RefreshIdle)
-	if g, _ := w.mine(); g.ExpiresAt.Before(idle) {
+// prompt is how long after the authorization a code is redeemed as a rule: by no more than that the first refresh token seems older
+// than it is.
+const prompt = 5 * time.Second
+
+// refreshExpiry is the idle limit of a refresh token of now, never past the absolute one (H03e, H04).
+func (e *Engine) refreshExpiry(g *grant.Grant, now time.Time) time.Time {
+	idle := now.Add(e.cfg.RefreshIdle)
+	if g.ExpiresAt.Before(idle) {
 		idle = g.ExpiresAt
 	}
 	return idle

@@ -89,7 +89,7 @@ type Grant struct {
 	Offline          bool   // offline_access was granted: it survives logout
 	Cnf              string // confirmation key of its refresh tokens
 	CreatedAt        time.Time
-	Generation       int64 // of the newest refresh token; 0: none was issued
+	Generation       int64 // of the newest refresh token; 0: none was issued; 1 before the code is redeemed, if that will give one
 	RotatedAt        time.Time
 	RefreshExpiresAt time.Time // idle limit of the newest refresh token
 	ExpiresAt        time.Time // absolute limit

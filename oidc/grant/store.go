@@ -58,7 +58,7 @@ type Redemption struct {
 	ClientID         string // must be enabled
 	At               time.Time
 	Token            *Token
-	Refresh          bool      // sets refresh_generation to 1
+	Refresh          bool      // the first refresh token is of now: the grant was written without, or long ago
 	RefreshExpiresAt time.Time // only with Refresh
 }
 
