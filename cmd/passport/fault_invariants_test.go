@@ -162,7 +162,8 @@ func (j *judge) races(a entry) bool {
 	return false
 }
 
-// events is I15: what was acknowledged is in the log of events, once, and nothing else is.
+// events is I15: what was acknowledged is in the log of events, once, and nothing else is; and what came later has a greater id
+// (all processes of a run have the same machine's clock, whatever they take it for).
 func (j *judge) events() {
 	for what, q := range map[string]string{
 		"registrations": `SELECT count(*) FROM account a WHERE (SELECT count(*) FROM audit WHERE event = 'account.registered' AND subject = a.id) <> 1`,
@@ -176,6 +177,10 @@ func (j *judge) events() {
 		if n := j.count(q); n != 0 {
 			j.wrong("I15: the events of %d %s are missing, or too many", n, what)
 		}
+	}
+	if n := j.count(`SELECT count(*) FROM audit a JOIN audit b ON b.subject = a.subject AND b.id <= a.id WHERE a.event = 'account.registered'
+		AND b.event IN ('account.confirmed', 'account.cancelled') OR a.event = 'account.confirmed' AND b.event IN ('login.succeeded', 'consent.granted')`); n != 0 {
+		j.wrong("I15: %d events have a smaller id than one before them", n)
 	}
 	acks := map[string]int64{}
 	for _, a := range j.acts {
@@ -194,18 +199,47 @@ func (j *judge) events() {
 	}
 }
 
-// aged are the tables whose rows end, and by how much longer than to their end they are kept, in µs.
-var aged = map[string]int64{"interaction": 0, "code": 1_800_000_000, "access_token": 0, "authorization_grant": 0, "mail_token": 0,
-	"account_link": 0, "used_once": 0, "browser": 0, "outbox": 604_800_000_000}
+// aged are the tables whose rows end: which rows are over when $1 is past, how much longer they are kept, in µs, and a
+// statement that makes such a row. That of an ended login's consent is none of them: it ends with another row, and not by time.
+var aged = []struct {
+	table, over string
+	kept        int64
+	old         string
+}{
+	{"interaction", "expires_at < $1", 0, `INSERT INTO interaction (id, kind, client_id, params, created_at, expires_at) VALUES ('\x00', 'authorize', 'shop', '', $1, $1)`},
+	{"code", "expires_at < $1", 1_800_000_000, `INSERT INTO code (sig, grant_id, client_id, redirect_uri, created_at, expires_at)
+		SELECT '\x00', id, client_id, '', $1, $1 FROM authorization_grant LIMIT 1`},
+	{"device_code", "expires_at < $1", 1_800_000_000, `INSERT INTO device_code (sig, user_code, client_id, params, state, pause, created_at, expires_at)
+		SELECT '\x00', '\x00', client_id, '', 'pending', 5, $1, $1 FROM client LIMIT 1`},
+	{"access_token", "expires_at < $1", 0, `INSERT INTO access_token (sig, grant_id, client_id, scopes, issued_at, expires_at)
+		SELECT '\x00', id, client_id, '', $1, $1 FROM authorization_grant LIMIT 1`},
+	{"authorization_grant", "expires_at < $1", 0, `INSERT INTO authorization_grant (id, account_id, client_id, login_id, sid, scopes, auth_time, amr, acr, created_at, expires_at)
+		SELECT 'old', account_id, client_id, login_id, sid, scopes, $1, amr, acr, $1, $1 FROM authorization_grant LIMIT 1`},
+	{"mail_token", "expires_at < $1", 0, `INSERT INTO mail_token (purpose, hash, account_id, address_id, created_at, expires_at, used_at)
+		SELECT 'confirm', '\x00', account_id, id, $1, $1, $1 FROM address LIMIT 1`},
+	{"account_link", "expires_at < $1", 0, `INSERT INTO account_link (purpose, hash, created_at, expires_at) VALUES ('recover', '\x00', $1, $1)`},
+	{"data_export", "expires_at < $1", 0, `INSERT INTO data_export (id, account_id, asked_at, expires_at) SELECT 'old', id, $1, $1 FROM account LIMIT 1`},
+	{"recovery_request", "expires_at < $1", 0, `INSERT INTO recovery_request (id, state, hash, email, canonical, language, created_at, expires_at) VALUES ('old', 'over', '\x00', '', '', '', $1, $1)`},
+	{"used_once", "expires_at < $1", 0, `INSERT INTO used_once (kind, key, expires_at) VALUES ('test', '\x00', $1)`},
+	{"registration_token", "expires_at < $1", 0, `INSERT INTO registration_token (id, hash, uses, created_at, expires_at) VALUES ('old', '\x00', 1, $1, $1)`},
+	{"invitation", "expires_at < $1", 259_200_000_000, `INSERT INTO invitation (id, hash, uses, created_at, expires_at) VALUES ('old', '\x00', 1, $1, $1)`},
+	{"key_set", "tried_at < $1", 604_800_000_000, `INSERT INTO key_set (uri, body, tried_at) VALUES ('https://old.test', '', $1)`},
+	{"browser", "expires_at < $1", 0, `INSERT INTO browser (id, created_at, seen_at, expires_at) VALUES ('old', $1, $1, $1)`},
+	{"account", "state IN ('pending', 'closing') AND expires_at < $1", 0, `INSERT INTO account (id, sub, state, created_at, updated_at, expires_at) VALUES ('old', 'old', 'pending', $1, $1, $1)`},
+	{"client", "registered_by = 'anyone' AND used_at IS NULL AND verified_at IS NULL AND created_at < $1", 2_592_000_000_000,
+		`INSERT INTO client (client_id, name, metadata, require_pkce, skip_consent, created_at, updated_at, revision, registered_by) VALUES ('old', '', '{}', true, false, $1, $1, 0, 'anyone')`},
+	{"outbox", "expires_at < $1", 604_800_000_000, `INSERT INTO outbox (id, kind, sealed, due_at, created_at, expires_at, failed_at) VALUES ('old', 'mail', '', $1, $1, $1, $1)`},
+	{"rate", "tat < $1", 86_400_000_000, `INSERT INTO rate (key, tat) VALUES ('old', $1)`},
+}
 
 // times are I12 and I13: what is over is gone an hour later, and what has a time has the true one.
 func (j *judge) times() {
 	const minute, hour = int64(60_000_000), int64(3_600_000_000)
 	now := time.Now().UnixMicro()
 	if j.Purged {
-		for table, kept := range aged {
-			if n := j.count(`SELECT count(*) FROM `+table+` WHERE expires_at < $1`, now-kept-hour); n != 0 {
-				j.wrong("I12: %d rows of %s are over", n, table)
+		for _, a := range aged {
+			if n := j.count(`SELECT count(*) FROM `+a.table+` WHERE `+a.over, now-a.kept-hour); n != 0 {
+				j.wrong("I12: %d rows of %s are over", n, a.table)
 			}
 		}
 	}

@@ -29,7 +29,8 @@ const resultsHead = `# What faults do
 Each line is written by the run that it names (` + "`make ha`, `make ha-db`, `make fault`" + `), never by hand. *Lost* is what was
 answered with success and is not there afterwards; *doubled* is what may happen once and happened twice. *Time to recover*
 goes from the fault's end (from the primary's death in ` + "`make ha-db`" + `) to the last request that failed; –: none did. Of a mail
-server it is how long until every mail was out, of a killed replica how long until it was ready.
+server it is how long until every mail was out, of a killed replica how long until it was ready. *Short* is a run of
+` + "`make test`" + `'s length; *changed* means that not all of the tree was committed.
 
 | fault | load | requests | failed | lost | doubled | time to recover | when, where |
 |---|---|---|---|---|---|---|---|
@@ -46,8 +47,15 @@ func (r result) keep(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	where := strings.TrimSpace(string(commit))
+	if changed(t) {
+		where += " changed"
+	}
+	if long(t, true, false) {
+		where += ", short"
+	}
 	line := fmt.Sprintf("| %s | %s | %d | %d | %d | %d | %s | %s, %s, %d cores |", r.fault, r.load, r.requests, r.failed, r.lost, r.doubled,
-		recovery, time.Now().UTC().Format(time.DateOnly), strings.TrimSpace(string(commit)), runtime.NumCPU())
+		recovery, time.Now().UTC().Format(time.DateOnly), where, runtime.NumCPU())
 	t.Log(line)
 	file := os.Getenv("PASSPORT_FAULT_RESULTS")
 	if file == "" {
@@ -68,4 +76,14 @@ func (r result) keep(t *testing.T) {
 	if err := os.WriteFile(file, []byte(resultsHead+strings.Join(lines, "\n")+"\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// changed tells whether something is not committed: beside the file of results, which these runs write.
+func changed(t *testing.T) bool {
+	t.Helper()
+	out, err := exec.Command("git", "status", "--porcelain", "--", ":(top)", ":(top,exclude)deploy/ha/RESULTS.md").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(out) > 0
 }

@@ -47,6 +47,7 @@ type page struct {
 	at, body string
 	status   int
 	location string // a redirect that leads away from the issuer
+	header   http.Header
 }
 
 func (p page) has(id string) bool { return strings.Contains(p.body, `id="`+id+`"`) }
@@ -104,7 +105,7 @@ func (v *visitor) send(ctx context.Context, method, target string, form url.Valu
 				v.jar[c.Name] = c.Value
 			}
 		}
-		p := page{at: target, status: res.StatusCode, body: string(text)}
+		p := page{at: target, status: res.StatusCode, body: string(text), header: res.Header}
 		to := res.Header.Get("Location")
 		if p.status < 300 || p.status >= 400 || to == "" {
 			return p, nil
