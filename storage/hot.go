@@ -206,8 +206,8 @@ func (c *cte) count(name string) string {
 }
 
 // redeemable spends a code. $1 sig, $2 grant, $3 client, $4 at.
-const redeemable = `UPDATE code SET used_at = $4 FROM authorization_grant g, account a, address d, client k
-	WHERE code.sig = $1 AND code.used_at IS NULL AND code.grant_id = $2 AND code.client_id = $3
+var redeemable = `UPDATE code SET used_at = $4 FROM authorization_grant g, account a, address d, client k
+	WHERE code.sig = $1 AND ` + once("code.used_at IS NULL") + ` AND code.grant_id = $2 AND code.client_id = $3
 	AND g.id = code.grant_id AND g.client_id = code.client_id AND g.revoked_at IS NULL
 	AND a.id = g.account_id AND ` + allowedPerson + ` AND k.client_id = g.client_id AND k.disabled_at IS NULL`
 

@@ -11,3 +11,11 @@ func full() string {
 	}
 	return ""
 }
+
+// once is the condition under which a one-time thing is spent; with PASSPORT_FAULT_TWICE there is none.
+func once(condition string) string {
+	if os.Getenv("PASSPORT_FAULT_TWICE") != "" {
+		return "true"
+	}
+	return condition
+}

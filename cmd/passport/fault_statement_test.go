@@ -4,6 +4,8 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -141,4 +143,65 @@ func (r *trial) way(t *testing.T, one *replica) {
 	}
 	p.dead(ctx, access, refresh)
 	r.whole.Add(1)
+}
+
+// F2, the schema: the program dies after a migration, on an empty database. The next start goes on where it stopped, and comes to
+// the schema of a database that nothing happened to.
+func TestFaultMigration(t *testing.T) {
+	beside(t)
+	for name, c := range map[string]struct {
+		fresh  func() string
+		schema string
+	}{
+		"PostgreSQL": {func() string { return storagetest.Postgres(t) }, `SELECT table_name || '.' || column_name || ' ' || data_type || ' ' || is_nullable || coalesce(column_default, '')
+			FROM information_schema.columns WHERE table_schema = 'public' UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1`},
+		"SQLite": {func() string { return "sqlite:" + filepath.Join(t.TempDir(), "passport.db") }, `SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY 1`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			whole := c.fresh()
+			f := newFleet(t, 1, production(whole))
+			want := lines(t, whole, c.schema)
+			steps, one := applied(t, whole), f.replicas[0]
+			for _, step := range long(t, []int{3}, []int{1, 2, 3, 4, 5, 6, 7, 8, steps}) {
+				f.kill(one)
+				database := c.fresh()
+				one.env = append(one.env, "PASSPORT_DATABASE="+database)
+				f.launch(one, fmt.Sprintf("PASSPORT_FAULT=storage.migrated:%d", step))
+				eventually(t, "the program dies", one.dead)
+				if n := applied(t, database); n != step {
+					t.Errorf("%d migrations of %d are applied after the %dth", n, steps, step)
+				}
+				f.start(one)
+				if n, got := applied(t, database), lines(t, database, c.schema); n != steps || !slices.Equal(got, want) {
+					t.Errorf("after the %dth: %d migrations, %d lines of a schema that has %d", step, n, len(got), len(want))
+				}
+			}
+		})
+	}
+}
+
+func applied(t *testing.T, database string) int {
+	t.Helper()
+	return len(lines(t, database, `SELECT CAST(version_id AS text) FROM goose_db_version WHERE is_applied AND version_id > 0`))
+}
+
+// lines are the rows of a query with one column.
+func lines(t *testing.T, database, q string) (list []string) {
+	t.Helper()
+	rows, err := sqlOf(t, database).Query(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var line string
+		if err := rows.Scan(&line); err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, line)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return list
 }

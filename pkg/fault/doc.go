@@ -8,13 +8,15 @@
 // Names are "room.moment". The points:
 //
 //	account.registered the registration and its mail are committed, nothing is answered
-//	storage.commit     a transaction, or a statement that is one, is about to be committed, for a request
+//	storage.commit     a transaction has run its last statement and is about to be committed, or a statement that is a whole
+//	                   transaction is about to be sent (PostgreSQL commits it by itself), for a request
 //	storage.committed  it is
 //	storage.migrated   one migration is applied, the next one is not
 //	web.answer         a request is handled, its answer is still here
 //	outbox.leased      a job is leased, its handler has not run
 //	outbox.sent        the handler has succeeded, the job is still in the queue
 //
-// Two more things are done in that build alone, where they belong: the machine's clock is wrong by what the file of
-// PASSPORT_FAULT_CLOCK says (pkg/clock), and SQLite takes its disk for full at PASSPORT_FAULT_PAGES pages (storage).
+// Three more things are done in that build alone, where they belong: the machine's clock is wrong by what the file of
+// PASSPORT_FAULT_CLOCK says (pkg/clock), SQLite takes its disk for full at PASSPORT_FAULT_PAGES pages, and with
+// PASSPORT_FAULT_TWICE a code is spent without asking whether it is (storage).
 package fault
