@@ -193,7 +193,7 @@ func limitLife(t *testing.T, s *accountShell) {
 		}
 	}
 	for _, who := range []string{known, carol.ID, unknown, pending} {
-		if got := limits("show", who); got["login-account"] != [2]int{7, 10} || (got["mail-address-hour"] == [2]int{3, 3}) == (who == pending) {
+		if got := limits("show", who); got["login-account"] != [2]int{27, 30} || got["login-address"] != [2]int{7, 10} || (got["mail-address-hour"] == [2]int{3, 3}) == (who == pending) {
 			t.Errorf("%s: %v", who, got)
 		}
 	}
@@ -210,7 +210,7 @@ func limitLife(t *testing.T, s *accountShell) {
 			}
 		}
 	}
-	if got := limits("show", unknown)["login-account"]; got != [2]int{7, 10} {
+	if got := limits("show", unknown)["login-address"]; got != [2]int{7, 10} {
 		t.Errorf("another's limit went too: %v", got)
 	}
 	for _, who := range []string{"nobody", "", "300.1.1.1"} {

@@ -62,9 +62,9 @@ func (d *Directory) Authenticate(ctx context.Context, a Attempt) (*Authenticated
 			return nil, fmt.Errorf("look an address up: %w", err)
 		}
 	}
-	// The limit counts by what the address resolves to, never by what was typed (CVE-2025-24806).
-	g := guess{ip: a.IP, account: canonical}
-	if len(found) > 0 && !found[0].ProvenAt.IsZero() {
+	// What shows is counted by the address that was typed, all together by what it resolves to (CVE-2025-24806).
+	g := guess{ip: a.IP, address: canonical, account: canonical}
+	if owned(found) {
 		g.account = found[0].ID
 		g.device = d.device(a.Known, found[0].PasswordID)
 	}
@@ -72,7 +72,7 @@ func (d *Directory) Authenticate(ctx context.Context, a Attempt) (*Authenticated
 		return nil, err
 	}
 	candidates := found
-	if g.device == "" && barred(found) {
+	if owned(found) && (g.unseen || g.device == "" && barred(found)) {
 		candidates = found[1:] // not even a right one is looked at; a registration beside it is, as where nobody has the address (A15)
 	}
 	rec, err := d.match(ctx, a.Password, candidates)
@@ -101,6 +101,9 @@ func (d *Directory) Authenticate(ctx context.Context, a Attempt) (*Authenticated
 	}
 	return out, nil
 }
+
+// owned tells whether the first of those that ByAddress found has proven the address.
+func owned(found []Record) bool { return len(found) > 0 && !found[0].ProvenAt.IsZero() }
 
 // match is the account that the password is right for; nil: none.
 func (d *Directory) match(ctx context.Context, raw string, found []Record) (*Record, error) {
@@ -177,21 +180,29 @@ func (d *Directory) used(ctx context.Context, rec Record, raw string, beside boo
 // guess is what a try at a password counts for.
 type guess struct {
 	ip      netip.Addr
-	account string // its id, else the canonical address; empty: no address was typed
+	address string // canonical, as it was typed; empty: none was
+	account string // its id, else the same
 	device  string // the id of the browser, where the account knows it
 	proven  bool   // counted among those that passed the human check
 	wears   bool   // the next one should pass it
+	over    bool   // not counted by account: strangers have used that up, by whichever of its addresses
+	unseen  bool   // for that reason the owner's password is not looked at, and nothing shows it
 }
 
-// budget is the one of the account in this browser, or in all that it does not know.
-func (g guess) budget() (limit.Rule, []string) {
-	if g.device != "" {
-		return limit.LoginDevice, []string{g.account, g.device}
+// budgets are those of the account in this browser, or of the address in all that the account does not know.
+func (g guess) budgets() []limit.Budget {
+	of := func(r limit.Rule, key ...string) limit.Budget { return limit.Budget{Rule: r, Key: key} }
+	switch {
+	case g.address == "":
+		return nil
+	case g.device != "":
+		return []limit.Budget{of(limit.LoginDevice, g.account, g.device)}
+	case g.proven:
+		return []limit.Budget{of(limit.LoginHuman, g.address)}
+	case g.over:
+		return []limit.Budget{of(limit.LoginAddress, g.address)}
 	}
-	if g.proven {
-		return limit.LoginHuman, []string{g.account}
-	}
-	return limit.LoginAccount, []string{g.account}
+	return []limit.Budget{of(limit.LoginAddress, g.address), of(limit.LoginAccount, g.account)}
 }
 
 // reserve takes the guess out of the budgets before the password is looked at: parallel guesses would else
@@ -200,13 +211,11 @@ func (d *Directory) reserve(ctx context.Context, g guess) error {
 	if err := d.limits.TakeNetwork(ctx, g.ip, limit.LoginIP, limit.LoginNet); err != nil {
 		return err
 	}
-	if g.account == "" {
-		return nil
-	}
-	rule, parts := g.budget()
-	if err := d.limits.Take(ctx, rule, parts...); err != nil {
-		// The network's budget is gone: whoever hammers at a full account pays for it.
-		return err
+	for _, b := range g.budgets() {
+		if err := d.limits.Take(ctx, b.Rule, b.Key...); err != nil {
+			// The network's budget is gone: whoever hammers at a full account pays for it.
+			return err
+		}
 	}
 	return nil
 }
@@ -216,9 +225,8 @@ func (d *Directory) refund(ctx context.Context, g guess) error {
 	// Also when the request was broken off: its person must not pay for it.
 	ctx = context.WithoutCancel(ctx)
 	err := d.limits.RefundNetwork(ctx, g.ip, limit.LoginIP, limit.LoginNet)
-	if g.account != "" {
-		rule, parts := g.budget()
-		err = errors.Join(err, d.limits.Refund(ctx, rule, parts...))
+	for _, b := range g.budgets() {
+		err = errors.Join(err, d.limits.Refund(ctx, b.Rule, b.Key...))
 	}
 	return err
 }

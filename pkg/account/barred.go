@@ -22,7 +22,7 @@ const (
 
 // barred tells whether the account that has proven the address has had so many.
 func barred(found []Record) bool {
-	return len(found) > 0 && !found[0].ProvenAt.IsZero() && found[0].Guesses >= guessesMost
+	return owned(found) && found[0].Guesses >= guessesMost
 }
 
 // guessed records a wrong password, and counts it where it came from a browser that the account does not know. Unknown
@@ -34,7 +34,7 @@ func (d *Directory) guessed(ctx context.Context, found []Record, g guess, device
 		rec = found[0]
 	}
 	credential, tell := "", false
-	if g.device == "" && !rec.ProvenAt.IsZero() {
+	if g.device == "" && !g.unseen && !rec.ProvenAt.IsZero() {
 		credential = rec.PasswordID
 	}
 	if g.device == "" && barred(found) && rec.State == Active {

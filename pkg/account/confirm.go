@@ -117,7 +117,7 @@ func (d *Directory) Confirm(ctx context.Context, in ConfirmInput) (*Confirmed, e
 		// Where a stranger was on the way to is no place to send the owner.
 		out.Interaction, out.Language = nil, p.Language
 	case in.Password != "":
-		if err := d.checkOwn(ctx, rec, guess{ip: in.IP, account: rec.Canonical}, in.Password, "confirm"); err != nil {
+		if err := d.checkOwn(ctx, rec, guess{ip: in.IP, address: rec.Canonical, account: rec.Canonical}, in.Password, "confirm"); err != nil {
 			return nil, err
 		}
 	default:

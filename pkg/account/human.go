@@ -83,8 +83,12 @@ func (d *Directory) letMail(ctx context.Context, ip netip.Addr, h Human) error {
 }
 
 // letGuess is reserve for a sign-in. Strangers' tries that would be denied, because others have used up what strangers have of
-// the account, are looked at when each passes the human check: the owner at a new device is not kept out by them. A network
+// the address, are looked at when each passes the human check: the owner at a new device is not kept out by them. A network
 // at work on whichever accounts is asked too (credential stuffing). A browser that the account knows is not.
+//
+// All that shows depends on the address that was typed, not on whose it is: else ten guesses at one address would tell, by
+// what the next address is answered, whether both are one account's. Where strangers have used up what they have of the
+// account over all of its addresses, its password is not looked at (guess.unseen), and that is answered like a wrong one.
 // Errors: ErrHuman, or ErrLimited, or both.
 func (d *Directory) letGuess(ctx context.Context, g *guess, h Human) error {
 	wear, err := d.limits.ReserveNetwork(ctx, g.ip, limit.LoginIP, limit.LoginNet)
@@ -95,24 +99,35 @@ func (d *Directory) letGuess(ctx context.Context, g *guess, h Human) error {
 		return errors.Join(ErrHuman, d.limits.RefundNetwork(ctx, g.ip, limit.LoginIP, limit.LoginNet))
 	}
 	g.wears = g.device == "" && wear.Wears()
-	if g.account == "" {
+	switch {
+	case g.address == "":
+		return nil
+	case g.device != "":
+		return d.limits.Take(ctx, limit.LoginDevice, g.account, g.device)
+	}
+	wear, err = d.limits.Reserve(ctx, limit.LoginAddress, g.address)
+	g.wears = g.wears || wear.Empty()
+	if err != nil {
+		return d.letProven(ctx, g, h, err)
+	}
+	err = d.limits.Take(ctx, limit.LoginAccount, g.account)
+	if errors.Is(err, ErrLimited) {
+		g.over, g.unseen = true, h != HumanProven
 		return nil
 	}
-	rule, parts := g.budget()
-	wear, err = d.limits.Reserve(ctx, rule, parts...)
-	if g.device != "" || d.human == "" || d.human == HumanNever {
-		return err
-	}
-	g.wears = g.wears || wear.Empty()
-	if !errors.Is(err, ErrLimited) || h == HumanUnknown {
+	return err
+}
+
+// letProven lets who passes the human check try once more, where err says that the address has had its tries.
+func (d *Directory) letProven(ctx context.Context, g *guess, h Human, err error) error {
+	if !errors.Is(err, ErrLimited) || d.human == "" || d.human == HumanNever || h == HumanUnknown {
 		return err
 	}
 	if h == HumanNone {
 		return errors.Join(err, ErrHuman)
 	}
 	g.proven = true
-	rule, parts = g.budget()
-	return d.limits.Take(ctx, rule, parts...)
+	return d.limits.Take(ctx, limit.LoginHuman, g.address)
 }
 
 // denied is ErrCredentials, with ErrHuman where the next try wants a check.

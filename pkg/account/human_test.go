@@ -201,3 +201,80 @@ func TestHumanCheck(t *testing.T) {
 		})
 	})
 }
+
+// TestOneAccountsAddresses: A15, nobody learns by guessing which addresses belong to one account; A22, and no owner is kept
+// out because strangers have guessed at all of them.
+func TestOneAccountsAddresses(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		ctx := t.Context()
+		for _, when := range []account.HumanCheck{account.HumanNever, account.HumanSuspicion} {
+			w.run(t, "human check: "+string(when), func(t *testing.T) {
+				cfg := w.cfg
+				cfg.Human = when
+				d := must(account.New(cfg))
+				try := func(email, password, known string, h account.Human) (*account.Authenticated, error) {
+					return d.Authenticate(ctx, account.Attempt{Email: email, Password: password, Known: known, IP: ip(), Human: h})
+				}
+				shown := func(email string, h account.Human) string {
+					before := d.Hashes()
+					var err error
+					calls := w.store.during(func() { _, err = try(email, "not this one", "", h) })
+					return fmt.Sprintf("%v after %d hashes: %s", err, d.Hashes()-before, calls)
+				}
+				own := func(i int) string { return fmt.Sprintf("own%d@%s.test", i, when) }
+				who := w.member(own(0), goodPassword)
+				for i := range 4 {
+					w.add(who.AccountID, own(i+1), false)
+				}
+				laptop := w.KnowDevice("", must(try(own(0), goodPassword, "", account.HumanNone)).Credential)
+				// guess makes as many tries at one of the account's addresses as at one that nobody has.
+				guess := func(n, i int, h account.Human) {
+					t.Helper()
+					for k := range n {
+						known, unknown := shown(own(i), h), shown(fmt.Sprintf("nobody%d@%s.test", i, when), h)
+						if known != unknown {
+							t.Errorf("address %d, try %d:\nknown:   %s\nunknown: %s", i, k, known, unknown)
+						}
+					}
+				}
+				guess(12, 0, account.HumanNone)
+				if _, err := try(own(1), goodPassword, "", account.HumanNone); err != nil {
+					t.Errorf("the owner, at an address that nobody has guessed at: %v", err)
+				}
+				guess(12, 1, account.HumanNone)
+				guess(12, 2, account.HumanNone)
+				if n := must(w.db.ByID(ctx, who.AccountID)).Guesses; n != 20 { // since the owner's sign-in
+					t.Errorf("%d guesses were looked at", n)
+				}
+				guess(5, 3, account.HumanNone)
+				if _, err := try(own(3), goodPassword, "", account.HumanNone); err == nil || err.Error() != account.ErrCredentials.Error() {
+					t.Errorf("more than thirty guesses at one account are looked at: %v", err)
+				}
+				if n := must(w.db.ByID(ctx, who.AccountID)).Guesses; n != 20 {
+					t.Errorf("%d guesses count, and 20 were looked at", n)
+				}
+				for _, email := range []string{own(4), "nobody4@" + string(when) + ".test"} {
+					must(w.Register(ctx, form(email, "a stranger's one")))
+					if got, err := try(email, "a stranger's one", "", account.HumanNone); err != nil || !got.Pending {
+						t.Errorf("a registration of %s: %+v %v", email, got, err)
+					}
+				}
+				for i := range 5 {
+					if _, err := try(own(i), goodPassword, laptop, account.HumanNone); err != nil {
+						t.Errorf("the owner, in a known browser, address %d: %v", i, err)
+					}
+				}
+				if when == account.HumanNever {
+					return
+				}
+				for i := range 5 {
+					if _, err := try(own(i), goodPassword, "", account.HumanProven); err != nil {
+						t.Errorf("the owner, who has passed the check, address %d: %v", i, err)
+					}
+				}
+				guess(2, 3, account.HumanProven)
+				guess(35, 2, account.HumanProven)
+			})
+		}
+	})
+}

@@ -214,7 +214,7 @@ func (d *Directory) Budgets(ctx context.Context, ref string) (id string, budgets
 	if err != nil {
 		return "", nil, err
 	}
-	who, recovers := canonical, canonical
+	who, recovers, typed := canonical, canonical, []string{canonical}
 	if !rec.ProvenAt.IsZero() { // as Authenticate and AskRecovery count
 		if who = rec.ID; rec.State != Pending {
 			if rec, err = d.store.ByID(ctx, rec.ID); err != nil {
@@ -222,14 +222,25 @@ func (d *Directory) Budgets(ctx context.Context, ref string) (id string, budgets
 			}
 			recovers = rec.Canonical
 		}
+		all, err := d.store.Addresses(ctx, rec.ID)
+		if err != nil {
+			return "", nil, fmt.Errorf("read addresses: %w", err)
+		}
+		typed = nil
+		for _, a := range all {
+			typed = append(typed, a.Canonical)
+		}
 	}
 	if rec.ID != "" {
 		for _, rule := range []limit.Rule{limit.AccountChange, limit.NewBrowser, limit.Export, limit.Picture} {
 			budgets = append(budgets, limit.Budget{Rule: rule, Of: rec.ID, Key: []string{rec.ID}})
 		}
 	}
-	for _, rule := range []limit.Rule{limit.LoginAccount, limit.LoginHuman} {
-		budgets = append(budgets, limit.Budget{Rule: rule, Of: who, Key: []string{who}})
+	budgets = append(budgets, limit.Budget{Rule: limit.LoginAccount, Of: who, Key: []string{who}})
+	for _, address := range typed {
+		for _, rule := range []limit.Rule{limit.LoginAddress, limit.LoginHuman} {
+			budgets = append(budgets, limit.Budget{Rule: rule, Of: address, Key: []string{address}})
+		}
 	}
 	for _, b := range []struct {
 		rule limit.Rule

@@ -253,13 +253,22 @@ func (d *Directory) Recover(ctx context.Context, token, newPassword, answer stri
 			return err
 		}
 		// Whoever has guessed at the old password must not keep the owner from using the new one.
-		if err := d.limits.Clear(ctx, limit.LoginAccount, rec.ID); err != nil {
+		if err := d.forgive(ctx, rec.ID, l.Canonical); err != nil {
 			return err
 		}
 		credential, err = d.newPassword(ctx, rec, hash, "", "recovery", now)
 		return err
 	})
 	return credential, err
+}
+
+// forgive makes whole what strangers have used up of an account's tries, and of those of the address that its owner came by: not
+// of the others, for whoever watches them would learn whose they are.
+func (d *Directory) forgive(ctx context.Context, accountID, canonical string) error {
+	if err := d.limits.Clear(ctx, limit.LoginAccount, accountID); err != nil {
+		return err
+	}
+	return d.limits.Clear(ctx, limit.LoginAddress, canonical)
 }
 
 // still is ErrGone when the account has left the address that a mail went to: nobody recovers it from there.
@@ -332,7 +341,8 @@ func (d *Directory) ChangePassword(ctx context.Context, c PasswordChange) (crede
 	if err != nil {
 		return "", err
 	}
-	if err := d.checkOwn(ctx, rec, guess{ip: c.IP, account: "login " + c.AccountID + " " + c.LoginID}, c.Current, "password"); err != nil {
+	session := "login " + c.AccountID + " " + c.LoginID
+	if err := d.checkOwn(ctx, rec, guess{ip: c.IP, address: session, account: session}, c.Current, "password"); err != nil {
 		return "", err
 	}
 	hash, err := d.hasher.hash(ctx, password, d.hasher.heir(rec.Password))

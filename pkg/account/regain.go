@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/passport-network/passport/pkg/audit"
-	"github.com/passport-network/passport/pkg/limit"
 	"github.com/passport-network/passport/pkg/mail"
 )
 
@@ -135,7 +134,7 @@ func (d *Directory) Regain(ctx context.Context, token, newPassword string) (cred
 		if err := d.store.MoveRequest(ctx, r.ID, RequestApproved, RequestDone, now); err != nil {
 			return err
 		}
-		if err := d.limits.Clear(ctx, limit.LoginAccount, rec.ID); err != nil {
+		if err := d.forgive(ctx, rec.ID, l.Canonical); err != nil {
 			return err
 		}
 		if rec, err = d.moveTo(ctx, rec, l, now); err != nil {

@@ -199,7 +199,7 @@ func (d *Directory) owner(ctx context.Context, canonical string) (Record, error)
 	if err != nil {
 		return Record{}, fmt.Errorf("look an address up: %w", err)
 	}
-	if len(found) > 0 && !found[0].ProvenAt.IsZero() {
+	if owned(found) {
 		return found[0], nil
 	}
 	return Record{}, nil

@@ -8,11 +8,17 @@ var (
 	// Sign-in, counted when it fails.
 	LoginIP  = Rule{"login-ip", 20, 30 * time.Second}
 	LoginNet = Rule{"login-net", 200, 3 * time.Second}
-	// LoginAccount: the resolved account (unknown: its canonical address) from browsers it does not know.
-	LoginAccount = Rule{"login-account", 10, 6 * time.Minute}
+	// LoginAddress: the canonical address that was typed, whether it is anybody's or not, from browsers that an account does not
+	// know: by what shows of it nobody learns which addresses are one account's.
+	LoginAddress = Rule{"login-address", 10, 6 * time.Minute}
 
 	// LoginHuman: the same, when that is used up, of whoever passes the human check at each try.
 	LoginHuman = Rule{"login-human", 30, time.Minute}
+
+	// LoginAccount: the resolved account (unknown: its canonical address), over all of its addresses, for names that are counted
+	// apart are as many budgets (CVE-2025-24806). It shows nowhere. It is three times LoginAddress, so that guesses at one address,
+	// or two, keep nobody out who comes by another.
+	LoginAccount = Rule{"login-account", 30, 2 * time.Minute}
 
 	// LoginDevice: the account and a browser that it was signed in to from (account.KnowDevice).
 	LoginDevice = Rule{"login-device", 10, time.Minute}
