@@ -151,13 +151,21 @@ func (d *Directory) ProveBackup(ctx context.Context, token, accountID string) er
 
 // DropBackup takes the recovery address away; the owner has a mail. Errors: ErrLimited, ErrNotFound.
 func (d *Directory) DropBackup(ctx context.Context, accountID string) error {
-	return d.changeRecovery(ctx, accountID, "address", func(r *Recovery, _ time.Time) { r.Email, r.Canonical, r.ProvenAt = "", "", time.Time{} })
+	rec, err := d.active(ctx, accountID)
+	if err != nil {
+		return err
+	}
+	return d.changeRecovery(ctx, rec, "address", func(r *Recovery, _ time.Time) { r.Email, r.Canonical, r.ProvenAt = "", "", time.Time{} })
 }
 
 // SetQuestion has a recovery ask for this answer too; the owner has a mail. Of the answer a hash is kept.
 // Errors: *FieldError ("recovery-question", "recovery-answer"), ErrLimited, ErrBusy, ErrNotFound.
 func (d *Directory) SetQuestion(ctx context.Context, accountID, question, answer string) error {
-	question, answer, err := checkQuestion("recovery-question", question, "recovery-answer", answer)
+	rec, err := d.active(ctx, accountID) // before the hash, which may wait: what a recovery has ended meanwhile stays ended (A17)
+	if err != nil {
+		return err
+	}
+	question, answer, err = checkQuestion("recovery-question", question, "recovery-answer", answer)
 	if err != nil {
 		return err
 	}
@@ -165,20 +173,20 @@ func (d *Directory) SetQuestion(ctx context.Context, accountID, question, answer
 	if err != nil {
 		return err
 	}
-	return d.changeRecovery(ctx, accountID, "question", func(r *Recovery, now time.Time) { r.Question, r.Answer, r.QuestionAt = question, hash, now })
+	return d.changeRecovery(ctx, rec, "question", func(r *Recovery, now time.Time) { r.Question, r.Answer, r.QuestionAt = question, hash, now })
 }
 
 // DropQuestion takes the recovery question away; the owner has a mail. Errors: ErrLimited, ErrNotFound.
 func (d *Directory) DropQuestion(ctx context.Context, accountID string) error {
-	return d.changeRecovery(ctx, accountID, "question", func(r *Recovery, _ time.Time) { r.Question, r.Answer, r.QuestionAt = "", "", time.Time{} })
-}
-
-func (d *Directory) changeRecovery(ctx context.Context, accountID, what string, set func(r *Recovery, now time.Time)) error {
 	rec, err := d.active(ctx, accountID)
 	if err != nil {
 		return err
 	}
-	err = d.change(ctx, rec, func(ctx context.Context, rec Record, now time.Time) error {
+	return d.changeRecovery(ctx, rec, "question", func(r *Recovery, _ time.Time) { r.Question, r.Answer, r.QuestionAt = "", "", time.Time{} })
+}
+
+func (d *Directory) changeRecovery(ctx context.Context, rec Record, what string, set func(r *Recovery, now time.Time)) error {
+	err := d.change(ctx, rec, func(ctx context.Context, rec Record, now time.Time) error {
 		return d.setRecovery(ctx, rec, what, now, func(r *Recovery) { set(r, now) })
 	})
 	if errors.Is(err, ErrGone) {

@@ -1,9 +1,12 @@
 package account_test
 
 import (
+	"context"
 	"errors"
 	"regexp"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -297,5 +300,64 @@ func TestChangePassword(t *testing.T) {
 			who := w.member("race@p.test", goodPassword)
 			once(t, 8, account.ErrPassword, func(i int) error { return change(who.AccountID, "", goodPassword, another+strings.Repeat("!", i)) })
 		})
+	})
+}
+
+// atHash is a context whose work is overtaken: then runs while the first password hash of that work waits for its turn.
+type atHash struct {
+	context.Context
+	once sync.Once
+	then func()
+}
+
+func (c *atHash) Done() <-chan struct{} {
+	callers := make([]uintptr, 8)
+	frames := runtime.CallersFrames(callers[:runtime.Callers(1, callers)])
+	for more := true; more; {
+		var f runtime.Frame
+		if f, more = frames.Next(); strings.HasSuffix(f.Function, "(*hasher).derive") {
+			c.once.Do(c.then)
+		}
+	}
+	return c.Context.Done()
+}
+
+// TestOvertaken: A17, what a session asked for before a recovery is not done after it, however long a hash waits between.
+func TestOvertaken(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		for name, act := range map[string]func(ctx context.Context, id string) error{
+			"question": func(ctx context.Context, id string) error {
+				return w.SetQuestion(ctx, id, "Which street?", "Elm Lane")
+			},
+			"password": func(ctx context.Context, id string) error {
+				_, err := w.ChangePassword(ctx, account.PasswordChange{AccountID: id, Current: goodPassword, New: "a thief's new one", IP: ip()})
+				return err
+			},
+		} {
+			w.run(t, name, func(t *testing.T) {
+				email := name + "@o.test"
+				who := w.member(email, goodPassword)
+				if err := w.ask(email); err != nil {
+					t.Fatal(err)
+				}
+				link, overtaken := w.link(email, "recover/password"), false
+				ctx := &atHash{Context: t.Context(), then: func() {
+					must(w.Recover(t.Context(), link, another, ""))
+					overtaken = true
+				}}
+				if err := act(ctx, who.AccountID); !errors.Is(err, account.ErrNotFound) && !errors.Is(err, account.ErrPassword) {
+					t.Errorf("done: %v", err)
+				}
+				if !overtaken {
+					t.Error("no hash waited")
+				}
+				if b := must(w.Backup(t.Context(), who.AccountID)); *b != (account.Backup{}) {
+					t.Errorf("%+v", b)
+				}
+				if _, err := w.signIn(email, another, nil); err != nil {
+					t.Errorf("the owner: %v", err)
+				}
+			})
+		}
 	})
 }
