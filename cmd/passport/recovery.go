@@ -117,6 +117,8 @@ func requestError(id string, err error) error {
 		return fmt.Errorf("the request %q is not %d days old, or not all notices went out: the account's own addresses have their time first", id, account.RequestWait/(24*time.Hour))
 	case errors.Is(err, account.ErrTaken):
 		return fmt.Errorf("the address of the request %q belongs to another account", id)
+	case errors.Is(err, account.ErrDomain):
+		return fmt.Errorf("the domain of the request's address (%q) may not be used any more: signup_allow_domains, signup_deny_domains, signup_deny_disposable", id)
 	}
 	return err
 }

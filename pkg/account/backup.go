@@ -186,7 +186,7 @@ func (d *Directory) DropQuestion(ctx context.Context, accountID string) error {
 }
 
 func (d *Directory) changeRecovery(ctx context.Context, rec Record, what string, set func(r *Recovery, now time.Time)) error {
-	err := d.change(ctx, rec, func(ctx context.Context, rec Record, now time.Time) error {
+	err := d.change(ctx, limit.AccountChange, rec, func(ctx context.Context, rec Record, now time.Time) error {
 		return d.setRecovery(ctx, rec, what, now, func(r *Recovery) { set(r, now) })
 	})
 	if errors.Is(err, ErrGone) {

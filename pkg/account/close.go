@@ -24,7 +24,7 @@ func (d *Directory) Close(ctx context.Context, accountID, email string) error {
 	if canonical, err := Canonical(email); err != nil || canonical != rec.Canonical {
 		return &FieldError{Field: "close-email", Key: "close.mismatch"}
 	}
-	err = d.change(ctx, rec, func(ctx context.Context, rec Record, now time.Time) error {
+	err = d.change(ctx, limit.AccountChange, rec, func(ctx context.Context, rec Record, now time.Time) error {
 		token, until := newToken(), now.Add(ClosingTime)
 		if err := d.store.CloseAccount(ctx, rec.ID, now, until); err != nil {
 			return err

@@ -85,6 +85,23 @@ func TestDoor(t *testing.T) {
 					t.Error(err)
 				}
 			}
+			w.week()
+			r := must(w.Requests(ctx))
+			id := r[len(r)-1].ID
+			if _, err := d.Approve(ctx, id); !errors.Is(err, account.ErrDomain) {
+				t.Errorf("denied since, approved: %v", err)
+			}
+			must(w.Approve(ctx, id))
+			token := w.requestToken("r@temp.test", "recover/regain")
+			if _, err := d.ReadRegain(ctx, token); !errors.Is(err, account.ErrDomain) {
+				t.Errorf("denied since, the operator's link read: %v", err)
+			}
+			if _, err := d.Regain(ctx, token, another); !errors.Is(err, account.ErrDomain) {
+				t.Errorf("denied since, the operator's link followed: %v", err)
+			}
+			if _, err := w.Regain(ctx, token, another); err != nil {
+				t.Error(err)
+			}
 		})
 	})
 }

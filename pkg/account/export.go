@@ -109,7 +109,7 @@ func (d *Directory) OpenExport(ctx context.Context, accountID, token string) ([]
 	if err != nil {
 		return nil, err
 	}
-	if err := d.limits.Take(ctx, limit.Export, accountID); err != nil {
+	if err := d.limits.Take(ctx, limit.Download, accountID); err != nil {
 		return nil, err
 	}
 	sealed, err := d.store.SealedExport(ctx, e.ID)

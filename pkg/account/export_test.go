@@ -10,6 +10,7 @@ import (
 
 	"github.com/passport-network/passport/pkg/account"
 	"github.com/passport-network/passport/pkg/audit"
+	"github.com/passport-network/passport/pkg/limit"
 )
 
 // TestExport: 4.18, the file with all that is known: made by the outbox, kept sealed, for its owner and seven days.
@@ -159,13 +160,23 @@ func TestExport(t *testing.T) {
 		w.run(t, "a budget", func(t *testing.T) {
 			who := w.member("eli@x.test", goodPassword)
 			w.limits.Add(1)
-			for range 5 {
+			for range 3 {
 				if err := w.AskExport(ctx, who.AccountID); err != nil {
 					t.Fatal(err)
 				}
 			}
-			if err := w.AskExport(ctx, who.AccountID); !errors.Is(err, account.ErrLimited) {
-				t.Errorf("%v", err)
+			var l *limit.Limited
+			if err := w.AskExport(ctx, who.AccountID); !errors.As(err, &l) || l.Retry < 7*time.Hour { // each has a mail
+				t.Errorf("%v, %+v", err, l)
+			}
+			if _, err := w.queue.RunDue(ctx); err != nil {
+				t.Fatal(err)
+			}
+			token := w.link("eli@x.test", "account/data/file")
+			for i := range 6 {
+				if _, err := w.OpenExport(ctx, who.AccountID, token); errors.Is(err, account.ErrLimited) != (i == 5) {
+					t.Errorf("download %d: %v", i, err)
+				}
 			}
 		})
 	})

@@ -244,7 +244,7 @@ func (d *Directory) changeAddress(ctx context.Context, accountID, addressID stri
 	if err != nil {
 		return err
 	}
-	err = d.change(ctx, rec, func(ctx context.Context, rec Record, now time.Time) error {
+	err = d.change(ctx, limit.AccountChange, rec, func(ctx context.Context, rec Record, now time.Time) error {
 		all, err := d.store.Addresses(ctx, rec.ID)
 		if err != nil {
 			return err

@@ -232,7 +232,7 @@ func (d *Directory) Budgets(ctx context.Context, ref string) (id string, budgets
 		}
 	}
 	if rec.ID != "" {
-		for _, rule := range []limit.Rule{limit.AccountChange, limit.NewBrowser, limit.Export, limit.Picture} {
+		for _, rule := range []limit.Rule{limit.AccountChange, limit.PasswordChange, limit.NewBrowser, limit.Export, limit.Download, limit.Picture} {
 			budgets = append(budgets, limit.Budget{Rule: rule, Of: rec.ID, Key: []string{rec.ID}})
 		}
 	}
@@ -328,7 +328,7 @@ func (d *Directory) Set(ctx context.Context, ref string, c Change) (*Account, er
 		if _, err := d.store.SetPassword(ctx, rec.ID, hash, d.now()); err != nil {
 			return err
 		}
-		if err := d.store.DropLinks(ctx, rec.ID, time.Time{}); err != nil {
+		if err := d.withdraw(ctx, rec.ID); err != nil {
 			return err
 		}
 		if err := d.endAll(ctx, rec.ID); err != nil {
@@ -362,17 +362,23 @@ func applyChange(rec Record, c Change) (Record, error) {
 	return rec, nil
 }
 
+// withdraw ends all links of an account, for the operator's word is the last, and the request of who has lost it, which nobody
+// could stop then.
+func (d *Directory) withdraw(ctx context.Context, accountID string) error {
+	if err := d.store.DropLinks(ctx, accountID, time.Time{}); err != nil {
+		return err
+	}
+	_, err := d.store.StopRequests(ctx, accountID, d.now())
+	return err
+}
+
 // Disable ends all sessions and grants of an account and lets nobody sign in to it. ErrNotFound.
 func (d *Directory) Disable(ctx context.Context, ref string) (*Account, error) {
 	return d.operate(ctx, ref, func(ctx context.Context, rec Record) error {
 		if err := d.store.SetState(ctx, rec.ID, Disabled, d.now()); err != nil {
 			return err
 		}
-		if err := d.store.DropLinks(ctx, rec.ID, time.Time{}); err != nil { // the operator's word is the last
-			return err
-		}
-		// Nobody could stop one: those links are gone.
-		if _, err := d.store.StopRequests(ctx, rec.ID, d.now()); err != nil {
+		if err := d.withdraw(ctx, rec.ID); err != nil {
 			return err
 		}
 		if err := d.endAll(ctx, rec.ID); err != nil {

@@ -349,7 +349,7 @@ func (d *Directory) ChangePassword(ctx context.Context, c PasswordChange) (crede
 	if err != nil {
 		return "", err
 	}
-	err = d.change(ctx, rec, func(ctx context.Context, rec Record, now time.Time) error {
+	err = d.change(ctx, limit.PasswordChange, rec, func(ctx context.Context, rec Record, now time.Time) error {
 		credential, err = d.newPassword(ctx, rec, hash, c.LoginID, "own", now)
 		return err
 	})
@@ -361,9 +361,9 @@ func (d *Directory) ChangePassword(ctx context.Context, c PasswordChange) (crede
 
 // change does something of which the owner has a mail, in one transaction: with the account locked, and read once more.
 // ErrGone when it is not active any more, or its password or address is not what was judged; ErrLimited when so much was
-// changed of late.
-func (d *Directory) change(ctx context.Context, was Record, act func(ctx context.Context, rec Record, now time.Time) error) error {
-	if err := d.limits.Take(ctx, limit.AccountChange, was.ID); err != nil {
+// changed of late, by the rule.
+func (d *Directory) change(ctx context.Context, rule limit.Rule, was Record, act func(ctx context.Context, rec Record, now time.Time) error) error {
+	if err := d.limits.Take(ctx, rule, was.ID); err != nil {
 		return err
 	}
 	err := d.store.InTx(ctx, func(ctx context.Context) error {

@@ -3,6 +3,7 @@ package account_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"regexp"
 	"runtime"
 	"strings"
@@ -294,6 +295,28 @@ func TestChangePassword(t *testing.T) {
 			}
 			if !limited {
 				t.Error("thirty guesses at an open browser")
+			}
+		})
+		w.run(t, "a thief who changes all there is keeps the owner from no new password", func(t *testing.T) {
+			who := w.member("stay@p.test", goodPassword)
+			var err error
+			for i := 0; i < 30 && err == nil; i++ {
+				err = w.DropQuestion(ctx, who.AccountID)
+			}
+			if !errors.Is(err, account.ErrLimited) {
+				t.Fatal(err)
+			}
+			password := goodPassword
+			for i := 0; i < 30 && err == nil || i == 0; i++ {
+				next := fmt.Sprint(another, i)
+				if err = change(who.AccountID, "", password, next); err == nil {
+					password = next
+				} else if i == 0 {
+					t.Fatal(err)
+				}
+			}
+			if !errors.Is(err, account.ErrLimited) {
+				t.Errorf("without end: %v", err)
 			}
 		})
 		w.run(t, "twice at the same moment: one of them", func(t *testing.T) {

@@ -33,11 +33,14 @@ func (d *Directory) Request(ctx context.Context, id string) (Request, string, er
 }
 
 // Approve mails a link to the address at which they can be reached, by which it becomes the account's. Not before the
-// account's own addresses have had their time. Errors: ErrNotFound, ErrDecided, ErrEarly, ErrTaken.
+// account's own addresses have had their time. Errors: ErrNotFound, ErrDecided, ErrEarly, ErrTaken, ErrDomain.
 func (d *Directory) Approve(ctx context.Context, id string) (Request, error) {
 	return d.decide(ctx, id, RequestApproved, func(ctx context.Context, r Request, now time.Time) error {
 		if now.Before(r.OpenedAt.Add(RequestWait)) || r.Notices < RequestNotices {
 			return ErrEarly
+		}
+		if !d.door.lets(r.Canonical) { // it was when it was asked for
+			return ErrDomain
 		}
 		owner, err := d.owner(ctx, r.Canonical)
 		if err != nil {
@@ -101,20 +104,29 @@ func (d *Directory) decide(ctx context.Context, id, state string, act func(ctx c
 	return r, err
 }
 
-// ReadRegain shows the link of an approved request; it changes nothing. ErrLink.
+// ReadRegain shows the link of an approved request; it changes nothing. ErrLink; ErrDomain: the address may not be used any
+// more.
 func (d *Directory) ReadRegain(ctx context.Context, token string) (*LinkView, error) {
-	rec, l, err := d.byAccountLink(ctx, purposeRegain, token)
+	rec, l, err := d.byRegain(ctx, token)
 	if err != nil {
 		return nil, err
 	}
 	return &LinkView{Email: l.Email, Language: rec.Language}, nil
 }
 
+func (d *Directory) byRegain(ctx context.Context, token string) (Record, Link, error) {
+	rec, l, err := d.byAccountLink(ctx, purposeRegain, token)
+	if err == nil && !d.door.lets(l.Canonical) { // it was when the mail went
+		err = ErrDomain
+	}
+	return rec, l, err
+}
+
 // Regain gives the account to whom the operator has approved: a new password, and the address at which they can be reached in
 // the primary one's place. That one is told, and can undo it for seven days. What else was set for a recovery is gone, for it
-// was of no help. Errors: ErrLink, *FieldError ("new-password"), ErrBusy.
+// was of no help. Errors: ErrLink, ErrDomain, *FieldError ("new-password"), ErrBusy.
 func (d *Directory) Regain(ctx context.Context, token, newPassword string) (credential string, err error) {
-	rec, l, err := d.byAccountLink(ctx, purposeRegain, token)
+	rec, l, err := d.byRegain(ctx, token)
 	if err != nil {
 		return "", err
 	}

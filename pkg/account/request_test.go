@@ -183,7 +183,7 @@ func TestRequest(t *testing.T) {
 				}
 			}
 		})
-		w.run(t, "stopped by an address, by a sign-in, by who is signed in, by a recovery", func(t *testing.T) {
+		w.run(t, "stopped by an address, by a sign-in, by who is signed in, by a recovery, by the operator", func(t *testing.T) {
 			stops := map[string]func(id, email string) error{
 				"a notice": func(_, email string) error {
 					token := w.requestToken(email, "recover/stop")
@@ -194,6 +194,11 @@ func TestRequest(t *testing.T) {
 				},
 				"a sign-in": func(_, email string) error { _, err := w.signIn(email, goodPassword, nil); return err },
 				"a page":    func(id, _ string) error { return w.StopRequest(ctx, id) },
+				"the operator": func(id, _ string) error {
+					password := "what the operator tells"
+					_, err := w.Set(ctx, id, account.Change{Password: &password})
+					return err
+				},
 				"a recovery": func(_, email string) error {
 					if err := w.ask(email); err != nil {
 						return err

@@ -53,13 +53,18 @@ var (
 	// AccountChange: what an owner can change with a mail about it, each counted by account: nobody buries the mail that
 	// matters under others.
 	AccountChange = Rule{"account-change", 10, 144 * time.Minute}
+	// PasswordChange: the same for the password alone: whoever finds a browser open must not keep the owner from a new one by
+	// changing all else.
+	PasswordChange = Rule{"password-change", 10, 144 * time.Minute}
 
 	// NewBrowser: mails about sign-ins from browsers that the account does not know, by account: the password was right, and
 	// some people's browsers keep no cookies.
 	NewBrowser = Rule{"new-browser", 5, 4 * time.Hour}
 
-	// Export: files of all that is known, each that is asked for or downloaded, by account: each is much, and is recorded.
-	Export = Rule{"export", 5, 10 * time.Minute}
+	// Export: files of all that is known, each that is asked for, by account: each is much, and has a mail, which buries others.
+	Export = Rule{"export", 3, 8 * time.Hour}
+	// Download: of these, each that is downloaded: it is much too, and is recorded.
+	Download = Rule{"export-download", 5, 10 * time.Minute}
 
 	// Picture: pictures that an account sends, each counted: each is work to decode and to draw.
 	Picture = Rule{"picture", 10, 6 * time.Minute}
