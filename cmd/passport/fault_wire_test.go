@@ -41,8 +41,9 @@ func TestFaultBadWire(t *testing.T) {
 			ask(t, one.admin+"/readyz", 200)
 		}
 	})
-	// A request takes several steps of ours at most ten seconds together; the rest is the machine's.
-	r.slowest(t, began, 12*time.Second)
+	// The time is what is tried: a request works ten seconds at most. On a wire that fell silent there is no other end than the
+	// client's, after a minute: between the two a slow machine has its time.
+	r.slowest(t, began, 30*time.Second)
 	r.statuses(t, 503)
 	r.judge("F5 database 500 ms away, 5 % of what is sent breaks the connection, silent for a while")
 }

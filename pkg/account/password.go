@@ -73,18 +73,31 @@ const (
 func strength(password, email, name, brand string) (score int, why []string) {
 	plain := []rune(date.ReplaceAllString(plainLetters(password), dated))
 	about := personal(email, name, brand)
-	best := judge(string(plain[:min(len(plain), maxJudged)]), about)
-	if len(plain) > maxJudged { // a long one is as good as the better of its ends
-		if end := judge(string(plain[len(plain)-maxJudged:]), about); end.Score > best.Score {
-			best = end
+	var best scoring.MinEntropyMatch
+	for i, end := range ends(plain) { // a long one is as good as the better of its ends
+		if m := judge(end, about); i == 0 || m.Score > best.Score {
+			best = m
 		}
 	}
 	return best.Score, reasons(best.MatchSequence, date.MatchString(password))
 }
 
+// ends are what of a password is judged.
+func ends(plain []rune) []string {
+	if len(plain) <= maxJudged {
+		return []string{string(plain)}
+	}
+	return []string{string(plain[:maxJudged]), string(plain[len(plain)-maxJudged:])}
+}
+
+// leet tells whether signs that stand for letters are looked for.
+func leet(part string) bool {
+	return utf8.RuneCountInString(part) <= maxLeet && countSigns(part) <= maxLeetSigns
+}
+
 func judge(part string, about []string) scoring.MinEntropyMatch {
 	var skip []func(match.Matcher) bool
-	if utf8.RuneCountInString(part) > maxLeet || countSigns(part) > maxLeetSigns {
+	if !leet(part) {
 		skip = append(skip, matching.FilterL33tMatcher)
 	}
 	return zxcvbn.PasswordStrength(part, about, skip...)

@@ -16,7 +16,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/passport-network/passport/pkg/account"
 	"github.com/passport-network/passport/pkg/outbound"
@@ -81,16 +80,6 @@ func TestStrength(t *testing.T) {
 		}
 		if got := refused(t, account.Passwords{}, "zxcvbnm,./", email, name); got != "" {
 			t.Errorf("0: %q", got)
-		}
-	})
-	t.Run("D4 what would take zxcvbn long is not given to it", func(t *testing.T) {
-		rule := account.Passwords{Strength: 4, Brand: strings.Repeat("brand ", 1000)}
-		for _, password := range []string{strings.Repeat("4@8({[<3691!|0$5+7%2", 6), strings.Repeat("1234567890", 12), strings.Repeat("|1!7", 30)} {
-			began := time.Now()
-			refused(t, rule, password, email, strings.Repeat("long name ", 100))
-			if took := time.Since(began); took > 5*time.Second { // without the bounds: minutes
-				t.Errorf("%.20q: %s", password, took)
-			}
 		}
 	})
 	t.Run("A24 no text breaks it", func(t *testing.T) {
@@ -247,23 +236,15 @@ func TestBreaches(t *testing.T) {
 		"a redirect": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) },
 		"a page":     func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>Sign in to the network</html>") },
 		"nothing":    func(http.ResponseWriter, *http.Request) {},
-		"slow": func(_ http.ResponseWriter, r *http.Request) {
-			select {
-			case <-r.Context().Done():
-			case <-time.After(30 * time.Second):
-			}
-		},
+		"silent":     func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, // until we leave: else this has no end
 	} {
 		t.Run("fails open: "+name, func(t *testing.T) {
 			double.answers(answer)
 			defer double.answers(nil)
 			logs.Reset()
-			failed, began := counts["failed"], time.Now()
+			failed := counts["failed"]
 			if got := refused(t, rule, lost, "", ""); got != "" || counts["failed"] != failed+1 {
 				t.Errorf("%q, %v", got, counts)
-			}
-			if took := time.Since(began); took > 10*time.Second {
-				t.Errorf("after %s", took)
 			}
 			prefix, rest := suffix(lost)
 			if said := logs.String(); !strings.Contains(said, "not checked") || strings.Contains(said, prefix) || strings.Contains(said, rest) || strings.Contains(said, lost) {

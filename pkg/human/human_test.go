@@ -464,10 +464,7 @@ func TestVerifier(t *testing.T) {
 			},
 			"slow": func(_ http.ResponseWriter, r *http.Request) {
 				_, _ = io.Copy(io.Discard, r.Body) // else the server does not notice that we have left
-				select {
-				case <-r.Context().Done():
-				case <-time.After(time.Minute):
-				}
+				<-r.Context().Done()               // we must: else this has no end
 			},
 			"no JSON":    func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") },
 			"a redirect": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/x", http.StatusFound) },
@@ -489,13 +486,9 @@ func TestVerifier(t *testing.T) {
 				at := human.Place{Form: "terms", Browser: browser()}
 				o := must(v.Offer(at))
 				logs.Reset()
-				began := time.Now()
 				err := v.Check(t.Context(), at, map[string]string{human.FieldChallenge: o.Challenge, o.Service.Field: "the-token"})
 				if !errors.Is(err, human.ErrDown) {
 					t.Error(err)
-				}
-				if took := time.Since(began); took > 20*time.Second {
-					t.Errorf("after %s", took)
 				}
 				if said := logs.String(); !strings.Contains(said, "cannot be judged") || strings.Contains(said, secret) || strings.Contains(said, "the-token") {
 					t.Errorf("the log: %s", said)

@@ -79,11 +79,11 @@ func TestLimitTake(t *testing.T) {
 		})
 		t.Run("what was refused comes back when it was said", func(t *testing.T) {
 			r := limit.Rule{Name: "refill", Burst: 1, Every: 300 * time.Millisecond}
-			begun := time.Now()
 			if ok, _, err := s.Take(t.Context(), "refill", r); err != nil || !ok {
 				t.Fatalf("%v, %v", ok, err)
 			}
-			for {
+			// By the database's clock, which nobody can set: on a slow machine it may have come back before it is asked for.
+			for refusals := 0; ; refusals++ {
 				ok, retry, err := s.Take(t.Context(), "refill", r)
 				if err != nil {
 					t.Fatal(err)
@@ -91,10 +91,10 @@ func TestLimitTake(t *testing.T) {
 				if ok {
 					break
 				}
+				if refusals > 1 || retry <= 0 || retry > r.Every { // once more for a clock of milliseconds
+					t.Fatalf("refusal %d: come back in %s", refusals+1, retry)
+				}
 				<-time.After(retry)
-			}
-			if took := time.Since(begun); took < r.Every-20*time.Millisecond || took > 20*r.Every {
-				t.Errorf("after %s", took)
 			}
 		})
 	})
