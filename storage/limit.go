@@ -34,7 +34,9 @@ func (s *Store) nowSQL() string {
 }
 
 // Take implements limit.Store by a GCRA budget. One statement reads the clock, judges and writes: what ran between a
-// read and a write could be overrun by parallel tries. No row back: nothing was spent.
+// read and a write could be overrun by parallel tries. On PostgreSQL it also tells the refused when to come back. SQLite
+// cannot: RETURNING has only rows that were written, no WITH may write, and a write for each that is refused would let a
+// flood of them hold the one writer. There the refused ask once more, which is no round trip.
 func (s *Store) Take(ctx context.Context, key string, r limit.Rule) (bool, time.Duration, error) {
 	inc := r.Every.Microseconds()
 	arg := map[string]any{"key": key, "inc": inc, "off": int64(r.Burst) * inc}
@@ -42,30 +44,35 @@ func (s *Store) Take(ctx context.Context, key string, r limit.Rule) (bool, time.
 	if s.postgres() {
 		latest = "greatest"
 	}
-	take := `
-		WITH n AS (SELECT ` + s.nowSQL() + ` AS t)
+	spend := `
 		INSERT INTO rate AS b (key, tat) SELECT @key, n.t + @inc FROM n WHERE true
 		ON CONFLICT (key) DO UPDATE SET tat = ` + latest + `(b.tat, (SELECT t FROM n)) + @inc
 		WHERE ` + latest + `(b.tat, (SELECT t FROM n)) + @inc - (SELECT t FROM n) <= @off
-		RETURNING tat - ` + s.nowSQL()
-	var owed []int64
-	if err := s.db(ctx).Raw(take, arg).Scan(&owed).Error; err != nil {
+		RETURNING tat - ` + s.nowSQL() + ` AS owed`
+	wait := func(now string) string { return `SELECT tat + @inc - @off - ` + now + ` FROM rate WHERE key = @key` }
+	take := `WITH n AS (SELECT ` + s.nowSQL() + ` AS t)` + spend
+	if s.postgres() {
+		take = `WITH n AS (SELECT ` + s.nowSQL() + ` AS t), spent AS (` + spend + `)
+			SELECT owed, CASE WHEN owed IS NULL THEN (` + wait("n.t") + `) END AS wait FROM n LEFT JOIN spent ON true`
+	}
+	var said []struct{ Owed, Wait *int64 }
+	if err := s.db(ctx).Raw(take, arg).Scan(&said).Error; err != nil {
 		return false, 0, fmt.Errorf("take from a limit: %w", err)
 	}
-	if len(owed) == 1 {
-		return true, max(0, time.Duration(owed[0])*time.Microsecond), nil
+	switch {
+	case len(said) == 1 && said[0].Owed != nil:
+		return true, max(0, time.Duration(*said[0].Owed)*time.Microsecond), nil
+	case len(said) == 1 && said[0].Wait != nil && *said[0].Wait > 0:
+		return false, time.Duration(*said[0].Wait) * time.Microsecond, nil
+	case s.postgres():
+		// It reads what there was when it began, and other tries have used that up meanwhile. Nobody waits longer.
+		return false, r.Every, nil
 	}
-	// Only the refused pay for the second statement, which tells them when to come back.
-	var wait []int64
-	ask := `SELECT tat + @inc - @off - ` + s.nowSQL() + ` FROM rate WHERE key = @key`
-	if err := s.read(ctx).Raw(ask, arg).Scan(&wait).Error; err != nil {
+	var left int64
+	if err := s.read(ctx).Raw(wait(s.nowSQL()), arg).Scan(&left).Error; err != nil {
 		return false, 0, fmt.Errorf("read a limit: %w", err)
 	}
-	retry := time.Microsecond
-	if len(wait) == 1 {
-		retry = max(retry, time.Duration(wait[0])*time.Microsecond)
-	}
-	return false, retry, nil
+	return false, max(1, time.Duration(left)) * time.Microsecond, nil
 }
 
 // Refund gives one unit back that Take has spent.

@@ -100,7 +100,7 @@ func TestLimitTake(t *testing.T) {
 	})
 }
 
-// TestLimitStatement: 4.10, a check that lets somebody through is one statement, with no transaction around it.
+// TestLimitStatement: 4.10, a check is one statement, with no transaction around it, whether it lets somebody through or not.
 func TestLimitStatement(t *testing.T) {
 	if storagetest.Databases() == "sqlite" {
 		return // what it counts are round trips
@@ -118,5 +118,13 @@ func TestLimitStatement(t *testing.T) {
 	take()
 	if n := trips() - before; n != 1 {
 		t.Errorf("%d round trips", n)
+	}
+	once := limit.Rule{Name: "once", Burst: 1, Every: time.Hour}
+	before = trips()
+	if ok, wait, err := s.Take(t.Context(), "k", once); err != nil || ok || wait <= 2*time.Hour || wait > 3*time.Hour { // three are spent
+		t.Fatal(ok, wait, err)
+	}
+	if n := trips() - before; n != 1 {
+		t.Errorf("refused: %d round trips", n)
 	}
 }
