@@ -8,7 +8,6 @@ import (
 
 	"github.com/passport-network/passport/pkg/audit"
 	"github.com/passport-network/passport/pkg/limit"
-	"github.com/passport-network/passport/pkg/mail"
 )
 
 const (
@@ -71,8 +70,7 @@ func (d *Directory) mailAllow(ctx context.Context, accountID string) error {
 		err = d.store.AddLink(ctx, rec.ID, l, now, now.Add(AllowLifetime))
 	}
 	if err == nil {
-		err = d.mail.Send(ctx, mail.Message{To: rec.Email, Name: rec.Name, Language: rec.Language, Template: "guessed",
-			Data: map[string]string{"allow": token}})
+		err = d.mailNotice(ctx, rec, "guessed", map[string]string{"allow": token})
 	}
 	if err != nil {
 		return fmt.Errorf("mail the owner of an account that is guessed at: %w", err)

@@ -127,6 +127,21 @@ func TestHundred(t *testing.T) {
 				t.Errorf("an old link: %v", err)
 			}
 		})
+		w.run(t, "who was not it locks the account by the same mail, and no browser is let in by it any more", func(t *testing.T) {
+			w.member("guessed@x.test", goodPassword)
+			guess(t, 101, "guessed@x.test", "")
+			allow := links("guessed@x.test")
+			if err := w.Alarm(ctx, w.link("guessed@x.test", "alarm")); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.Allow(ctx, allow[0]); !errors.Is(err, account.ErrLink) {
+				t.Errorf("the other link: %v", err)
+			}
+			must(w.Recover(ctx, w.link("guessed@x.test", "recover/password"), "another anvil under rain", ""))
+			if _, err := try("guessed@x.test", "another anvil under rain", ""); err != nil {
+				t.Error(err)
+			}
+		})
 		w.run(t, "A22 the owner has few mails, however long it goes on", func(t *testing.T) {
 			w.member("mails@x.test", goodPassword)
 			guess(t, 100, "mails@x.test", "")

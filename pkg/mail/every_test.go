@@ -15,7 +15,7 @@ import (
 )
 
 // alarming are the mails about what was done with an account: each has the link by which its owner locks it.
-var alarming = []string{"added", "backup", "changed", "closing", "data", "dropped", "moved", "newbrowser", "removed", "reopened"}
+var alarming = []string{"added", "backup", "changed", "closing", "data", "dropped", "guessed", "moved", "newbrowser", "removed", "reopened"}
 
 // TestEveryMail: 4.17 and 4.19: each mail is there as text and as HTML and in both languages, leads to the same places in all
 // four, and keeps its shape beside a name that runs from right to left.
