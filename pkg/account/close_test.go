@@ -12,7 +12,7 @@ import (
 func TestClose(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		ctx := t.Context()
-		w.run(t, "nobody signs in, all ends, and the owner can have it back by mail", func(t *testing.T) {
+		w.run(t, "A28 nobody signs in, all ends, and the owner can have it back by mail", func(t *testing.T) {
 			who := w.member("ann@c.test", goodPassword)
 			w.open(t, who.AccountID)
 			in, err := w.signIn("ann@c.test", goodPassword, nil)
@@ -89,7 +89,7 @@ func TestClose(t *testing.T) {
 				t.Errorf("the mail's link of an account that is open: %v", err)
 			}
 		})
-		w.run(t, "after 30 days it is gone, its address is free, and its sub is nobody's", func(t *testing.T) {
+		w.run(t, "A28 after 30 days it is gone, its address is free, and its sub is nobody's", func(t *testing.T) {
 			who := w.member("cleo@c.test", goodPassword)
 			sub := must(w.Show(ctx, who.AccountID)).Sub
 			if err := w.Close(ctx, who.AccountID, "cleo@c.test"); err != nil {
