@@ -4,9 +4,9 @@ package web_test
 
 import (
 	"strconv"
+	"strings"
 	"testing"
 
-	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 )
@@ -18,13 +18,7 @@ import (
 func TestKeyboard(t *testing.T) {
 	for _, width := range []int{telephone, 1280} {
 		c := newCamera(t, "keyboard", "en", width, "light")
-		_, err := chromedp.Call(c.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
-		if err == nil { // else the window loses the focus with each page
-			_, err = chromedp.Call(c.ctx, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true})
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		c.scripts(false)
 		c.open("/")
 		c.key("#register-link", kb.Enter, "#register-submit")
 		c.write("#register-email", "ada@example.test")
@@ -116,4 +110,53 @@ func (c *camera) reach(selector string) {
 		at(c, chromedp.KeyEvent(kb.Tab))
 	}
 	c.t.Fatalf("Tab never comes to %s at %s", selector, at(c, chromedp.Location()))
+}
+
+// roundScript begins at the top of a page, looks at each stop before Tab leaves it, and gives how often Tab is wanted to come
+// round: once an element that can be used, and some more within those that have parts.
+const roundScript = `(() => {
+	window.lastStop = null;
+	window.round = {Faults: [], Missed: [], Ended: false};
+	const usable = [...document.querySelectorAll('a[href], button, input, select, textarea, summary, audio, [tabindex="0"]')]
+		.filter(e => !e.disabled && e.type !== 'hidden' && e.checkVisibility({visibilityProperty: true}));
+	const been = new Set();
+	window.lookRound = () => {
+		const e = document.activeElement;
+		round.Ended ||= e === document.body ? been.size > 0 : been.has(e) && e !== lastStop;
+		if (round.Ended || e === document.body) return;
+		been.add(e);
+		const stop = ` + stopScript + `('*');
+		round.Faults.push(...stop.Faults.map(fault => stop.What + ' ' + fault));
+	};
+	window.endRound = () => {
+		lookRound();
+		document.body.removeAttribute('tabindex');
+		round.Missed = usable.filter(e => !been.has(e)).map(e => e.outerHTML.slice(0, 120));
+		return round;
+	};
+	addEventListener('keydown', e => e.key === 'Tab' && lookRound(), true);
+	document.body.tabIndex = -1;
+	document.body.focus();
+	return usable.length + 1 + 6 * document.querySelectorAll('audio, [type=date], [type=file], iframe').length;
+})()`
+
+// tabs goes round a page by Tab alone: it comes to everything that can be used, in order, is seen wherever it comes, and is held
+// nowhere.
+func (c *camera) tabs(page string) {
+	c.t.Helper()
+	wanted := at(c, chromedp.Evaluate[int](roundScript))
+	at(c, chromedp.KeyEvent(strings.Repeat(kb.Tab, wanted)))
+	found := at(c, chromedp.Evaluate[struct {
+		Faults, Missed []string
+		Ended          bool
+	}]("endRound()"))
+	for _, fault := range found.Faults {
+		c.t.Errorf("%s: %s", page, fault)
+	}
+	for _, missed := range found.Missed {
+		c.t.Errorf("%s: Tab does not come to %s", page, missed)
+	}
+	if !found.Ended {
+		c.t.Errorf("%s: Tab does not come round", page)
+	}
 }

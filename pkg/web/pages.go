@@ -194,8 +194,7 @@ func (p *Pages) formPost(w http.ResponseWriter, r *http.Request, action string, 
 	sort.Slice(page.Params, func(i, j int) bool { return page.Params[i].Name < page.Params[j].Name })
 	sum := sha256.Sum256([]byte(formScript))
 	h := w.Header()
-	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'sha256-"+
-		base64.StdEncoding.EncodeToString(sum[:])+"'; frame-ancestors 'none'; base-uri 'none'")
+	h.Set("Content-Security-Policy", cspBase+"; script-src 'sha256-"+base64.StdEncoding.EncodeToString(sum[:])+"'")
 	h.Set("Cache-Control", "no-store")
 	p.show(w, r, http.StatusOK, "", page)
 }

@@ -8,7 +8,10 @@ import (
 	"image"
 	"image/color"
 	"image/png"
+	"log/slog"
+	"net/http"
 	"net/http/httptest"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -20,6 +23,7 @@ import (
 	"github.com/passport-network/passport/oidc/client"
 	"github.com/passport-network/passport/pkg/account"
 	"github.com/passport-network/passport/pkg/human"
+	"github.com/passport-network/passport/pkg/outbound"
 )
 
 // telephone is how wide a common one is; narrowest, the smallest. Nothing may lie outside either.
@@ -36,6 +40,7 @@ type camera struct {
 	name, lang string
 	width      int
 	look       func(page string) // at each page that the tour comes to
+	seen       map[string]bool   // the templates of those
 }
 
 // tours runs fn, as a subtest, with a camera for each language, width and scheme of colours that is wanted.
@@ -56,21 +61,34 @@ func newCamera(t *testing.T, name, lang string, width int, scheme string) *camer
 	w := newWorldOf(t, func(c *account.Config) {
 		c.Fields = account.Fields{Name: account.Required, Phone: account.Optional, BirthDate: account.Required}
 	})
-	server := httptest.NewTLSServer(w.handler)
+	server := httptest.NewTLSServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if r.Host == widgetHost {
+			widget(rw, r)
+			return
+		}
+		if !strings.HasPrefix(r.URL.Path, "/dev/") { // the tour asks for many mails
+			r.RemoteAddr = exempted.Addr().Next().String() + ":40000"
+		}
+		w.handler.ServeHTTP(rw, r)
+	}))
 	t.Cleanup(server.Close)
+	host := strings.TrimPrefix(server.URL, "https://")
 	alloc, cancel := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.NoSandbox, chromedp.Flag("ignore-certificate-errors", true), chromedp.Flag("hide-scrollbars", true),
 		chromedp.Flag("accept-lang", lang), chromedp.Flag("lang", lang), chromedp.WSURLReadTimeout(time.Minute),
-		chromedp.Flag("host-resolver-rules", "MAP op.test "+strings.TrimPrefix(server.URL, "https://")))...)
+		chromedp.Flag("host-resolver-rules", "MAP op.test "+host+", MAP "+widgetHost+" "+host))...)
 	t.Cleanup(cancel)
 	ctx, cancel := chromedp.NewContext(alloc)
 	t.Cleanup(cancel)
-	c := &camera{t: t, w: w, ctx: ctx, name: name, lang: lang, width: width}
+	c := &camera{t: t, w: w, ctx: ctx, name: name, lang: lang, width: width, seen: map[string]bool{}}
 	if _, err := chromedp.Run(ctx, chromedp.EmulateViewport(int64(width), 800)); err != nil {
 		t.Fatal(err)
 	}
 	_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
+	if err == nil { // else the window loses the focus with each page
+		_, err = chromedp.Call(ctx, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true})
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +142,47 @@ func (c *camera) shoot(page string) {
 			c.t.Errorf("%s is wider than %d px", page, width)
 		}
 	}
+	c.seen[strings.TrimPrefix(at(c, chromedp.Evaluate[string](`document.body.className`)), "p-")] = true
 	c.look(page)
+}
+
+// everyPage demands that the tour came to everything that there is a template of.
+func (c *camera) everyPage() {
+	c.t.Helper()
+	files, err := os.ReadDir("../../templates/pages")
+	if err != nil || len(files) == 0 {
+		c.t.Fatal(err)
+	}
+	for _, f := range files {
+		if name := strings.TrimSuffix(f.Name(), ".html"); !c.seen[name] {
+			c.t.Errorf("4.21 the tour does not come to the page %q", name)
+		}
+	}
+}
+
+// scripts lets pages run theirs, or not.
+func (c *camera) scripts(run bool) {
+	c.t.Helper()
+	_, err := chromedp.Call(c.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: !run})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// widgetHost is the double of a service whose human check stands in our pages: a frame as large as the vendor's own.
+const widgetHost = "challenges.cloudflare.com"
+
+func widget(rw http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/turnstile/v0/api.js" {
+		rw.Header().Set("Content-Type", "text/javascript")
+		_, _ = rw.Write([]byte(`for (const e of document.querySelectorAll('.cf-turnstile')) {
+	const f = e.appendChild(document.createElement('iframe'));
+	f.src = 'https://` + widgetHost + `/frame'; f.title = 'Widget'; f.width = 300; f.height = 65; f.style.border = 'none';
+}`))
+		return
+	}
+	rw.Header().Set("Content-Type", "text/html")
+	_, _ = rw.Write([]byte(`<!doctype html><title>Widget</title><body style="margin:0;background:#fafafa;border:1px solid #e0e0e0;height:63px;font:14px/63px sans-serif"><label><input type="checkbox" style="margin:16px">I am a person</label>`))
 }
 
 // portrait gives an account a picture.
@@ -158,6 +216,11 @@ func (c *camera) check() {
 	c.shoot("human-read")
 	c.press("#recover-submit", "#problems", "#recover-email", "ada@example", "#human-answer", "123")
 	c.shoot("human-again")
+	c.w.signin.Human = must(human.NewVerifier(human.VerifierConfig{Store: c.w.store, Sealer: humanSealer, Now: c.w.clock, Outbound: must(outbound.New(outbound.Config{})),
+		Logger: slog.New(slog.DiscardHandler), Host: "op.test", Vendor: "turnstile", SiteKey: "the-site-key", Secret: "the-secret"}))
+	c.open("/recover")
+	at(c, chromedp.WaitReady(chromedp.CSS("#human-service iframe")))
+	c.shoot("human-service")
 	c.w.signin.HumanAlways = false
 }
 
@@ -324,6 +387,52 @@ func (c *camera) tour() {
 	}
 	c.open(c.w.mailed(c.t))
 	c.shoot("stop")
+	c.back()
+	c.everyPage()
+}
+
+// back shows the ways back in that not everybody comes to.
+func (c *camera) back() {
+	ctx := context.Background()
+	fail := func(err error) {
+		if err != nil {
+			c.t.Helper()
+			c.t.Fatal(err)
+		}
+	}
+	c.open("/recover")
+	c.press("#recover-submit", "#go-on", "#recover-email", "grace@example.com")
+	c.open(c.w.mailed(c.t))
+	c.shoot("new-password-question")
+	c.press("#new-password-submit", "#problems", "#new-password", "a quite different password", "#recovery-answer", "Prime numbers")
+	c.shoot("new-password-wrong")
+
+	c.w.bar(c.t, "alan@example.com")
+	c.w.browser(c.t).login("alan@example.com")
+	c.open(c.w.mailed(c.t))
+	c.shoot("allow")
+	c.press("#allow-submit", "#login-submit")
+	c.shoot("allowed")
+	c.press("#login-submit", "nav", "#username", "alan@example.com", "#password", password)
+	c.open("/account/close")
+	c.press("#close-submit", "#go-on", "#close-email", "alan@example.com")
+	c.shoot("closed")
+	c.open("/login")
+	c.press("#login-submit", "#reopen-submit", "#username", "alan@example.com", "#password", password)
+	c.shoot("reopen")
+	c.press("#reopen-submit", "#go-on")
+	c.shoot("reopened")
+
+	for range 8 { // a week, with its notices
+		c.w.pass(24 * time.Hour)
+		fail(c.w.people.TellRequests(ctx))
+	}
+	requests, err := c.w.people.Requests(ctx)
+	fail(err)
+	_, err = c.w.people.Approve(ctx, requests[0].ID)
+	fail(err)
+	c.open(c.w.mailed(c.t))
+	c.shoot("regain")
 }
 
 // protocol shows what only the protocol's less trodden ways show.
@@ -363,4 +472,13 @@ func (c *camera) protocol() {
 	c.shoot("consent-device")
 	c.press("#consent-allow", "#go-on")
 	c.shoot("device-done")
+
+	c.scripts(false)
+	c.open(authorizeURL("app", "response_mode", "form_post", "prompt", "consent"))
+	c.press("#chooser button", "#consent-allow")
+	c.press("#consent-allow", "#form-post-submit")
+	// What stands there for who runs no script, laid open: those who look at it here run some.
+	at(c, chromedp.Evaluate[chromedp.Void](`document.querySelectorAll('noscript').forEach(e => e.replaceWith(...e.childNodes));0`))
+	c.scripts(true)
+	c.shoot("form-post")
 }
