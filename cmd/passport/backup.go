@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"strings"
@@ -160,10 +161,16 @@ func revive(ctx context.Context, cfg *config.Config) (ended []storage.Ended, err
 	return store.Revive(ctx, now)
 }
 
-// progress says on standard error, each second, how far a long work is, until stop; unit shows a number of what is done.
+// progress says on standard error how far a long work is, until stop: on a terminal in one line, written anew each second,
+// elsewhere every ten, as passload does, which shares no room with this. unit shows a number of what is done.
 func progress(cmd *cobra.Command, what string, unit func(int64) string) (note storage.Progress, stop func()) {
 	var done, total atomic.Int64
-	tick, over := time.NewTicker(time.Second), make(chan struct{})
+	every, begin, end := 10*time.Second, "", "\n"
+	if f, ok := cmd.ErrOrStderr().(*os.File); ok && terminal(f) {
+		every, begin, end = time.Second, "\r\x1b[K", ""
+	}
+	say := func(format string, args ...any) { fmt.Fprintf(cmd.ErrOrStderr(), begin+format+end, args...) }
+	tick, over := time.NewTicker(every), make(chan struct{})
 	var saying sync.WaitGroup
 	saying.Go(func() {
 		for {
@@ -174,9 +181,9 @@ func progress(cmd *cobra.Command, what string, unit func(int64) string) (note st
 			}
 			if all := total.Load(); all > 0 {
 				part := min(done.Load()*20/all, 20)
-				tell(cmd, "[%-20s] %s of %s %s", strings.Repeat("#", int(part)), unit(done.Load()), unit(all), what)
+				say("[%-20s] %s of %s %s", strings.Repeat("#", int(part)), unit(done.Load()), unit(all), what)
 			} else {
-				tell(cmd, "%s %s", unit(done.Load()), what)
+				say("%s %s", unit(done.Load()), what)
 			}
 		}
 	})
@@ -187,7 +194,13 @@ func progress(cmd *cobra.Command, what string, unit func(int64) string) (note st
 			tick.Stop()
 			close(over)
 			saying.Wait() // it says nothing any more
+			fmt.Fprint(cmd.ErrOrStderr(), begin)
 		}
+}
+
+func terminal(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&fs.ModeCharDevice != 0
 }
 
 // size is a number of bytes as people read it.

@@ -62,14 +62,15 @@ func printConfig(cmd *cobra.Command, _ []string) error {
 	if asJSON, _ := cmd.Flags().GetBool("json"); asJSON {
 		return writeJSON(cmd.OutOrStdout(), cfg.Values())
 	}
-	for _, v := range cfg.Values() {
-		shown := fmt.Sprint(v.Value)
-		if list, ok := v.Value.([]string); ok {
-			shown = strings.Join(list, ", ")
+	return printTable(cmd.OutOrStdout(), "KEY\tVALUE", func(w io.Writer) {
+		for _, v := range cfg.Values() {
+			shown := fmt.Sprint(v.Value)
+			if list, ok := v.Value.([]string); ok {
+				shown = strings.Join(list, ", ")
+			}
+			fmt.Fprintf(w, "%s\t%s\n", v.Key, shown)
 		}
-		fmt.Fprintf(cmd.OutOrStdout(), "%-18s %s\n", v.Key, shown)
-	}
-	return nil
+	})
 }
 
 func writeJSON(to io.Writer, v any) error {

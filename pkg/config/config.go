@@ -16,12 +16,12 @@ type Config struct {
 	Addr      string `key:"addr" default:"127.0.0.1:8080" doc:"Where the server listens."`
 	AdminAddr string `key:"admin_addr" default:"127.0.0.1:9090" doc:"Where /livez, /readyz and /metrics listen: never to be reached by the public. \"off\": nowhere."`
 	Data      string `key:"data" default:"passport-data" doc:"The folder of the SQLite file and, with --dev, of the secret."`
-	Database  string `key:"database" secret:"yes" doc:"sqlite:FILE or postgres://USER:PASSWORD@HOST/NAME. Default: sqlite: with passport.db in the data folder."`
+	Database  string `key:"database" secret:"yes" doc:"sqlite:FILE or postgres://USER:PASSWORD@HOST/NAME, behind which ?pool_max_conns=N says how many connections this server opens at most: 2 to 1000, 20 without it. Default: sqlite: with passport.db in the data folder."`
 
 	Secret         string   `key:"secret" secret:"yes" doc:"At least 32 random bytes, for example of \"openssl rand -base64 32\". It seals the keys in the database: keep a copy beside your backups. Required without --dev."`
 	SecretPrevious []string `key:"secret_previous" secret:"yes" doc:"Earlier secrets, while \"passport keys reseal\" has not yet run."`
 
-	SMTPURL      string `key:"smtp_url" secret:"yes" doc:"smtp://USER:PASSWORD@HOST:587 (STARTTLS is demanded) or smtps://USER:PASSWORD@HOST:465. Required without --dev, where mail goes to /dev/inbox."`
+	SMTPURL      string `key:"smtp_url" secret:"yes" doc:"smtp://USER:PASSWORD@HOST:587 or smtps://USER:PASSWORD@HOST:465. STARTTLS is demanded of the first, but on loopback; ?starttls=require demands it there too, ?starttls=opportunistic does without where the server has none, ?starttls=off does not ask for it. Required without --dev, where mail goes to /dev/inbox."`
 	MailFrom     string `key:"mail_from" doc:"The sender of our mail. Default: no-reply at the issuer's host."`
 	DKIMSelector string `key:"dkim_selector" doc:"Mails are signed (DKIM) with the key of dkim_key_file under this name; \"passport mail check-dns\" tells the record to publish at SELECTOR._domainkey.DOMAIN. Default: they are not signed here."`
 	DKIMKeyFile  string `key:"dkim_key_file" doc:"The private key (PEM) for that: RSA of at least 2048 bits, of \"openssl genrsa 2048\", or Ed25519."`
@@ -60,12 +60,12 @@ type Config struct {
 
 	TLSCertFile    string         `key:"tls_cert_file" doc:"Certificate chain (PEM): the server then speaks TLS itself. SIGHUP reads it again."`
 	TLSKeyFile     string         `key:"tls_key_file" doc:"The private key (PEM) of that certificate."`
-	TrustedProxies []netip.Prefix `key:"trusted_proxies" doc:"Networks (CIDR) of the proxies in front, whose X-Forwarded-For is believed."`
+	TrustedProxies []netip.Prefix `key:"trusted_proxies" doc:"Networks (CIDR) of the proxies in front, whose X-Forwarded-For is believed. Without it everybody behind a proxy has the proxy's address, and shares one network's limits."`
 
-	OutboundAllow   []string       `key:"outbound_allow" doc:"Hosts and networks (CIDR) inside your own network that the server may fetch from, over plain http too."`
+	OutboundAllow   []string       `key:"outbound_allow" doc:"Hosts and networks (CIDR) inside your own network that the server may fetch from, over plain http too. With --dev: localhost."`
 	OutboundCAFile  string         `key:"outbound_ca_file" doc:"Certificates (PEM) that the mail server and the servers we fetch from are checked against, beside the system's."`
 	SecurityContact string         `key:"security_contact" doc:"Where to report a hole in your service, for /.well-known/security.txt: mailto:NAME@HOST or https://… Default: security at the host of mail_from (RFC 2142). \"off\": there is no such file."`
-	LimitExempt     []netip.Prefix `key:"limit_exempt" doc:"Networks (CIDR) that the limits by network do not count."`
+	LimitExempt     []netip.Prefix `key:"limit_exempt" doc:"Networks (CIDR) that the limits by network do not count. With --dev: 127.0.0.0/8 and ::1."`
 
 	Registration      string `key:"registration" default:"token" doc:"Who may register a site at /connect/register: \"off\": nobody. \"token\": whoever has a token of \"passport client registration-token create\". \"open\": anybody; a site that you do not vouch for, and that nobody has signed in at within 30 days, is removed again."`
 	RegistrationTrust string `key:"registration_trust" default:"unverified" doc:"What people are told of sites that registered without a token. \"unverified\": each sign-in asks for consent and says that nobody knows who they are. \"verified\": nothing."`

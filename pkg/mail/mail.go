@@ -43,7 +43,7 @@ type Message struct {
 	To       string // one address, as it was proven or typed
 	Name     string // of the person, where it is known to be theirs
 	Language string // BCP 47; English when no template is in it
-	Template string // of templates/mail: "confirm", "known", "recover", "norecover", "changed", "newaddress", "added", "moved", "removed", "dropped", "newbackup", "backup", "reach", "received", "requested", "approved", "denied", "displaced", "closing", "reopened", "welcome", "newbrowser", "guessed", "locked", "found", "unconfirmed", "nobody", "data", "invitation", "test"
+	Template string // a file of templates/mail, without what stands behind its first dot
 	// Data is what the template says beside it: tokens of the links, by purpose ("confirm", "cancel", "recover", "alarm",
 	// "address", "backup", "request", "stop", "regain", "reopen", "allow", "data"), and of a sign-in "browser", "system", "network", "time"; "invitation", a token too, and "until", its last day.
 	Data     map[string]string
