@@ -197,6 +197,20 @@ func (w *world) userinfo(t *testing.T, b *browser, scope string) map[string]any 
 	return out
 }
 
+// lateBody is a body before whose end something happens.
+type lateBody struct {
+	io.Reader
+	then func()
+}
+
+func (b *lateBody) Read(p []byte) (int, error) {
+	if b.then != nil {
+		b.then()
+		b.then = nil
+	}
+	return b.Reader.Read(p)
+}
+
 // TestPicture: 4.14, a picture comes by the one form that takes files, and is served to everybody who knows where.
 func TestPicture(t *testing.T) {
 	w := newWorld(t)
@@ -309,6 +323,33 @@ func TestPicture(t *testing.T) {
 			t.Errorf("D7: %d", b.Status)
 		}
 		b.header.Del("Content-Encoding")
+	})
+	t.Run("A17 a session that ended while the file came changes nothing", func(t *testing.T) {
+		for name, act := range map[string]part{"a picture": me, "none": {"remove", "", "1"}} {
+			before := must(w.people.Show(t.Context(), "bob@example.test")).Claims
+			bob := w.browser(t).login("bob@example.test").get("/account/profile")
+			kind, body := multi(t, part{"token", "", hidden(bob.Body, "token")}, act)
+			arrives := &lateBody{Reader: strings.NewReader(body), then: func() {
+				if err := w.session.EndAll(t.Context(), must(w.people.Show(t.Context(), "bob@example.test")).ID, ""); err != nil {
+					t.Error(err)
+				}
+			}}
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, issuer+"/account/picture", arrives)
+			r.RequestURI, r.Host = "/account/picture", "op.test"
+			r.Header.Set("Content-Type", kind)
+			r.Header.Set("Sec-Fetch-Site", "same-origin")
+			for name, value := range bob.jar {
+				r.AddCookie(&http.Cookie{Name: name, Value: value})
+			}
+			rec := httptest.NewRecorder()
+			w.handler.ServeHTTP(rec, r)
+			if to := rec.Header().Get("Location"); rec.Code != http.StatusSeeOther || to != "/login?next=profile" {
+				t.Errorf("%s: %d to %q", name, rec.Code, to)
+			}
+			if after := must(w.people.Show(t.Context(), "bob@example.test")).Claims; string(after) != string(before) {
+				t.Errorf("%s: %s, before it %s", name, after, before)
+			}
+		}
 	})
 	t.Run("D1 of one account two files are in memory at once, of all sixteen", func(t *testing.T) {
 		begin := func(b *browser) (end func()) {

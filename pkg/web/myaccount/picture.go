@@ -64,14 +64,23 @@ func (m *Room) postPicture(w http.ResponseWriter, r *http.Request, v *visitor) e
 	if err != nil && !large {
 		return err
 	}
-	if err := m.Pages.CheckForm(r, form, "profile", v.id); err != nil {
-		return err
-	}
+	// Read once more: the body took as long as its sender liked, and a session that has ended meanwhile changes nothing (A17).
+	return m.own("profile", func(w http.ResponseWriter, r *http.Request, v *visitor) error {
+		if err := m.Pages.CheckForm(r, form, "profile", v.id); err != nil {
+			return err
+		}
+		return m.setPicture(w, r, v, form["remove"] != "", large, file)
+	})(w, r)
+}
+
+// setPicture does what a form asks for, whose file is perhaps too large to be here.
+func (m *Room) setPicture(w http.ResponseWriter, r *http.Request, v *visitor, remove, large bool, file []byte) error {
+	var err error
 	status := http.StatusUnprocessableEntity
 	switch {
 	case large:
 		status, err = http.StatusRequestEntityTooLarge, &account.FieldError{Field: "profile-picture", Key: "error.picture.large"}
-	case form["remove"] != "":
+	case remove:
 		err = m.Accounts.DropPicture(r.Context(), v.id)
 	default:
 		err = m.Accounts.SetPicture(r.Context(), v.id, file)
