@@ -409,5 +409,35 @@ func (s *Store) ReopenAccount(ctx context.Context, accountID string, when time.T
 
 // Delete removes the account; everything that hangs on it goes by the foreign keys.
 func (s *Store) Delete(ctx context.Context, accountID string) error {
-	return oneRow(s.db(ctx).Where("id = ?", accountID).Delete(&accountRow{}), account.ErrNotFound)
+	return s.InTx(ctx, func(ctx context.Context) error {
+		ids, err := s.deleteAccounts(ctx, "id = @id", "DELETE FROM account WHERE id = @id", map[string]any{"id": accountID})
+		if err == nil && len(ids) == 0 {
+			err = account.ErrNotFound
+		}
+		return err
+	})
+}
+
+// deleteAccounts deletes accounts by a statement, which hits none but those that which is true of, in the transaction of ctx; it
+// gives their ids. Nothing stays that says who they were: what the log of events has of them is made nobody's (which browser,
+// from where, at which sites), and the browsers go in which nobody else has signed in.
+func (s *Store) deleteAccounts(ctx context.Context, which, statement string, arg map[string]any) (ids []string, err error) {
+	var browsers []string
+	q := "SELECT browser_id FROM login WHERE account_id IN (SELECT id FROM account WHERE " + which + ")"
+	if err := s.db(ctx).Raw(q, arg).Scan(&browsers).Error; err != nil {
+		return nil, err
+	}
+	if err := s.db(ctx).Raw(statement+" RETURNING id", arg).Scan(&ids).Error; err != nil || len(ids) == 0 {
+		return nil, err
+	}
+	if err := s.db(ctx).Exec("UPDATE audit SET detail = '', session = '', client_id = '' WHERE subject IN ?", ids).Error; err != nil {
+		return nil, err
+	}
+	if len(browsers) > 0 {
+		const alone = `DELETE FROM browser WHERE id IN ? AND NOT EXISTS (SELECT 1 FROM login WHERE login.browser_id = browser.id)`
+		if err := s.db(ctx).Exec(alone, browsers).Error; err != nil {
+			return nil, err
+		}
+	}
+	return ids, nil
 }

@@ -79,8 +79,7 @@ func (s *Store) Purge(ctx context.Context, now time.Time, limit int) (int64, err
 	return gone + clients + accounts, err
 }
 
-// purgeAccounts removes the accounts that their owners have closed, when their time is over. What the log of events has of
-// them is made nobody's: which browser, from where, at which sites.
+// purgeAccounts removes the accounts that their owners have closed, when their time is over.
 func (s *Store) purgeAccounts(ctx context.Context, now time.Time, limit int) (gone int64, err error) {
 	const over = `state = 'closing' AND expires_at <= @now`
 	arg := map[string]any{"now": at(now), "limit": limit}
@@ -88,28 +87,11 @@ func (s *Store) purgeAccounts(ctx context.Context, now time.Time, limit int) (go
 	err = s.read(ctx).Raw("SELECT count(*) FROM account WHERE "+over, arg).Scan(&some).Error
 	if err == nil && some > 0 {
 		err = s.InTx(ctx, func(ctx context.Context) error {
-			var browsers []string
-			q := "SELECT browser_id FROM login WHERE account_id IN (SELECT id FROM account WHERE " + over + ")"
-			if err := s.db(ctx).Raw(q, arg).Scan(&browsers).Error; err != nil {
-				return err
-			}
-			var ids []string
-			if err := s.db(ctx).Raw(s.purgeStatement("account", "id", over)+" RETURNING id", arg).Scan(&ids).Error; err != nil {
+			ids, err := s.deleteAccounts(ctx, over, s.purgeStatement("account", "id", over), arg)
+			if err != nil {
 				return err
 			}
 			gone = int64(len(ids))
-			if gone == 0 {
-				return nil
-			}
-			if err := s.db(ctx).Exec("UPDATE audit SET detail = '', session = '', client_id = '' WHERE subject IN ?", ids).Error; err != nil {
-				return err
-			}
-			if len(browsers) > 0 {
-				err := s.db(ctx).Exec(`DELETE FROM browser WHERE id IN ? AND NOT EXISTS (SELECT 1 FROM login WHERE login.browser_id = browser.id)`, browsers).Error
-				if err != nil {
-					return err
-				}
-			}
 			for _, id := range ids {
 				if err := s.Record(ctx, audit.Event{Event: audit.AccountDeleted, ActorKind: audit.ActorSystem, Subject: id, At: now}); err != nil {
 					return err

@@ -261,7 +261,8 @@ func TestPurgeClients(t *testing.T) {
 	})
 }
 
-// TestPurgeClosed: of an account that its owner has closed nothing stays, when its time is over, that says who it was.
+// TestPurgeClosed: of an account that its owner has closed nothing stays, when its time is over, that says who it was; nor of
+// one that the operator deletes.
 func TestPurgeClosed(t *testing.T) {
 	storagetest.Each(t, func(t *testing.T, s *storage.Store) {
 		ctx, over := t.Context(), time.Unix(2e9, 0).UTC()
@@ -273,7 +274,7 @@ func TestPurgeClosed(t *testing.T) {
 			}
 			return n
 		}
-		for id, state := range map[string]string{"closing": "closing", "later": "closing", "active": "active"} {
+		for id, state := range map[string]string{"closing": "closing", "later": "closing", "active": "active", "deleted": "disabled"} {
 			until := over.UnixMicro()
 			if id == "later" {
 				until++
@@ -296,6 +297,17 @@ func TestPurgeClosed(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		// A browser in which somebody else is signed in too stays.
+		_, err := writer.ExecContext(ctx, "INSERT INTO login (id, browser_id, account_id, auth_time, amr, acr, created_at, ended_at) VALUES ('l-both', 'b-active', 'deleted', 1, 'pwd', '1', 1, 1)")
+		if err == nil {
+			err = s.Delete(ctx, "deleted")
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Delete(ctx, "deleted"); !errors.Is(err, account.ErrNotFound) {
+			t.Errorf("deleted again: %v", err)
+		}
 		for _, want := range []int64{1, 0} {
 			if n, err := s.Purge(ctx, over, 100); err != nil || n != want {
 				t.Errorf("%d went: %v", n, err)
@@ -304,7 +316,9 @@ func TestPurgeClosed(t *testing.T) {
 		for q, want := range map[string]int{
 			"picture": 2, "picture WHERE account_id = 'closing'": 0,
 			"account": 2, "account WHERE id = 'closing'": 0, "browser": 2, "browser WHERE id = 'b-closing'": 0,
-			"audit WHERE subject = 'closing' AND (detail <> '' OR client_id <> '' OR session <> '')":  0,
+			"audit WHERE subject = 'closing' AND (detail <> '' OR client_id <> '' OR session <> '')": 0,
+			"account WHERE id = 'deleted'": 0, "browser WHERE id = 'b-deleted'": 0, "browser WHERE id = 'b-active'": 1,
+			"audit WHERE subject = 'deleted'": 1, "audit WHERE subject = 'deleted' AND (detail <> '' OR client_id <> '' OR session <> '')": 0,
 			"audit WHERE subject = 'closing' AND event = 'account.deleted' AND actor_kind = 'system'": 1,
 			"audit WHERE subject <> 'closing' AND detail <> '' AND client_id = 'shop'":                2,
 		} {

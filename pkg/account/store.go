@@ -229,7 +229,7 @@ type Store interface {
 	EndPending(ctx context.Context, accountID string) error
 	// DropPending deletes every pending account that names the address but one ("": all).
 	DropPending(ctx context.Context, canonical, except string) error
-	// Delete removes the account and everything that hangs on it: ErrNotFound.
+	// Delete removes the account and everything that hangs on it, and what the log of events has of it but for its id: ErrNotFound.
 	Delete(ctx context.Context, accountID string) error
 }
 
