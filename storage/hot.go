@@ -277,6 +277,15 @@ var (
 
 // InsertToken implements grant.Store.
 func (s *Store) InsertToken(ctx context.Context, t grant.Token) error {
+	if s.postgres() && t.GrantID == "" && ctx.Value(txKey{}) == nil {
+		err := s.shared.insert(ctx, t, s.writeShared)
+		switch {
+		case err == nil, errors.Is(err, grant.ErrGone):
+			return err
+		case !errors.Is(err, errAlone):
+			return fmt.Errorf("insert an access token: %w", err)
+		}
+	}
 	q, args := tokenOfClient, append(tokenArgs(&t), t.ClientID)
 	if t.GrantID != "" {
 		q, args = tokenOfGrant, append(args, t.GrantID)

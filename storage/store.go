@@ -28,6 +28,7 @@ type Store struct {
 	writer *gorm.DB        // PostgreSQL: the pool; SQLite: the one immediate writer connection
 	reader *gorm.DB        // PostgreSQL: the same pool; SQLite: a pool of query_only connections
 	file   string          // SQLite: the database's file
+	shared sharer          // PostgreSQL: access tokens of clients
 	pgx    *pgx.ConnConfig // PostgreSQL: how to connect
 }
 

@@ -584,3 +584,111 @@ func TestTokenRows(t *testing.T) {
 }
 
 func second[T any](_ T, err error) error { return err }
+
+// TestSharedInserts: on PostgreSQL access tokens of clients that come while another is written share a statement, and
+// each has its own result all the same.
+func TestSharedInserts(t *testing.T) {
+	if storagetest.Databases() == "sqlite" {
+		return
+	}
+	dsn, trips := storagetest.RoundTrips(t, storagetest.Postgres(t))
+	f := newFlows(t, dsn)
+	ctx := t.Context()
+	stopped := fullClient("stopped")
+	if err := f.InsertClient(ctx, stopped); err != nil {
+		t.Fatal(err)
+	}
+	token := func(client, scope string) grant.Token {
+		own := *f.token("")
+		own.GrantID, own.ClientID, own.Sig, own.Scopes = "", client, hash(), []string{scope}
+		return own
+	}
+	if err := f.InsertToken(ctx, token(f.client, "read")); err != nil { // prepares the statement
+		t.Fatal(err)
+	}
+	// together starts an insert that must wait for the client's row, and then the others, which must wait for it.
+	together := func(t *testing.T, others ...grant.Token) (errs []error, cost int64) {
+		t.Helper()
+		lock, err := f.raw.BeginTx(ctx, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := lock.ExecContext(ctx, `SELECT 1 FROM client WHERE client_id = $1 FOR UPDATE`, f.client); err != nil {
+			t.Fatal(err)
+		}
+		var all sync.WaitGroup
+		waiting := func(n int) {
+			for buf := make([]byte, 1<<20); ; runtime.Gosched() {
+				if strings.Count(string(buf[:runtime.Stack(buf, true)]), "storage.(*sharer).insert(") == n {
+					return
+				}
+			}
+		}
+		before := trips()
+		all.Go(func() {
+			if err := f.InsertToken(ctx, token(f.client, "first")); err != nil {
+				t.Error(err)
+			}
+		})
+		waiting(1)
+		for trips() == before { // it is on its way, alone
+			runtime.Gosched()
+		}
+		errs = make([]error, len(others))
+		for i, own := range others {
+			all.Go(func() { errs[i] = f.InsertToken(ctx, own) })
+		}
+		waiting(1 + len(others))
+		if err := lock.Rollback(); err != nil {
+			t.Fatal(err)
+		}
+		all.Wait()
+		return errs, trips() - before
+	}
+	t.Run("one statement for all who waited", func(t *testing.T) {
+		n := f.count(t, "access_token")
+		errs, cost := together(t, token(f.client, "a"), token(f.client, "b"), token(f.client, "c"), token("stopped", "d"), token("nobody", "e"))
+		for i, err := range errs {
+			if want := i > 2; errors.Is(err, grant.ErrGone) != want || err != nil != want {
+				t.Errorf("%d: %v", i, err)
+			}
+		}
+		if got := f.count(t, "access_token") - n; got != 4 || cost != 3 { // the first, the others, and our ROLLBACK
+			t.Errorf("%d tokens by %d round trips", got, cost)
+		}
+	})
+	t.Run("what the database refuses is refused to its own alone", func(t *testing.T) {
+		n := f.count(t, "access_token")
+		again := token(f.client, "again")
+		if err := f.InsertToken(ctx, again); err != nil {
+			t.Fatal(err)
+		}
+		errs, _ := together(t, token(f.client, "a"), token(f.client, "no\x00"), again, token(f.client, "b"))
+		if errs[0] != nil || !errors.Is(errs[1], storage.ErrText) || errs[2] == nil || errs[3] != nil {
+			t.Errorf("%v", errs)
+		}
+		if got := f.count(t, "access_token") - n; got != 4 {
+			t.Errorf("%d tokens", got)
+		}
+	})
+	t.Run("who gives up is not waited for, and ends nobody else's", func(t *testing.T) {
+		gone, end := context.WithCancel(ctx)
+		end()
+		if err := f.InsertToken(gone, token(f.client, "a")); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		if err := f.InsertToken(ctx, token(f.client, "b")); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("within a transaction it is the transaction's", func(t *testing.T) {
+		n := f.count(t, "access_token")
+		failed := errors.New("failed")
+		err := f.InTx(ctx, func(ctx context.Context) error {
+			return errors.Join(f.InsertToken(ctx, token(f.client, "a")), failed)
+		})
+		if !errors.Is(err, failed) || f.count(t, "access_token") != n {
+			t.Errorf("%v: a token outlived its transaction", err)
+		}
+	})
+}
