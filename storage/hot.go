@@ -275,17 +275,18 @@ var (
 		AND k.client_id = g.client_id AND k.disabled_at IS NULL`)
 )
 
-// InsertToken implements grant.Store.
+// InsertToken implements grant.Store. A client's own token may share its commit with those of others: nothing else is
+// written with it.
 func (s *Store) InsertToken(ctx context.Context, t grant.Token) error {
-	if s.postgres() && t.GrantID == "" && ctx.Value(txKey{}) == nil {
-		err := s.shared.insert(ctx, t, s.writeShared)
-		switch {
-		case err == nil, errors.Is(err, grant.ErrGone):
+	if _, within := ctx.Value(txKey{}).(*gormTx); t.GrantID == "" && !within {
+		if err := s.shared.insert(ctx, t, s.writeShared); !errors.Is(err, errAlone) {
 			return err
-		case !errors.Is(err, errAlone):
-			return fmt.Errorf("insert an access token: %w", err)
 		}
 	}
+	return s.insertToken(ctx, t)
+}
+
+func (s *Store) insertToken(ctx context.Context, t grant.Token) error {
 	q, args := tokenOfClient, append(tokenArgs(&t), t.ClientID)
 	if t.GrantID != "" {
 		q, args = tokenOfGrant, append(args, t.GrantID)

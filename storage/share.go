@@ -10,12 +10,13 @@ import (
 	"github.com/passport-network/passport/oidc/grant"
 )
 
-// sharer lets inserts of access tokens share a statement, and so a commit: whoever comes while two are on their way to
-// PostgreSQL's disk goes with the next, together with all who came meanwhile. Nobody waits where nothing is on its way.
-// Only what depends on no other write of its request may go so: conditional updates never do.
+// sharer lets inserts of access tokens share a commit (a pure INSERT may): whoever comes while as many as may are on their way to
+// the disk goes with the next, together with all who came meanwhile. Nobody waits where nothing is on its way. Only what
+// depends on no other write of its request may go so: conditional updates never do.
 type sharer struct {
+	most    int // commits on their way: on PostgreSQL, while one waits for the disk, the next is made; SQLite has one writer
 	mu      sync.Mutex
-	writing int // statements on their way
+	writing int
 	waiting []*shared
 }
 
@@ -26,9 +27,8 @@ type shared struct {
 }
 
 const (
-	mostWriting = 2 // while one waits for the disk, the next is made
 	mostShared  = 64
-	sharedLimit = 10 * time.Second // of a statement for others: no one's own context may end it
+	sharedLimit = 10 * time.Second // of a commit for others: no one's own context may end it
 )
 
 // errAlone: the statement for all failed; each tries its own, so that one bad row, or one bad moment, is not everybody's.
@@ -37,12 +37,12 @@ var errAlone = errors.New("the shared insert failed")
 // insert gives the token to the next statement; write runs one. The caller must try alone on errAlone.
 func (s *sharer) insert(ctx context.Context, t grant.Token, write func(context.Context, []*shared)) error {
 	if err := ctx.Err(); err != nil {
-		return err
+		return fmt.Errorf("insert an access token: %w", err)
 	}
 	in := &shared{t, make(chan error, 1)}
 	s.mu.Lock()
 	s.waiting = append(s.waiting, in)
-	if s.writing < mostWriting {
+	if s.writing < s.most {
 		s.writing++
 		go s.run(write)
 	}
@@ -51,7 +51,7 @@ func (s *sharer) insert(ctx context.Context, t grant.Token, write func(context.C
 	case err := <-in.done:
 		return err
 	case <-ctx.Done():
-		return ctx.Err() // it may be written all the same: a token that nobody got
+		return fmt.Errorf("insert an access token: %w", ctx.Err()) // it may be written all the same: a token that nobody got
 	}
 }
 
@@ -88,7 +88,7 @@ func (s *Store) writeShared(ctx context.Context, batch []*shared) {
 	for _, in := range batch {
 		switch {
 		case err != nil:
-			in.done <- fmt.Errorf("%w: %w", errAlone, err)
+			in.done <- errAlone
 		case !written[string(in.token.Sig)]:
 			in.done <- grant.ErrGone
 		default:
@@ -97,7 +97,22 @@ func (s *Store) writeShared(ctx context.Context, batch []*shared) {
 	}
 }
 
+// insertTokens writes them with one commit, and tells which: not those of a client that is not there, or disabled.
 func (s *Store) insertTokens(ctx context.Context, batch []*shared) (written map[string]bool, err error) {
+	written = map[string]bool{}
+	if !s.postgres() {
+		return written, s.InTx(ctx, func(ctx context.Context) error {
+			clear(written)
+			for _, in := range batch {
+				if err := s.insertToken(ctx, in.token); err == nil {
+					written[string(in.token.Sig)] = true
+				} else if !errors.Is(err, grant.ErrGone) {
+					return err
+				}
+			}
+			return nil
+		})
+	}
 	var sigs [][]byte
 	var clients, scopes, audiences, cnfs []string
 	var issued, expires []int64
@@ -112,7 +127,6 @@ func (s *Store) insertTokens(ctx context.Context, batch []*shared) (written map[
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
-	written = map[string]bool{}
 	for rows.Next() {
 		var sig []byte
 		if err := rows.Scan(&sig); err != nil {

@@ -28,7 +28,7 @@ type Store struct {
 	writer *gorm.DB        // PostgreSQL: the pool; SQLite: the one immediate writer connection
 	reader *gorm.DB        // PostgreSQL: the same pool; SQLite: a pool of query_only connections
 	file   string          // SQLite: the database's file
-	shared sharer          // PostgreSQL: access tokens of clients
+	shared sharer          // access tokens of clients
 	pgx    *pgx.ConnConfig // PostgreSQL: how to connect
 }
 
@@ -85,7 +85,7 @@ func openSQLite(ctx context.Context, file string) (_ *Store, err error) {
 	if err := makePrivate(file); err != nil {
 		return nil, fmt.Errorf("open SQLite: %w", err)
 	}
-	s := &Store{file: file}
+	s := &Store{file: file, shared: sharer{most: 1}}
 	defer func() {
 		if err != nil {
 			_ = s.Close()
@@ -155,7 +155,7 @@ func openPostgres(ctx context.Context, dsn string) (_ *Store, err error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open PostgreSQL: %w", err), db.Close())
 	}
-	return &Store{writer: g, reader: g, pgx: cfg}, nil
+	return &Store{writer: g, reader: g, shared: sharer{most: 2}, pgx: cfg}, nil
 }
 
 func postgresConfig(dsn string) (*pgx.ConnConfig, int, error) {

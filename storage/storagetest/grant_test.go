@@ -585,110 +585,88 @@ func TestTokenRows(t *testing.T) {
 
 func second[T any](_ T, err error) error { return err }
 
-// TestSharedInserts: on PostgreSQL access tokens of clients that come while another is written share a statement, and
-// each has its own result all the same.
+// TestSharedInserts: access tokens of clients that come while others are written share a commit, and each has its own result all
+// the same. That they share one is storage.TestSharer.
 func TestSharedInserts(t *testing.T) {
-	if storagetest.Databases() == "sqlite" {
-		return
-	}
-	dsn, trips := storagetest.RoundTrips(t, storagetest.Postgres(t))
-	f := newFlows(t, dsn)
-	ctx := t.Context()
-	stopped := fullClient("stopped")
-	if err := f.InsertClient(ctx, stopped); err != nil {
-		t.Fatal(err)
-	}
-	token := func(client, scope string) grant.Token {
-		own := *f.token("")
-		own.GrantID, own.ClientID, own.Sig, own.Scopes = "", client, hash(), []string{scope}
-		return own
-	}
-	if err := f.InsertToken(ctx, token(f.client, "read")); err != nil { // prepares the statement
-		t.Fatal(err)
-	}
-	// together starts an insert that must wait for the client's row, and then the others, which must wait for it.
-	together := func(t *testing.T, others ...grant.Token) (errs []error, cost int64) {
-		t.Helper()
-		lock, err := f.raw.BeginTx(ctx, nil)
-		if err != nil {
+	storagetest.EachNamed(t, func(t *testing.T, _ *storage.Store, dsn string) {
+		f := newFlows(t, dsn)
+		ctx := t.Context()
+		if err := f.InsertClient(ctx, fullClient("stopped")); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := lock.ExecContext(ctx, `SELECT 1 FROM client WHERE client_id = $1 FOR UPDATE`, f.client); err != nil {
-			t.Fatal(err)
+		token := func(client, scope string) grant.Token {
+			own := *f.token("")
+			own.GrantID, own.ClientID, own.Sig, own.Scopes = "", client, hash(), []string{scope}
+			return own
 		}
-		var all sync.WaitGroup
-		waiting := func(n int) {
-			for buf := make([]byte, 1<<20); ; runtime.Gosched() {
-				if strings.Count(string(buf[:runtime.Stack(buf, true)]), "storage.(*sharer).insert(") == n {
-					return
+		// together has them all come while nothing can be written.
+		together := func(t *testing.T, tokens ...grant.Token) []error {
+			t.Helper()
+			lock, err := f.raw.Conn(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			hold := []string{"BEGIN", "LOCK TABLE access_token IN EXCLUSIVE MODE"}
+			if strings.HasPrefix(dsn, "sqlite:") {
+				hold = []string{"BEGIN IMMEDIATE"}
+			}
+			for _, q := range hold {
+				if _, err := lock.ExecContext(ctx, q); err != nil {
+					t.Fatal(err)
 				}
 			}
+			var all sync.WaitGroup
+			errs := make([]error, len(tokens))
+			for i, own := range tokens {
+				all.Go(func() { errs[i] = f.InsertToken(ctx, own) })
+			}
+			for buf := make([]byte, 1<<20); strings.Count(string(buf[:runtime.Stack(buf, true)]), "storage.(*sharer).insert(") < len(tokens); {
+				runtime.Gosched()
+			}
+			if _, err := lock.ExecContext(ctx, "ROLLBACK"); err != nil {
+				t.Fatal(err)
+			}
+			all.Wait()
+			if err := lock.Close(); err != nil {
+				t.Fatal(err)
+			}
+			return errs
 		}
-		before := trips()
-		all.Go(func() {
-			if err := f.InsertToken(ctx, token(f.client, "first")); err != nil {
-				t.Error(err)
+		t.Run("each has its own result", func(t *testing.T) {
+			n := f.count(t, "access_token")
+			errs := together(t, token(f.client, "a"), token(f.client, "b"), token(f.client, "c"), token("stopped", "d"), token("nobody", "e"))
+			for i, err := range errs {
+				if want := i > 2; errors.Is(err, grant.ErrGone) != want || err != nil != want {
+					t.Errorf("%d: %v", i, err)
+				}
+			}
+			if got := f.count(t, "access_token") - n; got != 3 {
+				t.Errorf("%d tokens, not 3", got)
 			}
 		})
-		waiting(1)
-		for trips() == before { // it is on its way, alone
-			runtime.Gosched()
-		}
-		errs = make([]error, len(others))
-		for i, own := range others {
-			all.Go(func() { errs[i] = f.InsertToken(ctx, own) })
-		}
-		waiting(1 + len(others))
-		if err := lock.Rollback(); err != nil {
-			t.Fatal(err)
-		}
-		all.Wait()
-		return errs, trips() - before
-	}
-	t.Run("one statement for all who waited", func(t *testing.T) {
-		n := f.count(t, "access_token")
-		errs, cost := together(t, token(f.client, "a"), token(f.client, "b"), token(f.client, "c"), token("stopped", "d"), token("nobody", "e"))
-		for i, err := range errs {
-			if want := i > 2; errors.Is(err, grant.ErrGone) != want || err != nil != want {
-				t.Errorf("%d: %v", i, err)
+		t.Run("what the database refuses is refused to its own alone", func(t *testing.T) {
+			n := f.count(t, "access_token")
+			again := token(f.client, "again")
+			if err := f.InsertToken(ctx, again); err != nil {
+				t.Fatal(err)
 			}
-		}
-		if got := f.count(t, "access_token") - n; got != 4 || cost != 3 { // the first, the others, and our ROLLBACK
-			t.Errorf("%d tokens by %d round trips", got, cost)
-		}
-	})
-	t.Run("what the database refuses is refused to its own alone", func(t *testing.T) {
-		n := f.count(t, "access_token")
-		again := token(f.client, "again")
-		if err := f.InsertToken(ctx, again); err != nil {
-			t.Fatal(err)
-		}
-		errs, _ := together(t, token(f.client, "a"), token(f.client, "no\x00"), again, token(f.client, "b"))
-		if errs[0] != nil || !errors.Is(errs[1], storage.ErrText) || errs[2] == nil || errs[3] != nil {
-			t.Errorf("%v", errs)
-		}
-		if got := f.count(t, "access_token") - n; got != 4 {
-			t.Errorf("%d tokens", got)
-		}
-	})
-	t.Run("who gives up is not waited for, and ends nobody else's", func(t *testing.T) {
-		gone, end := context.WithCancel(ctx)
-		end()
-		if err := f.InsertToken(gone, token(f.client, "a")); !errors.Is(err, context.Canceled) {
-			t.Error(err)
-		}
-		if err := f.InsertToken(ctx, token(f.client, "b")); err != nil {
-			t.Error(err)
-		}
-	})
-	t.Run("within a transaction it is the transaction's", func(t *testing.T) {
-		n := f.count(t, "access_token")
-		failed := errors.New("failed")
-		err := f.InTx(ctx, func(ctx context.Context) error {
-			return errors.Join(f.InsertToken(ctx, token(f.client, "a")), failed)
+			errs := together(t, token(f.client, "a"), token(f.client, "no\x00"), again, token(f.client, "b"))
+			if errs[0] != nil || !errors.Is(errs[1], storage.ErrText) || errs[2] == nil || errs[3] != nil {
+				t.Errorf("%v", errs)
+			}
+			if got := f.count(t, "access_token") - n; got != 3 {
+				t.Errorf("%d tokens, not 3", got)
+			}
 		})
-		if !errors.Is(err, failed) || f.count(t, "access_token") != n {
-			t.Errorf("%v: a token outlived its transaction", err)
-		}
+		t.Run("within a transaction it is the transaction's", func(t *testing.T) {
+			n := f.count(t, "access_token")
+			failed := errors.New("failed")
+			err := f.InTx(ctx, func(ctx context.Context) error {
+				return errors.Join(f.InsertToken(ctx, token(f.client, "a")), failed)
+			})
+			if !errors.Is(err, failed) || f.count(t, "access_token") != n {
+				t.Errorf("%v: a token outlived its transaction", err)
+			}
+		})
 	})
 }
