@@ -12,7 +12,7 @@ import (
 )
 
 // The primary of a Patroni cluster dies under load. The three replicas find the new one by themselves, and every token that
-// was acknowledged is known there. "make ha-db" runs it.
+// was acknowledged is known there, and good: so is the account. "make ha-db" runs it.
 func TestHADatabase(t *testing.T) {
 	dir := filepath.Join("/tmp", filepath.Base(t.TempDir())+"-ha") // short, and the postgres user may enter it
 	t.Cleanup(func() {
@@ -45,6 +45,17 @@ func TestHADatabase(t *testing.T) {
 	}
 	if lost > 0 {
 		t.Errorf("%d of %d acknowledged tokens are lost", lost, len(load.tokens))
+	}
+	for range cap(load.chains) { // each with the newest refresh token that was acknowledged, or the one before it
+		if err := load.refresh(t.Context()); err != nil {
+			lost++
+			t.Errorf("a chain of refresh tokens is lost: %v", err)
+		}
+	}
+	alice := newVisitor(load.site.base, load.alice.email, load.alice.pass)
+	if err := alice.login(t.Context()); err != nil {
+		lost++
+		t.Errorf("who had registered cannot sign in: %v", err)
 	}
 	for _, r := range f.replicas {
 		if r.dead() {

@@ -12,6 +12,8 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=deploy/test/lib.sh
+. "$here/../test/lib.sh"
 base=${PORT:-27400}
 nodes=(1 2 3)
 
@@ -20,20 +22,12 @@ usage() { sed -n 's/^#   //p' "$0" >&2 && exit 2; }
 verb=$1
 dir=$2
 
-as_postgres() {
-	if [ "$(id -u)" = 0 ]; then
-		(cd / && exec runuser -u postgres -- "$@")
-	else
-		"$@"
-	fi
-}
-
 api() { echo "http://127.0.0.1:$((base + 3 + $1))"; } # Patroni's, of a node
 
 # configure writes a node's file from patroni.yml.
 configure() {
 	local bin
-	bin=$(find /usr/lib/postgresql -maxdepth 2 -name bin -type d | sort -V | tail -n 1)
+	bin=$(postgres_bin)
 	sed -e "s|@NAME@|node-$1|g" -e "s|@API@|127.0.0.1:$((base + 3 + $1))|g" -e "s|@ETCD@|127.0.0.1:$base|g" \
 		-e "s|@LISTEN@|127.0.0.1:$((base + 6 + $1))|g" -e "s|@DATA@|$dir/node-$1|g" -e "s|@SOCKET@|$dir|g" -e "s|@BIN@|$bin|g" \
 		-e "s|@PASSWORD@|$(cat "$dir/password")|g" "$here/patroni.yml" >"$dir/node-$1.yml"

@@ -30,7 +30,7 @@ tool() {
 }
 
 staticcheck() {
-	"$work/bin/staticcheck" -tags e2e,pictures ./... && "$work/bin/staticcheck" -tags fault ./...
+	"$work/bin/staticcheck" -tags e2e,pictures,enumeration ./... && "$work/bin/staticcheck" -tags fault ./...
 }
 
 vulnerabilities() {
@@ -124,7 +124,7 @@ step "go test" go test "${race[@]}" "${tags[@]}" "${skip[@]}" -p 2 -timeout 40m 
 # Faults in short, with what was acknowledged held against what is there: "make fault" has the long ones.
 export CGO_ENABLED=0
 if [ -n "${PASSPORT_TEST_POSTGRES:-}" ] && command -v haproxy >/dev/null && command -v nginx >/dev/null; then
-	step "go test of faults" env -u PASSPORT_FAULT_LONG go test -tags fault -count=1 -timeout 15m -run '^TestFault' ./cmd/passport
+	step "go test of faults" env -u PASSPORT_FAULT_LONG go test -tags fault -count=1 -timeout 10m -run '^TestFault' ./cmd/passport
 else
 	not_run "faults: no PostgreSQL, HAProxy or nginx"
 fi

@@ -38,6 +38,17 @@ formatted() {
 	}
 }
 
+# install_packages NAME…: from Debian, without what they recommend. The programs are wanted, not their services.
+install_packages() (
+	export DEBIAN_FRONTEND=noninteractive
+	policy=/usr/sbin/policy-rc.d
+	if [ ! -e "$policy" ]; then
+		trap 'rm -f "$policy"' EXIT
+		printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 755 "$policy" || exit 1
+	fi
+	apt-get update -qq && apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+)
+
 # postgres_bin prints the folder of PostgreSQL's server programs.
 postgres_bin() {
 	local found

@@ -27,15 +27,8 @@ if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
 	exit 0
 fi
 echo "installing: ${missing[*]}"
-export DEBIAN_FRONTEND=noninteractive
 # Without a configuration of its own Debian does not start a mail server: the test brings one.
 if command -v debconf-set-selections >/dev/null; then
 	echo 'postfix postfix/main_mailer_type select No configuration' | debconf-set-selections
 fi
-# The programs are wanted, not their services.
-policy=/usr/sbin/policy-rc.d
-if [ ! -e "$policy" ]; then
-	printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 755 "$policy"
-	trap 'rm -f "$policy"' EXIT
-fi
-apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+install_packages "${missing[@]}"
