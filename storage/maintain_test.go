@@ -329,6 +329,58 @@ func TestPurgeClosed(t *testing.T) {
 	})
 }
 
+// TestPurgeLocksNothing: a row that somebody else holds is left for another time, and nobody waits for it; nor does it wait for what
+// it cannot get past its time.
+func TestPurgeLocksNothing(t *testing.T) {
+	if storagetest.Databases() == "sqlite" {
+		return // which has one lock for all: a step of a purge takes it as any write does
+	}
+	s := storagetest.Open(t, storagetest.Postgres(t))
+	for _, key := range []string{"held", "free"} {
+		if err := s.UseOnce(t.Context(), "jti", []byte(key), time.Unix(1, 0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	purge := func(ctx context.Context) int64 {
+		t.Helper()
+		n, err := s.Purge(ctx, time.Unix(2, 0), 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	err := s.InTx(t.Context(), func(ctx context.Context) error {
+		if err := s.DB(ctx).Exec("SELECT 1 FROM used_once WHERE key = ? FOR UPDATE", []byte("held")).Error; err != nil {
+			return err
+		}
+		// If it waited, it would do so without end: this transaction waits for it.
+		if n := purge(t.Context()); n != 1 {
+			t.Errorf("%d rows went beside one that is held", n)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := purge(t.Context()); n != 1 {
+		t.Errorf("%d rows went when nobody held them", n)
+	}
+	err = s.InTx(t.Context(), func(ctx context.Context) error {
+		if err := s.DB(ctx).Exec("LOCK TABLE rate").Error; err != nil {
+			return err
+		}
+		limited, done := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer done()
+		if _, err := s.Purge(limited, time.Unix(2, 0), 100); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("with a table that is locked: %v", err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 func TestPurgeIsBounded(t *testing.T) {
 	storagetest.Each(t, func(t *testing.T, s *storage.Store) {
 		for n := range 10 {
