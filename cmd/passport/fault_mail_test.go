@@ -72,10 +72,13 @@ func TestFaultMail(t *testing.T) {
 		r.registers(t)
 	}
 	r.began = time.Now()
-	var well []time.Duration
-	for range 20 {
-		well = append(well, r.registers(t))
+	var well []time.Duration // as many before as after it: the machine's other work changes
+	registerWell := func() {
+		for range 20 {
+			well = append(well, r.registers(t))
+		}
 	}
+	registerWell()
 	ill := []time.Duration{}
 	for name := range mailModes {
 		mode.Store(&name)
@@ -87,6 +90,8 @@ func TestFaultMail(t *testing.T) {
 	r.ended = time.Now()
 	r.drained(5 * time.Minute)
 	took := time.Since(r.ended)
+	registerWell()
+	r.drained(time.Minute)
 	slices.Sort(well)
 	slices.Sort(ill)
 	t.Logf("registered in %s (median, mail well) and %s (ill), %s at most; the mails were out after %s", well[len(well)/2], ill[len(ill)/2], ill[len(ill)-1], took)
@@ -94,7 +99,7 @@ func TestFaultMail(t *testing.T) {
 	if ill[len(ill)-1] > 15*time.Second {
 		t.Errorf("somebody waited %s for the mail server", ill[len(ill)-1])
 	}
-	r.judged(fmt.Sprintf("F7 mail server: %d ways to fail", len(mailModes)), fmt.Sprintf("registrations, one after the other: median %d ms, before it %d ms",
+	r.judged(fmt.Sprintf("F7 mail server: %d ways to fail", len(mailModes)), fmt.Sprintf("registrations, one after the other: median %d ms, before and after it %d ms",
 		ill[len(ill)/2].Milliseconds(), well[len(well)/2].Milliseconds()), took)
 }
 
