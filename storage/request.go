@@ -83,7 +83,7 @@ func (s *Store) AskedRequest(ctx context.Context, hash []byte, now time.Time) (a
 
 // RequestByID reads one that concerns an account.
 func (s *Store) RequestByID(ctx context.Context, id string) (account.Request, error) {
-	return s.oneRequest(ctx, "id = ? AND account_id IS NOT NULL AND state NOT IN ('asked', 'joined')", id)
+	return s.oneRequest(ctx, "id = ? AND account_id IS NOT NULL AND state <> 'asked'", id)
 }
 
 // RequestOf reads the one that is open, or approved.
@@ -93,7 +93,7 @@ func (s *Store) RequestOf(ctx context.Context, accountID string) (account.Reques
 
 // Requests reads some that concern an account, in the order of their ids.
 func (s *Store) Requests(ctx context.Context, after string) ([]account.Request, error) {
-	return s.requests(ctx, "id", "id > ? AND account_id IS NOT NULL AND state NOT IN ('asked', 'joined')", after)
+	return s.requests(ctx, "id", "id > ? AND account_id IS NOT NULL AND state <> 'asked'", after)
 }
 
 // RequestsBefore reads those that were opened at a time or before.
@@ -124,9 +124,9 @@ func (s *Store) MoveRequest(ctx context.Context, id, from, to string, when time.
 		Updates(map[string]any{"state": to, "decided_at": at(when)}), account.ErrGone)
 }
 
-// StopRequests stops the one that is open, or approved.
+// StopRequests stops the one that is open, or approved, and those that have joined it.
 func (s *Store) StopRequests(ctx context.Context, accountID string, when time.Time) (stopped bool, err error) {
-	res := s.db(ctx).Model(&requestRow{}).Where("account_id = ? AND state IN ('open', 'approved')", accountID).
+	res := s.db(ctx).Model(&requestRow{}).Where("account_id = ? AND state IN ('open', 'approved', 'joined')", accountID).
 		Updates(map[string]any{"state": account.RequestStopped, "decided_at": at(when)})
 	return res.RowsAffected > 0, res.Error
 }

@@ -20,8 +20,9 @@ func recoveryCommand(open openFunc) *cobra.Command {
 		Long: `Requests of people who can read none of an account's mail.
 
 For seven days the account's own addresses are told, three times, and can stop a request; so does a sign-in with the
-password. You see whether what was said of the account is right, never what was said. A request that nobody decides
-ends after 30 days.`,
+password. You see whether what was said of the account is right, never what was said. While one is open for an account
+others join it: approve whichever is right, and it takes the place of the first. A request that nobody decides ends after
+30 days.`,
 		Args: cobra.NoArgs,
 	}
 	cmd.AddCommand(recoveryListCommand(open), recoveryShowCommand(open),

@@ -33,7 +33,8 @@ func (d *Directory) Request(ctx context.Context, id string) (Request, string, er
 }
 
 // Approve mails a link to the address at which they can be reached, by which it becomes the account's. Not before the
-// account's own addresses have had their time. Errors: ErrNotFound, ErrDecided, ErrEarly, ErrTaken, ErrDomain.
+// account's own addresses have had their time. One that has joined another is approved in its place: whoever asked first, perhaps
+// to shut the way, has no better right. Errors: ErrNotFound, ErrDecided, ErrEarly, ErrTaken, ErrDomain.
 func (d *Directory) Approve(ctx context.Context, id string) (Request, error) {
 	return d.decide(ctx, id, RequestApproved, func(ctx context.Context, r Request, now time.Time) error {
 		if now.Before(r.OpenedAt.Add(RequestWait)) || r.Notices < RequestNotices {
@@ -92,6 +93,11 @@ func (d *Directory) decide(ctx context.Context, id, state string, act func(ctx c
 			return err
 		}
 		now := d.now()
+		if state == RequestApproved && r.State == RequestJoined {
+			if r, err = d.prefer(ctx, r, now); err != nil {
+				return err
+			}
+		}
 		if err := d.store.MoveRequest(ctx, id, RequestOpen, state, now); err != nil {
 			return err
 		}
@@ -101,6 +107,22 @@ func (d *Directory) decide(ctx context.Context, id, state string, act func(ctx c
 		return r, ErrDecided
 	}
 	r.State = state
+	return r, err
+}
+
+// prefer puts a request in the place of the open one that it has joined, with the time that the account's addresses have had.
+func (d *Directory) prefer(ctx context.Context, r Request, now time.Time) (Request, error) {
+	first, err := d.store.RequestOf(ctx, r.AccountID)
+	if errors.Is(err, ErrNotFound) {
+		return r, ErrDecided
+	}
+	if err == nil {
+		err = d.store.MoveRequest(ctx, first.ID, RequestOpen, RequestJoined, now)
+	}
+	if err == nil {
+		err = d.store.MoveRequest(ctx, r.ID, RequestJoined, RequestOpen, now)
+	}
+	r.OpenedAt, r.Notices = first.OpenedAt, first.Notices
 	return r, err
 }
 

@@ -41,7 +41,7 @@ var notices = [RequestNotices]time.Duration{0, 3 * 24 * time.Hour, 6 * 24 * time
 const (
 	RequestAsked    = "asked"    // the address to reach them at is not proven
 	RequestOpen     = "open"     // waits for the operator
-	RequestJoined   = "joined"   // another one was open, or there were too many of late; nothing comes of it
+	RequestJoined   = "joined"   // another one was open, in whose place it can be approved, or there were too many of late
 	RequestStopped  = "stopped"  // by the account's owner
 	RequestApproved = "approved" // by the operator; the link is under way
 	RequestDenied   = "denied"   // by the operator
@@ -121,7 +121,10 @@ func (d *Directory) AskRequest(ctx context.Context, s RequestStart) error {
 	err = d.store.InTx(ctx, func(ctx context.Context) error {
 		// By what was typed, never by the account: who asks reads the mail to reach, and would learn from a budget that two
 		// addresses share whose they are (I17).
-		if err := d.limits.Take(ctx, limit.RecoveryRequest, mailBox(canonical)); err != nil {
+		if err := d.limits.Take(ctx, limit.RecoveryRequest, mailBox(canonical), mailBox(reach)); err != nil {
+			return err
+		}
+		if err := d.limits.Take(ctx, limit.RecoveryRequests, mailBox(canonical)); err != nil {
 			return err
 		}
 		if err := d.takeMail(ctx, limit.MailAddressHour, limit.MailAddressDay, reach); err != nil {
@@ -433,7 +436,7 @@ func (d *Directory) Requested(ctx context.Context, accountID string) (time.Time,
 	return r.OpenedAt, err
 }
 
-// stopRequests ends a request that is open, or approved and not yet followed, in the transaction of ctx: whoever has the
+// stopRequests ends a request that is open, or approved and not yet followed, with those that have joined it, in the transaction of ctx: whoever has the
 // password, or the mail, has not lost the account.
 func (d *Directory) stopRequests(ctx context.Context, accountID string, now time.Time) error {
 	stopped, err := d.store.StopRequests(ctx, accountID, now)

@@ -36,11 +36,11 @@ func (w *world) request(email, reach string, k account.Knowledge) {
 	}
 }
 
-// requestOf is the newest one of an account.
+// requestOf is the newest one of an account that has joined no other.
 func (w *world) requestOf(id string) (found account.Request) {
 	w.t.Helper()
 	for _, r := range must(w.Requests(w.t.Context())) {
-		if r.AccountID == id {
+		if r.AccountID == id && r.State != account.RequestJoined {
 			found = r
 		}
 	}
@@ -292,6 +292,80 @@ func TestRequest(t *testing.T) {
 			})
 			if n := len(w.letters("two@q.test")) - before; n != 1 {
 				t.Errorf("%d notices", n)
+			}
+		})
+		w.run(t, "A22 a stranger who asks first, and often, does not shut the way", func(t *testing.T) {
+			who := w.member("shut@q.test", goodPassword)
+			if err := w.SetQuestion(ctx, who.AccountID, "Which street?", "Elm Lane"); err != nil {
+				t.Fatal(err)
+			}
+			w.limits.Add(1)
+			for i := range 12 {
+				reach := []string{"stranger@q.test", fmt.Sprintf("stranger%d@q.test", i)}[min(i, 1)]
+				if err := w.AskRequest(ctx, account.RequestStart{Account: "shut@q.test", Reach: reach, IP: ip()}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			strangers := w.requestToken("stranger@q.test", "recover/request/details")
+			if err := w.AskRequest(ctx, account.RequestStart{Account: "shut@q.test", Reach: "hers@q.test", IP: ip()}); err != nil {
+				t.Fatal(err)
+			}
+			hers := w.requestToken("hers@q.test", "recover/request/details")
+			for _, c := range []struct{ token, answer string }{{strangers, "Ash Lane"}, {hers, "elm lane"}} {
+				if err := w.OpenRequest(ctx, c.token, account.Knowledge{Answer: c.answer, Note: "from " + c.answer}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			open, joined := w.requestOf(who.AccountID), account.Request{}
+			for _, r := range must(w.Requests(ctx)) {
+				if r.AccountID == who.AccountID && r.State == account.RequestJoined {
+					joined = r
+				}
+			}
+			if open.Email != "stranger@q.test" || open.Answer != account.NoMatch || joined.Email != "hers@q.test" || joined.Answer != account.Match {
+				t.Fatalf("%+v\n%+v", open, joined)
+			}
+			if r, note, err := w.Request(ctx, joined.ID); err != nil || r.ID != joined.ID || note != "from elm lane" {
+				t.Errorf("%+v %q %v", r, note, err)
+			}
+			if _, err := w.Approve(ctx, joined.ID); !errors.Is(err, account.ErrEarly) {
+				t.Errorf("before the week: %v", err)
+			}
+			if r := w.requestOf(who.AccountID); r.ID != open.ID || r.State != account.RequestOpen {
+				t.Errorf("%+v", r)
+			}
+			w.week()
+			once(t, 4, account.ErrDecided, func(int) error {
+				_, err := w.Approve(ctx, joined.ID)
+				return err
+			})
+			if r, _, err := w.Request(ctx, open.ID); err != nil || r.State != account.RequestJoined {
+				t.Errorf("the stranger's: %+v %v", r, err)
+			}
+			if _, err := w.Approve(ctx, open.ID); !errors.Is(err, account.ErrDecided) {
+				t.Errorf("the stranger's too: %v", err)
+			}
+			must(w.Regain(ctx, w.requestToken("hers@q.test", "recover/regain"), another))
+			if in, err := w.signIn("hers@q.test", another, nil); err != nil || in.AccountID != who.AccountID {
+				t.Errorf("%+v %v", in, err)
+			}
+		})
+		w.run(t, "who stops one stops those that joined it", func(t *testing.T) {
+			who := w.member("all@q.test", goodPassword)
+			w.request("all@q.test", "one@q.test", account.Knowledge{})
+			w.request("all@q.test", "two@q.test", account.Knowledge{})
+			if err := w.StopRequest(ctx, who.AccountID); err != nil {
+				t.Fatal(err)
+			}
+			w.request("all@q.test", "three@q.test", account.Knowledge{})
+			w.week()
+			for _, r := range must(w.Requests(ctx)) {
+				if r.AccountID != who.AccountID || r.Email == "three@q.test" {
+					continue
+				}
+				if _, err := w.Approve(ctx, r.ID); r.State != account.RequestStopped || !errors.Is(err, account.ErrDecided) {
+					t.Errorf("%+v: %v", r, err)
+				}
 			}
 		})
 		w.run(t, "what is refused, and what is late", func(t *testing.T) {

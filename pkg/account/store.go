@@ -238,7 +238,7 @@ type RequestStore interface {
 	InsertRequest(ctx context.Context, r Request) error
 	// AskedRequest reads one that is asked for and not late, by its token: ErrNotFound.
 	AskedRequest(ctx context.Context, hash []byte, now time.Time) (Request, error)
-	// RequestByID reads one that concerns an account, and has not joined another: ErrNotFound. Requests reads some of these,
+	// RequestByID reads one that concerns an account, and is opened: ErrNotFound. Requests reads some of these,
 	// beginning after an id, in the order of their ids, which is that of their making.
 	RequestByID(ctx context.Context, id string) (Request, error)
 	Requests(ctx context.Context, after string) ([]Request, error)
@@ -252,7 +252,7 @@ type RequestStore interface {
 	// OpenRequest writes state, results and times of one that is asked for.
 	OpenRequest(ctx context.Context, r Request) error
 	MoveRequest(ctx context.Context, id, from, to string, at time.Time) error
-	// StopRequests stops the account's that is open or approved.
+	// StopRequests stops the account's that is open or approved, and those that have joined it.
 	StopRequests(ctx context.Context, accountID string, at time.Time) (stopped bool, err error)
 	// CountNotice counts a round of notices of one that is open and has had so many.
 	CountNotice(ctx context.Context, id string, notices int64) error

@@ -44,8 +44,11 @@ var (
 	MailIP             = Rule{"mail-ip", 5, 10 * time.Minute}
 	MailNet            = Rule{"mail-net", 50, time.Minute}
 
-	// RecoveryRequest: requests to the operator for an account, or for an address that nobody has.
+	// RecoveryRequest: requests to the operator: the address that was typed and the one at which its owner can be reached; and
+	// those of an account that are opened, one after the other.
 	RecoveryRequest = Rule{"recovery-request", 5, 8 * time.Hour}
+	// RecoveryRequests: all for one address that was typed: so many that nobody shuts the way by asking before its owner.
+	RecoveryRequests = Rule{"recovery-requests", 50, 48 * time.Minute}
 
 	// RecoveryAnswer: wrong answers to the recovery question of an account, whose mail somebody can read.
 	RecoveryAnswer = Rule{"recovery-answer", 20, 6 * time.Hour}
