@@ -65,7 +65,7 @@ func (w *world) browserWith(language, preferences string) *browser {
 		chromedp.NoSandbox,
 		chromedp.Env("HOME="+home),
 		chromedp.UserDataDir(profile),
-		chromedp.Flag("host-resolver-rules", "MAP *.test 127.0.0.1"),
+		chromedp.Flag("host-resolver-rules", "MAP *.test 127.0.0.1"+w.hosts),
 		chromedp.Flag("accept-lang", language),
 		chromedp.Flag("lang", language),
 		chromedp.Flag("disable-quic", true),

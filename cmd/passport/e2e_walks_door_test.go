@@ -3,11 +3,14 @@
 package main
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/chromedp/cdproto/storage"
 	"github.com/chromedp/chromedp"
+
+	"github.com/passport-network/passport/storage/storagetest"
 )
 
 // The walks of who comes: to register, to sign in, to come back after all is lost; and of who leaves.
@@ -284,4 +287,72 @@ func (w *walker) invited() {
 	b.fill("#recovery-answer", "elm lane.")
 	b.follow("#new-password-submit", "#go-on")
 	b.signIn(w, "profile", "the second passphrase", "#profile-submit")
+}
+
+// guessedAt: after a hundred wrong passwords not even the right one opens the account in a new browser, before its owner lets
+// that one by mail; the same mail locks the account, for who was not it.
+func (w *walker) guessedAt() {
+	w.join()
+	known := w.visitor()
+	known.signIn(w, "profile", phrase, "#profile-submit")
+	known.open(w.issuer + "/logout")
+	known.follow("#logout-yes", "#go-on")
+	// Days of tries go by; the last is walked.
+	must(storagetest.DB(w.t, w.database()).Exec("UPDATE credential SET guesses = 99 WHERE account_id = (SELECT account_id FROM address WHERE canonical = '" + w.email + "')"))
+	b := w.visitor()
+	b.signIn(w, "profile", "not this one", "#problems")
+	b.signIn(w, "profile", phrase, "#problems")
+	letter := w.letter(w.email, "guessed")
+	known.signIn(w, "security", "not this one", "#problems")
+	b.open(w.leads(letter, "/allow"))
+	b.says("main", w.email)
+	b.follow("#allow-submit", "#login-submit")
+	b.enter(w.email, phrase, "a[href='/account/profile']")
+	b.open(w.issuer + "/account/activity")
+	b.says(".rows", w.word("activity.login.allowed"))
+	known.open(w.leads(letter, "/alarm"))
+	known.follow("#alarm-submit", "#go-on")
+	b.open(w.issuer + "/account/profile")
+	b.wait("#login-submit")
+	w.letter(w.email, "locked")
+}
+
+// unreached: who signs out is told of the site that does not hear of it.
+func (w *walker) unreached() {
+	w.join()
+	contoso := w.site("Contoso")
+	var sites []struct {
+		ID   string `json:"client_id"`
+		Name string `json:"client_name"`
+	}
+	w.decode(&sites, "client", "list")
+	for _, site := range sites {
+		if site.Name == "Contoso" {
+			w.command("client", "set", site.ID, "--backchannel-logout-uri", "http://localhost:"+freePort()+"/gone")
+		}
+	}
+	b := w.visitor()
+	for _, site := range []string{contoso, w.fabrikam} {
+		b.open(site + "/login")
+		if site == contoso {
+			b.enter(w.email, phrase, "#consent-allow")
+		}
+		b.follow("#consent-allow", "#claims")
+	}
+	b.open(w.issuer + "/logout")
+	b.follow("#logout-yes", "#told")
+	eventually(w.t, "the report says which site could not be reached, and which was", func() bool {
+		if w.plain && b.exists("#look-again") {
+			b.follow("#look-again", "#told")
+		}
+		told := b.text("#told")
+		return strings.Contains(told, w.word("loggedout.missed")) && strings.Contains(told, w.word("loggedout.told"))
+	})
+	for n, name := range map[string]string{"loggedout.missed": "Contoso", "loggedout.told": "Fabrikam"} {
+		if rows := see(b, chromedp.Evaluate[[]string](`[...document.querySelectorAll('#told li')].map(e => e.innerText)`)); !slices.ContainsFunc(rows, func(row string) bool {
+			return strings.Contains(row, name) && strings.Contains(row, w.word(n))
+		}) {
+			w.t.Errorf("%s: %q", name, rows)
+		}
+	}
 }

@@ -47,6 +47,7 @@ type world struct {
 	sites   map[string]string // name → base URL
 	exited  chan error
 	binary  string
+	hosts   string // rules by which browsers find hosts, beside the test's own
 	withTLS bool
 }
 
@@ -140,7 +141,7 @@ func (a *authority) leaf(dir string) (certFile, keyFile string, pair tls.Certifi
 	tmpl := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "passport.test"},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		DNSNames:    []string{"passport.test", "fabrikam.test", "contoso.test", "localhost"},
+		DNSNames:    []string{"passport.test", "fabrikam.test", "contoso.test", "localhost", vendorHost},
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		KeyUsage:    x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
@@ -255,14 +256,16 @@ func newWorld(t *testing.T, database string, withTLS bool) *world {
 }
 
 // database is the PASSPORT_DATABASE that the server runs on.
-func (w *world) database() string {
-	var database string
+func (w *world) database() string { return w.setting("PASSPORT_DATABASE") }
+
+// setting is what the server's environment says.
+func (w *world) setting(name string) (value string) {
 	for _, kv := range w.env {
-		if v, ok := strings.CutPrefix(kv, "PASSPORT_DATABASE="); ok {
-			database = v
+		if v, ok := strings.CutPrefix(kv, name+"="); ok {
+			value = v
 		}
 	}
-	return database
+	return value
 }
 
 // start runs the server and returns when it answers.
