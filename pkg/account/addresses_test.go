@@ -96,12 +96,12 @@ func TestAddresses(t *testing.T) {
 				t.Errorf("the primary one was told %q", m.Subject)
 			}
 		})
-		w.run(t, "one budget, whichever address is typed", func(t *testing.T) {
+		w.run(t, "tries at each address, and one budget of recoveries whichever is typed", func(t *testing.T) {
 			who := w.member("one@d.test", goodPassword)
 			w.add(who.AccountID, "two@d.test", false)
 			w.limits.Add(1)
 			for i := range 30 {
-				if _, err := w.signIn([]string{"one@d.test", "two@d.test"}[i%2], "not the one", nil); errors.Is(err, account.ErrLimited) != (i >= 10) {
+				if _, err := w.signIn([]string{"one@d.test", "two@d.test"}[i%2], "not the one", nil); errors.Is(err, account.ErrLimited) != (i >= 20) {
 					t.Fatalf("guess %d: %v", i+1, err)
 				}
 			}

@@ -589,7 +589,7 @@ func TestData(t *testing.T) {
 	t.Run("not without end", func(t *testing.T) {
 		b := w.browser(t).loginWith(t, "bob@example.test", password)
 		_, fields := b.get("/account/data").want(200, "data-submit").form("data-submit")
-		for range 5 {
+		for range 3 {
 			b.post("/account/data", fields).want(200, "data-making")
 		}
 		if b.post("/account/data", fields).want(429, ""); b.Header.Get("Retry-After") == "" {
