@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -36,6 +37,8 @@ server it is how long until every mail was out, of a killed replica how long unt
 |---|---|---|---|---|---|---|---|
 `
 
+var resultsFile sync.Mutex // short runs are beside each other
+
 // keep writes the line into the file that PASSPORT_FAULT_RESULTS names, in place of the one before; without it nowhere.
 func (r result) keep(t *testing.T) {
 	t.Helper()
@@ -61,6 +64,8 @@ func (r result) keep(t *testing.T) {
 	if file == "" {
 		return
 	}
+	resultsFile.Lock()
+	defer resultsFile.Unlock()
 	old, err := os.ReadFile(file)
 	if err != nil && !os.IsNotExist(err) {
 		t.Fatal(err)
