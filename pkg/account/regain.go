@@ -110,7 +110,8 @@ func (d *Directory) decide(ctx context.Context, id, state string, act func(ctx c
 	return r, err
 }
 
-// prefer puts a request in the place of the open one that it has joined, with the time that the account's addresses have had.
+// prefer puts a request in the place of the open one that it has joined, of which the account's addresses were told. It must be
+// as old as any itself, or a thief would join late, and wait for no week.
 func (d *Directory) prefer(ctx context.Context, r Request, now time.Time) (Request, error) {
 	first, err := d.store.RequestOf(ctx, r.AccountID)
 	if errors.Is(err, ErrNotFound) {
@@ -122,7 +123,7 @@ func (d *Directory) prefer(ctx context.Context, r Request, now time.Time) (Reque
 	if err == nil {
 		err = d.store.MoveRequest(ctx, r.ID, RequestJoined, RequestOpen, now)
 	}
-	r.OpenedAt, r.Notices = first.OpenedAt, first.Notices
+	r.Notices = first.Notices
 	return r, err
 }
 

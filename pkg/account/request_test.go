@@ -335,6 +335,21 @@ func TestRequest(t *testing.T) {
 				t.Errorf("%+v", r)
 			}
 			w.week()
+			w.limits.Add(1)
+			if err := w.AskRequest(ctx, account.RequestStart{Account: "shut@q.test", Reach: "late@q.test", IP: ip()}); err != nil {
+				t.Fatal(err)
+			}
+			if err := w.OpenRequest(ctx, w.requestToken("late@q.test", "recover/request/details"), account.Knowledge{Answer: "elm lane"}); err != nil {
+				t.Fatal(err)
+			}
+			all := must(w.Requests(ctx))
+			late := slices.IndexFunc(all, func(r account.Request) bool { return r.Email == "late@q.test" })
+			if late < 0 {
+				t.Fatal("who came late has not joined")
+			}
+			if _, err := w.Approve(ctx, all[late].ID); !errors.Is(err, account.ErrEarly) {
+				t.Errorf("who joins when the week is over waits for none: %v", err)
+			}
 			once(t, 4, account.ErrDecided, func(int) error {
 				_, err := w.Approve(ctx, joined.ID)
 				return err
