@@ -74,6 +74,9 @@ func explain(ctx context.Context, err error) *Error {
 	case errors.Is(err, account.ErrDomain):
 		return &Error{Status: http.StatusForbidden, Key: "domain", Cause: err}
 	case errors.As(err, &limited):
+		if limited.Retry > time.Hour/2 {
+			return &Error{Status: http.StatusTooManyRequests, Key: "too_many_hours", Retry: limited.Retry, Cause: err}
+		}
 		return &Error{Status: http.StatusTooManyRequests, Key: "too_many", Retry: limited.Retry, Cause: err}
 	case errors.As(err, &busy):
 		return &Error{Status: http.StatusServiceUnavailable, Key: "busy", Retry: busy.Retry, Cause: err}

@@ -29,6 +29,7 @@ func TestSurface(t *testing.T) {
 	}
 	w := newWorld(t, failing("busy", &account.Busy{Retry: 1500 * time.Millisecond}),
 		failing("limited", &limit.Limited{Rule: "a rule", Retry: time.Minute}),
+		failing("today", &limit.Limited{Rule: "a rule", Retry: 8 * time.Hour}),
 		failing("broken", errors.New("secret-of-the-database")), web.Route{Name: "panic", Path: "/panic", Methods: []string{"GET"}, Kind: web.Own,
 			Handler: func(http.ResponseWriter, *http.Request) error { panic("secret-of-the-program") }},
 		failing("away", fmt.Errorf("read a grant: %w", away{})),
@@ -113,9 +114,12 @@ func TestSurface(t *testing.T) {
 		for path, want := range map[string]struct {
 			status int
 			retry  string
-		}{"/busy": {503, "2"}, "/limited": {429, "60"}, "/broken": {500, ""}, "/away": {503, "1"}} {
+			says   string
+		}{"/busy": {503, "2", ""}, "/limited": {429, "60", "few minutes"}, "/today": {429, "28800", "some hours"}, "/broken": {500, "", ""},
+			"/away": {503, "1", ""}} {
 			b := w.browser(t).send("GET", path, "", "").want(want.status, "request-id")
-			if b.Header.Get("Retry-After") != want.retry || strings.Contains(b.Body, "secret") || b.Header.Get("Cache-Control") != "no-store" {
+			if b.Header.Get("Retry-After") != want.retry || strings.Contains(b.Body, "secret") || b.Header.Get("Cache-Control") != "no-store" ||
+				!strings.Contains(b.Body, want.says) {
 				t.Errorf("%s: Retry-After %q", path, b.Header.Get("Retry-After"))
 			}
 		}
