@@ -197,6 +197,11 @@ func limitLife(t *testing.T, s *accountShell) {
 			t.Errorf("%s: %v", who, got)
 		}
 	}
+	for _, rule := range []string{"guessed", "recovery-answer", "recovery-request", "recovery-requests"} {
+		if got := limits("show", known)[rule]; got[1] == 0 || got[0] != got[1] {
+			t.Errorf("%s: %v, of a budget that nobody has touched", rule, got)
+		}
+	}
 	if got := limits("show", network)["login-ip"][0]; got >= before {
 		t.Errorf("the network's tries did not count: %d are left", got)
 	}

@@ -232,7 +232,8 @@ func (d *Directory) Budgets(ctx context.Context, ref string) (id string, budgets
 		}
 	}
 	if rec.ID != "" {
-		for _, rule := range []limit.Rule{limit.AccountChange, limit.PasswordChange, limit.NewBrowser, limit.Export, limit.Download, limit.Picture} {
+		for _, rule := range []limit.Rule{limit.AccountChange, limit.PasswordChange, limit.NewBrowser, limit.Export, limit.Download, limit.Picture,
+			limit.Guessed, limit.RecoveryAnswer, limit.RecoveryRequest} {
 			budgets = append(budgets, limit.Budget{Rule: rule, Of: rec.ID, Key: []string{rec.ID}})
 		}
 	}
@@ -241,6 +242,8 @@ func (d *Directory) Budgets(ctx context.Context, ref string) (id string, budgets
 		for _, rule := range []limit.Rule{limit.LoginAddress, limit.LoginHuman} {
 			budgets = append(budgets, limit.Budget{Rule: rule, Of: address, Key: []string{address}})
 		}
+		box := mailBox(address)
+		budgets = append(budgets, limit.Budget{Rule: limit.RecoveryRequests, Of: box, Key: []string{box}})
 	}
 	for _, b := range []struct {
 		rule limit.Rule
