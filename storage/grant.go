@@ -80,7 +80,7 @@ func (s *Store) SpendCode(ctx context.Context, sig []byte, when time.Time) error
 
 // RevokeToken implements grant.Store.
 func (s *Store) RevokeToken(ctx context.Context, sig []byte, clientID string, when time.Time) error {
-	return s.db(ctx).Exec(`UPDATE access_token SET revoked_at = ? WHERE sig = ? AND client_id = ? AND revoked_at IS NULL`,
+	return s.db(ctx).Exec(`UPDATE access_token SET revoked_at = ? WHERE sig = ? AND client_id || '' = ? AND revoked_at IS NULL`,
 		at(when), sig, clientID).Error
 }
 
@@ -147,11 +147,11 @@ func union(a, b []string) []string {
 // EndUse implements grant.Store.
 func (s *Store) EndUse(ctx context.Context, accountID, clientID string, when time.Time) error {
 	return s.InTx(ctx, func(ctx context.Context) error {
-		yes := s.db(ctx).Exec(`DELETE FROM consent WHERE account_id = ? AND client_id = ?`, accountID, clientID)
+		yes := s.db(ctx).Exec(`DELETE FROM consent WHERE account_id = ? AND client_id || '' = ?`, accountID, clientID)
 		if yes.Error != nil {
 			return yes.Error
 		}
-		given := s.db(ctx).Exec(`UPDATE authorization_grant SET revoked_at = ? WHERE account_id = ? AND client_id = ? AND revoked_at IS NULL`,
+		given := s.db(ctx).Exec(`UPDATE authorization_grant SET revoked_at = ? WHERE account_id = ? AND client_id || '' = ? AND revoked_at IS NULL`,
 			at(when), accountID, clientID)
 		if given.Error != nil {
 			return given.Error

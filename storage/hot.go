@@ -114,7 +114,7 @@ const allowedPerson = `a.state = 'active' AND d.account_id = a.id AND d.is_prima
 
 // issuable: the login is live, its person allowed, the client enabled. $1 login, $2 account, $3 client.
 const issuable = `SELECT l.id FROM login l, account a, address d, client k
-	WHERE l.id = $1 AND l.account_id = $2 AND l.ended_at IS NULL AND a.id = l.account_id AND ` + allowedPerson + `
+	WHERE l.id = $1 AND l.account_id || '' = $2 AND l.ended_at IS NULL AND a.id = l.account_id AND ` + allowedPerson + `
 	AND k.client_id = $3 AND k.disabled_at IS NULL`
 
 // Issue implements grant.Store.
@@ -181,7 +181,7 @@ func issuePostgres(head, drop []any, grantRow write, rows []write) (string, []an
 	for _, row := range rows {
 		first, source := len(q.args)+1, "g"
 		if row.table == insertVisit.table { // a conflict alone locks the row, and writes so: $1 login, $3 client
-			source += fmt.Sprintf(" WHERE NOT EXISTS (SELECT 1 FROM login_client WHERE login_id = $1 AND client_id = $3 AND last_at >= $%d - %s)",
+			source += fmt.Sprintf(" WHERE NOT EXISTS (SELECT 1 FROM login_client WHERE login_id = $1 AND client_id || '' = $3 AND last_at >= $%d - %s)",
 				first+len(row.columns)-1, visitEach)
 		}
 		q.part(row.table, row.from(first, source), row.args)
@@ -208,8 +208,8 @@ func (c *cte) count(name string) string {
 // redeemable spends a code. $1 sig, $2 grant, $3 client, $4 at.
 var redeemable = `UPDATE code SET used_at = $4 FROM authorization_grant g, account a, address d, client k
 	WHERE code.sig = $1 AND ` + once("code.used_at IS NULL") + ` AND code.grant_id = $2 AND code.client_id = $3
-	AND g.id = code.grant_id AND g.client_id = code.client_id AND g.revoked_at IS NULL
-	AND a.id = g.account_id AND ` + allowedPerson + ` AND k.client_id = g.client_id AND k.disabled_at IS NULL`
+	AND g.id = code.grant_id AND g.client_id || '' = code.client_id AND g.revoked_at IS NULL
+	AND a.id = g.account_id AND ` + allowedPerson + ` AND k.client_id = code.client_id AND k.disabled_at IS NULL`
 
 // Redeem implements grant.Store.
 func (s *Store) Redeem(ctx context.Context, r grant.Redemption) error {
@@ -242,9 +242,9 @@ func (s *Store) Redeem(ctx context.Context, r grant.Redemption) error {
 // rotatable steps a generation. $1 grant, $2 client, $3 from, $4 at, $5 idle expiry.
 const rotatable = `UPDATE authorization_grant SET refresh_generation = refresh_generation + 1, rotated_at = $4, refresh_expires_at = $5
 	FROM account a, address d, client k
-	WHERE authorization_grant.id = $1 AND authorization_grant.client_id = $2 AND refresh_generation = $3
+	WHERE authorization_grant.id = $1 AND authorization_grant.client_id || '' = $2 AND refresh_generation = $3
 	AND authorization_grant.revoked_at IS NULL AND a.id = authorization_grant.account_id AND ` + allowedPerson + `
-	AND k.client_id = authorization_grant.client_id AND k.disabled_at IS NULL`
+	AND k.client_id = $2 AND k.disabled_at IS NULL`
 
 // Rotate implements grant.Store.
 func (s *Store) Rotate(ctx context.Context, r grant.Rotation) error {
@@ -271,8 +271,8 @@ func (s *Store) Rotate(ctx context.Context, r grant.Rotation) error {
 var (
 	tokenOfClient = insertToken.from(1, `client k WHERE k.client_id = $9 AND k.disabled_at IS NULL`)
 	tokenOfGrant  = insertToken.from(1, `authorization_grant g, account a, address d, client k
-		WHERE g.id = $10 AND g.client_id = $9 AND g.revoked_at IS NULL AND a.id = g.account_id AND `+allowedPerson+`
-		AND k.client_id = g.client_id AND k.disabled_at IS NULL`)
+		WHERE g.id = $10 AND g.client_id || '' = $9 AND g.revoked_at IS NULL AND a.id = g.account_id AND `+allowedPerson+`
+		AND k.client_id = $9 AND k.disabled_at IS NULL`)
 )
 
 // InsertToken implements grant.Store. A client's own token may share its commit with those of others: nothing else is

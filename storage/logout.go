@@ -28,6 +28,6 @@ func (s *Store) Visits(ctx context.Context, loginIDs []string) ([]logout.Visit, 
 
 // SetNotice implements logout.NoticeStore. What was told stays told.
 func (s *Store) SetNotice(ctx context.Context, loginID, clientID, notice string, when time.Time) error {
-	return s.db(ctx).Exec("UPDATE login_client SET notice = ?, notice_at = ? WHERE login_id = ? AND client_id = ? AND notice <> ?",
+	return s.db(ctx).Exec("UPDATE login_client SET notice = ?, notice_at = ? WHERE login_id = ? AND client_id || '' = ? AND notice <> ?",
 		notice, at(when), loginID, clientID, logout.Told).Error
 }

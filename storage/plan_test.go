@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/passport-network/passport/oidc/grant"
 	"github.com/passport-network/passport/pkg/account"
 	"github.com/passport-network/passport/pkg/audit"
 	"github.com/passport-network/passport/pkg/limit"
@@ -38,9 +39,92 @@ func TestPlans(t *testing.T) {
 		t.Fatal(err)
 	}
 	execute(t, s, "ANALYZE account, address, credential") // of empty ones it had better know nothing
-	asked := map[string]string{}                          // by statement: the call that makes it
+	// Of these a purge reads all, for they are few: what operators hand out, what waits to be done, what is allowed for one sign-in.
+	few := regexp.MustCompile(`^DELETE FROM (invitation|registration_token|outbox|consent) `)
+	purges := 0
+	whole := regexp.MustCompile(`(Seq|Index|Index Only) Scan (?:Backward )?(?:using \w+ )?on (\w+)`)
+	for q, name := range asked(t, s) {
+		if name == "Purge" {
+			purges++
+		}
+		if strings.HasPrefix(q, "BEGIN") || strings.Contains(q, "pg_advisory") || name == "Purge" && few.MatchString(q) {
+			continue
+		}
+		lines := append(plan(t, s, q), "")
+		for i, line := range lines {
+			// An index without a condition is read as a whole, too.
+			if found := whole.FindStringSubmatch(line); found != nil && (found[1] == "Seq" || !strings.Contains(lines[min(i+1, len(lines)-1)], "Index Cond")) {
+				t.Errorf("%s reads all of %s:\n%s", name, found[2], q)
+			}
+		}
+	}
+	if purges < 20 {
+		t.Errorf("%d statements of a purge were seen", purges)
+	}
+}
+
+// TestKeyPlans: what is found by its own key is never looked for among all that a client, or a person, has: not by the plan that
+// PostgreSQL makes while the tables are empty and nothing is known of them, nor by the one of when each client had one row of each.
+func TestKeyPlans(t *testing.T) {
+	if storagetest.Databases() == "sqlite" {
+		return // without statistics it prefers a unique index
+	}
+	// The indexes of many rows that a statement for one row can know a value of. Those of clients are for foreign keys alone.
+	many := regexp.MustCompile(`using (grant_client|access_token_client|consent_client|login_client_client|device_code_client|grant_account|grant_login|login_account)\b`)
+	all := regexp.MustCompile(`^(EndUse|ListUses|RevokeAll|SitesOf|EndLogins|ListLogins)$`) // of a person, or of a login
+	for name, fill := range map[string][]string{"empty": nil, "one row a client": {
+		`INSERT INTO account (id, sub, state, created_at, updated_at) SELECT i, i, 'active', 1, 1 FROM generate_series(1, 1000) i`,
+		`INSERT INTO address (id, account_id, email, canonical, is_primary, proven_at, created_at) SELECT i, i, i, i, true, 1, 1 FROM generate_series(1, 1000) i`,
+		`INSERT INTO client (client_id, name, metadata, require_pkce, skip_consent, created_at, updated_at, revision)
+			SELECT i, i, '{}', true, true, 1, 1, 1 FROM generate_series(1, 1000) i`,
+		`INSERT INTO browser (id, created_at, seen_at, expires_at) SELECT i, 1, 1, 1 FROM generate_series(1, 1000) i`,
+		`INSERT INTO login (id, browser_id, account_id, auth_time, amr, acr, created_at) SELECT i, i, i, 1, '', '', 1 FROM generate_series(1, 1000) i`,
+		`INSERT INTO login_client (login_id, client_id, sid, first_at, last_at) SELECT i, i, '', 1, 1 FROM generate_series(1, 1000) i`,
+		`INSERT INTO consent (account_id, client_id, scopes, granted_at) SELECT i, i, '', 1 FROM generate_series(1, 1000) i`,
+		`INSERT INTO authorization_grant (id, account_id, client_id, login_id, sid, scopes, auth_time, amr, acr, created_at, expires_at)
+			SELECT i, i, i, i, '', '', 1, '', '', 1, 1 FROM generate_series(1, 1000) i`,
+		`INSERT INTO code (sig, grant_id, client_id, redirect_uri, created_at, expires_at) SELECT i::text::bytea, i, i, '', 1, 1 FROM generate_series(1, 1000) i`,
+		`INSERT INTO access_token (sig, grant_id, client_id, scopes, issued_at, expires_at) SELECT i::text::bytea, i, i, '', 1, 1 FROM generate_series(1, 1000) i`,
+		`INSERT INTO device_code (sig, user_code, client_id, params, state, pause, created_at, expires_at)
+			SELECT i::text::bytea, i::text::bytea, i, '', '', 1, 1, 1 FROM generate_series(1, 1000) i`,
+		`ANALYZE account, address, client, browser, login, login_client, consent, authorization_grant, code, access_token, device_code`,
+	}} {
+		t.Run(name, func(t *testing.T) {
+			s := storagetest.Open(t, storagetest.Postgres(t))
+			for _, q := range fill {
+				execute(t, s, q)
+			}
+			seen := 0
+			for q, name := range asked(t, s) {
+				if strings.HasPrefix(q, "BEGIN") || strings.Contains(q, "pg_advisory") {
+					continue
+				}
+				for _, line := range plan(t, s, q) {
+					found := many.FindStringSubmatch(line)
+					switch {
+					case found == nil:
+					case all.MatchString(name) && !strings.HasSuffix(found[1], "_client"):
+						seen++
+					default:
+						t.Errorf("%s reads by %s:\n%s", name, found[1], q)
+					}
+				}
+			}
+			if seen == 0 {
+				t.Error("nothing was read by any of them, not even what should be")
+			}
+		})
+	}
+}
+
+// asked are the statements of what anybody can have the database asked, each with the call that makes it.
+func asked(t *testing.T, s *storage.Store) map[string]string {
+	asked := map[string]string{}
 	hash, now := []byte("hash"), time.Now()
 	rec := account.Record{ID: "id", AddressID: "address", Canonical: "a@x.test", BrowserHash: hash, Invitation: "invitation"}
+	given := grant.Grant{ID: "id", AccountID: "id", ClientID: "shop", LoginID: "login", CreatedAt: now}
+	code := &grant.Code{Sig: hash, GrantID: "id", ClientID: "shop"}
+	token := &grant.Token{Sig: hash, GrantID: "id", ClientID: "shop", IssuedAt: now, ExpiresAt: now}
 	for name, call := range map[string]func(ctx context.Context) error{
 		"ByAddress": func(ctx context.Context) error { _, err := s.ByAddress(ctx, "a@x.test", hash, now); return err },
 		"ByBrowser": func(ctx context.Context) error { _, err := s.ByBrowser(ctx, hash, now); return err },
@@ -95,16 +179,37 @@ func TestPlans(t *testing.T) {
 		"ReadInteraction": func(ctx context.Context) error { _, err := s.ReadInteraction(ctx, hash); return err },
 		"DropInteraction": func(ctx context.Context) error { return s.DropInteraction(ctx, hash) },
 		"ReadRequest":     func(ctx context.Context) error { _, err := s.ReadRequest(ctx, hash, "shop"); return err },
-		"ReadCode":        func(ctx context.Context) error { _, err := s.ReadCode(ctx, hash); return err },
-		"ReadGrant":       func(ctx context.Context) error { _, err := s.ReadGrant(ctx, "id"); return err },
-		"ReadToken":       func(ctx context.Context) error { _, err := s.ReadToken(ctx, hash); return err },
-		"RevokeToken":     func(ctx context.Context) error { return s.RevokeToken(ctx, hash, "shop", now) },
-		"RevokeAll":       func(ctx context.Context) error { return s.RevokeAll(ctx, "id") },
-		"ListUses":        func(ctx context.Context) error { _, err := s.ListUses(ctx, "id", now); return err },
-		"EndUse":          func(ctx context.Context) error { return s.EndUse(ctx, "id", "shop", now) },
-		"Visits":          func(ctx context.Context) error { _, err := s.Visits(ctx, []string{"login"}); return err },
-		"SetNotice":       func(ctx context.Context) error { return s.SetNotice(ctx, "login", "shop", "told", now) },
-		"ReadSession":     func(ctx context.Context) error { _, err := s.ReadSession(ctx, hash); return err },
+		"Issue":           func(ctx context.Context) error { return s.Issue(ctx, grant.Issuance{Grant: given, Code: code}) },
+		"Issue after pages": func(ctx context.Context) error {
+			return s.Issue(ctx, grant.Issuance{Grant: given, Code: code, Token: token, Consent: &grant.Consent{}, Interaction: hash, Pushed: []byte("pushed")})
+		},
+		"Redeem": func(ctx context.Context) error {
+			return s.Redeem(ctx, grant.Redemption{Sig: hash, GrantID: "id", ClientID: "shop", At: now, Token: token})
+		},
+		"Redeem late": func(ctx context.Context) error {
+			return s.Redeem(ctx, grant.Redemption{Sig: hash, GrantID: "id", ClientID: "shop", At: now, Token: token, Refresh: true})
+		},
+		"Rotate": func(ctx context.Context) error {
+			return s.Rotate(ctx, grant.Rotation{GrantID: "id", ClientID: "shop", At: now, Token: token})
+		},
+		"InsertToken": func(ctx context.Context) error { return s.InsertToken(ctx, *token) },
+		"InsertToken of a client": func(ctx context.Context) error {
+			return s.InTx(ctx, func(ctx context.Context) error { // outside of one it shares another's statement
+				return s.InsertToken(ctx, grant.Token{Sig: hash, ClientID: "shop", IssuedAt: now, ExpiresAt: now})
+			})
+		},
+		"SpendCode":   func(ctx context.Context) error { return s.SpendCode(ctx, hash, now) },
+		"RevokeGrant": func(ctx context.Context) error { return s.RevokeGrant(ctx, "id", now) },
+		"ReadCode":    func(ctx context.Context) error { _, err := s.ReadCode(ctx, hash); return err },
+		"ReadGrant":   func(ctx context.Context) error { _, err := s.ReadGrant(ctx, "id"); return err },
+		"ReadToken":   func(ctx context.Context) error { _, err := s.ReadToken(ctx, hash); return err },
+		"RevokeToken": func(ctx context.Context) error { return s.RevokeToken(ctx, hash, "shop", now) },
+		"RevokeAll":   func(ctx context.Context) error { return s.RevokeAll(ctx, "id") },
+		"ListUses":    func(ctx context.Context) error { _, err := s.ListUses(ctx, "id", now); return err },
+		"EndUse":      func(ctx context.Context) error { return s.EndUse(ctx, "id", "shop", now) },
+		"Visits":      func(ctx context.Context) error { _, err := s.Visits(ctx, []string{"login"}); return err },
+		"SetNotice":   func(ctx context.Context) error { return s.SetNotice(ctx, "login", "shop", "told", now) },
+		"ReadSession": func(ctx context.Context) error { _, err := s.ReadSession(ctx, hash); return err },
 		"RenewSecret": func(ctx context.Context) error {
 			_, _, err := s.RenewSecret(ctx, hash, []byte("other"), now)
 			return err
@@ -129,28 +234,7 @@ func TestPlans(t *testing.T) {
 			}
 		}))
 	}
-	// Of these a purge reads all, for they are few: what operators hand out, what waits to be done, what is allowed for one sign-in.
-	few := regexp.MustCompile(`^DELETE FROM (invitation|registration_token|outbox|consent) `)
-	purges := 0
-	whole := regexp.MustCompile(`(Seq|Index|Index Only) Scan (?:Backward )?(?:using \w+ )?on (\w+)`)
-	for q, name := range asked {
-		if name == "Purge" {
-			purges++
-		}
-		if strings.HasPrefix(q, "BEGIN") || strings.Contains(q, "pg_advisory") || name == "Purge" && few.MatchString(q) {
-			continue
-		}
-		lines := append(plan(t, s, q), "")
-		for i, line := range lines {
-			// An index without a condition is read as a whole, too.
-			if found := whole.FindStringSubmatch(line); found != nil && (found[1] == "Seq" || !strings.Contains(lines[min(i+1, len(lines)-1)], "Index Cond")) {
-				t.Errorf("%s reads all of %s:\n%s", name, found[2], q)
-			}
-		}
-	}
-	if purges < 20 {
-		t.Errorf("%d statements of a purge were seen", purges)
-	}
+	return asked
 }
 
 var parameter = regexp.MustCompile(`\$(\d+)`)
