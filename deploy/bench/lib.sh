@@ -125,6 +125,15 @@ ticks() {
 	for pid in $all; do cat "/proc/$pid/stat"; done 2>/dev/null | awk '{ n += $14 + $15 } END { print n + 0 }'
 }
 
+# put NAME CLIENT SCENARIO [flags] puts the load on a server, and prints what passload does.
+put() {
+	local name=$1 client=$2 scenario=$3
+	shift 3
+	"$work/passload" --issuer "${issuer[$name]}" --client-id "$client" --client-secret-file "$work/secret" --redirect-uri "$redirect" \
+		--username load@example.com --password-file "$work/password" --workers "$workers" --duration "${seconds}s" \
+		--warm-up "${warmup}s" --timeout 30s --quiet --json "$@" "$scenario"
+}
+
 # measure NAME CLIENT SCENARIO FILE [flags]: what a server does, and beside it what that cost: ticks of the server and of
 # PostgreSQL, seconds of passload.
 measure() {
@@ -132,9 +141,7 @@ measure() {
 	shift 4
 	server=$(ticks "${pid[$name]}")
 	postgres=$(ticks "$(head -n 1 "$cluster/postmaster.pid")" children)
-	spent=$({ time "$work/passload" --issuer "${issuer[$name]}" --client-id "$client" --client-secret-file "$work/secret" --redirect-uri "$redirect" \
-		--username load@example.com --password-file "$work/password" --workers "$workers" --duration "${seconds}s" \
-		--warm-up "${warmup}s" --timeout 30s --quiet --json "$@" "$scenario" >"$file" 2>"$work/log" ||
+	spent=$({ time put "$name" "$client" "$scenario" "$@" >"$file" 2>"$work/log" ||
 		echo "bench: $scenario at $name went wrong: $(cat "$work/log")" >&3; } 3>&2 2>&1)
 	echo "$(($(ticks "${pid[$name]}") - server)) $(($(ticks "$(head -n 1 "$cluster/postmaster.pid")" children) - postgres)) $spent" >"$work/cost/${file##*/}"
 }
