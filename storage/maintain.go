@@ -50,8 +50,6 @@ var purges = []struct{ table, key, over string }{
 	// Who registered with it in its last moment has until then to confirm (account.PendingLifetime).
 	{"invitation", "id", "(uses < 1 OR expires_at <= CAST(@now AS bigint) - 259200000000)"},
 	{"key_set", "uri", "tried_at <= CAST(@now AS bigint) - 604800000000"}, // its client has not come for a week
-	{"consent", "login_id", "login_id <> '' AND NOT EXISTS (SELECT 1 FROM login WHERE login.id = consent.login_id AND ended_at IS NULL)"},
-	{"browser", "id", "expires_at <= @now"},
 	{"account", "id", "state = 'pending' AND expires_at <= @now"},
 	{"outbox", "id", "expires_at <= CAST(@now AS bigint) - 604800000000"}, // given up a week ago: seen, or never
 	{"rate", "key", "tat <= CAST(@now AS bigint) - 86400000000"},
@@ -71,12 +69,43 @@ func (s *Store) Purge(ctx context.Context, now time.Time, limit int) (int64, err
 		}
 		gone += res.RowsAffected
 	}
-	clients, err := s.purgeClients(ctx, now, limit)
-	if err != nil {
-		return gone + clients, err
+	for _, purge := range []func(context.Context, time.Time, int) (int64, error){s.purgeBrowsers, s.purgeClients, s.purgeAccounts} {
+		n, err := purge(ctx, now, limit)
+		gone += n
+		if err != nil {
+			return gone, err
+		}
 	}
-	accounts, err := s.purgeAccounts(ctx, now, limit)
-	return gone + clients + accounts, err
+	return gone, nil
+}
+
+// purgeBrowsers removes browsers with their logins, and what was allowed for one of these alone: no foreign key leads there,
+// for most of what is allowed holds for all logins. It is gone already where the login was ended (endLogins).
+func (s *Store) purgeBrowsers(ctx context.Context, now time.Time, limit int) (gone int64, err error) {
+	const over = `expires_at <= @now`
+	arg := map[string]any{"now": at(now), "limit": limit}
+	var some bool
+	err = s.read(ctx).Raw("SELECT EXISTS (SELECT 1 FROM browser WHERE "+over+")", arg).Scan(&some).Error
+	if err == nil && some {
+		err = s.InTx(ctx, func(ctx context.Context) error {
+			var ids []string
+			err := s.db(ctx).Raw("SELECT id FROM browser WHERE "+over+" LIMIT @limit"+s.skipLocked(), arg).Scan(&ids).Error
+			if err != nil || len(ids) == 0 {
+				return err
+			}
+			err = s.db(ctx).Exec(`DELETE FROM consent WHERE login_id <> '' AND login_id IN (SELECT id FROM login WHERE browser_id IN ?)`, ids).Error
+			if err != nil {
+				return err
+			}
+			res := s.db(ctx).Exec("DELETE FROM browser WHERE id IN ?", ids)
+			gone = res.RowsAffected
+			return res.Error
+		})
+	}
+	if err != nil {
+		return 0, fmt.Errorf("purge browser: %w", err)
+	}
+	return gone, nil
 }
 
 // purgeAccounts removes the accounts that their owners have closed, when their time is over.
@@ -142,11 +171,14 @@ func (s *Store) purgeClients(ctx context.Context, now time.Time, limit int) (gon
 
 // purgeStatement names the condition twice: a row that is prolonged while this waits for its lock stays.
 func (s *Store) purgeStatement(table, key, over string) string {
-	skip := ""
-	if s.postgres() {
-		// Two replicas that purge together share the work instead of waiting for each other.
-		skip = " FOR UPDATE SKIP LOCKED"
-	}
 	return "DELETE FROM " + table + " WHERE " + over + " AND " + key + " IN (SELECT " + key + " FROM " + table +
-		" WHERE " + over + " LIMIT @limit" + skip + ")"
+		" WHERE " + over + " LIMIT @limit" + s.skipLocked() + ")"
+}
+
+// skipLocked ends a SELECT: two replicas that purge together share the work instead of waiting for each other.
+func (s *Store) skipLocked() string {
+	if s.postgres() {
+		return " FOR UPDATE SKIP LOCKED"
+	}
+	return ""
 }

@@ -282,6 +282,11 @@ func (s *Store) endLogins(ctx context.Context, when time.Time, ended *[]string, 
 	if err != nil {
 		return err
 	}
+	// Likewise what somebody has allowed for this login alone.
+	err = s.db(ctx).Exec("DELETE FROM consent WHERE login_id IN ? AND login_id <> ''", ids).Error
+	if err != nil {
+		return err
+	}
 	if ended != nil {
 		*ended = ids
 	}

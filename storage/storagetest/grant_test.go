@@ -286,12 +286,13 @@ func TestIssue(t *testing.T) {
 			}
 			gone(t, <-issued)
 		})
-		t.Run("a logout at the same moment leaves no live grant", func(t *testing.T) {
+		t.Run("a logout at the same moment leaves no live grant, and nothing that was allowed for this login alone", func(t *testing.T) {
 			for n := range 20 {
 				login := fmt.Sprintf("brief-%d", n)
 				f.signIn(t, login)
 				is := f.issuance()
 				is.Grant.LoginID, is.Grant.Offline = login, false
+				is.Consent = &grant.Consent{LoginID: login, Scopes: []string{"openid"}, GrantedAt: grantTime}
 				var wg sync.WaitGroup
 				wg.Go(func() { _ = f.Issue(ctx, is) })
 				wg.Go(func() {
@@ -303,6 +304,9 @@ func TestIssue(t *testing.T) {
 			}
 			if n := f.count(t, `authorization_grant g JOIN login l ON l.id = g.login_id WHERE g.revoked_at IS NULL AND l.ended_at IS NOT NULL`); n != 0 {
 				t.Errorf("%d grants outlived their login", n)
+			}
+			if n := f.count(t, `consent c JOIN login l ON l.id = c.login_id WHERE l.ended_at IS NOT NULL`); n != 0 {
+				t.Errorf("what was allowed for %d logins outlived them", n)
 			}
 		})
 	})
