@@ -19,7 +19,9 @@ import (
 // transaction. Each write repeats what the read before it saw.
 
 // hotPool is what runs the hot statements: the transaction in ctx, or the pool.
-func hotPool(db *gorm.DB) gorm.ConnPool { return db.Statement.ConnPool }
+func hotPool(db *gorm.DB) gorm.ConnPool {
+	return db.Statement.ConnPool.(interface{ hot() gorm.ConnPool }).hot()
+}
 
 // insert is an INSERT that is both a part of a CTE and a statement of its own.
 type insert struct {
@@ -308,10 +310,10 @@ func (s *Store) insertToken(ctx context.Context, t grant.Token) error {
 	return nil
 }
 
+var casts = strings.NewReplacer("::text", "", "::bytea", "", "::bigint", "", "::boolean", "")
+
 // withoutTypes drops PostgreSQL's casts.
-func withoutTypes(q string) string {
-	return strings.NewReplacer("::text", "", "::bytea", "", "::bigint", "", "::boolean", "").Replace(q)
-}
+func withoutTypes(q string) string { return casts.Replace(q) }
 
 // one runs a statement whose one answer is the number of rows that its condition let through.
 func (s *Store) one(ctx context.Context, what, q string, args ...any) error {

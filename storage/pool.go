@@ -14,9 +14,9 @@ import (
 	"sync/atomic"
 	"unicode/utf8"
 
-	gosqlite "github.com/glebarez/go-sqlite"
 	"github.com/jackc/pgx/v5/pgconn"
 	"gorm.io/gorm"
+	gosqlite "modernc.org/sqlite"
 )
 
 // ErrText refuses text that a database cannot hold: with U+0000 in it, or not UTF-8. PostgreSQL would
@@ -41,7 +41,26 @@ func traced(ctx context.Context, statement string) {
 // statements too.
 type checkedPool struct {
 	*sql.DB
-	era *era // PostgreSQL: of its connections
+	era      *era      // PostgreSQL: of its connections
+	prepared *prepared // SQLite: the hot statements
+	isHot    bool      // what comes is one of them
+}
+
+// hot is the pool for the hot statements.
+func (p checkedPool) hot() gorm.ConnPool {
+	p.isHot = p.prepared != nil
+	return p
+}
+
+// runs is what runs q.
+func (p checkedPool) runs(ctx context.Context, q string) runner {
+	if p.isHot {
+		if st := p.prepared.stmt(q); st != nil {
+			return statement{st}
+		}
+		p.prepared.prepare(ctx)
+	}
+	return p.DB
 }
 
 // GetDBConn lets gorm's DB() find the pool.
@@ -52,7 +71,7 @@ func (p checkedPool) ExecContext(ctx context.Context, q string, args ...any) (sq
 	if err := checkText(args); err != nil {
 		return nil, err
 	}
-	res, err := p.DB.ExecContext(ctx, q, args...)
+	res, err := p.runs(ctx, q).ExecContext(ctx, q, args...)
 	return res, meaning(p.era.note(err))
 }
 
@@ -61,13 +80,13 @@ func (p checkedPool) QueryContext(ctx context.Context, q string, args ...any) (*
 	if err := checkText(args); err != nil {
 		return nil, err
 	}
-	rows, err := p.DB.QueryContext(ctx, q, args...)
+	rows, err := p.runs(ctx, q).QueryContext(ctx, q, args...)
 	return rows, meaning(p.era.note(err))
 }
 
 func (p checkedPool) QueryRowContext(ctx context.Context, q string, args ...any) *sql.Row {
 	traced(ctx, q)
-	row := p.DB.QueryRowContext(ctx, q, refuseText(args)...)
+	row := p.runs(ctx, q).QueryRowContext(ctx, q, refuseText(args)...)
 	_ = p.era.note(row.Err())
 	return row
 }
@@ -75,11 +94,14 @@ func (p checkedPool) QueryRowContext(ctx context.Context, q string, args ...any)
 // BeginTx makes gorm use a checkedTx.
 func (p checkedPool) BeginTx(ctx context.Context, opts *sql.TxOptions) (gorm.ConnPool, error) {
 	traced(ctx, "BEGIN")
+	if p.prepared != nil {
+		p.prepared.prepare(ctx)
+	}
 	t, err := p.DB.BeginTx(ctx, opts)
 	if err != nil {
 		return nil, meaning(err)
 	}
-	return &checkedTx{Tx: t, era: p.era}, nil
+	return &checkedTx{Tx: t, era: p.era, prepared: p.prepared, failed: &atomic.Pointer[error]{}}, nil
 }
 
 // checkedTx is a transaction in which nothing runs after an error. PostgreSQL refuses that by itself; SQLite goes
@@ -87,8 +109,27 @@ func (p checkedPool) BeginTx(ctx context.Context, opts *sql.TxOptions) (gorm.Con
 // would run alone, in autocommit.
 type checkedTx struct {
 	*sql.Tx
-	era    *era
-	failed atomic.Pointer[error]
+	era      *era
+	prepared *prepared
+	isHot    bool
+	failed   *atomic.Pointer[error]
+}
+
+// hot is the transaction for the hot statements.
+func (t *checkedTx) hot() gorm.ConnPool {
+	h := *t
+	h.isHot = t.prepared != nil
+	return &h
+}
+
+// runs is what runs q.
+func (t *checkedTx) runs(ctx context.Context, q string) runner {
+	if t.isHot {
+		if st := t.prepared.stmt(q); st != nil {
+			return statement{t.Tx.StmtContext(ctx, st)}
+		}
+	}
+	return t.Tx
 }
 
 // fail remembers the first error and returns err.
@@ -116,7 +157,7 @@ func (t *checkedTx) ExecContext(ctx context.Context, q string, args ...any) (sql
 	if err := checkText(args); err != nil {
 		return nil, t.fail(err)
 	}
-	res, err := t.Tx.ExecContext(ctx, q, args...)
+	res, err := t.runs(ctx, q).ExecContext(ctx, q, args...)
 	return res, t.fail(meaning(err))
 }
 
@@ -128,7 +169,7 @@ func (t *checkedTx) QueryContext(ctx context.Context, q string, args ...any) (*s
 	if err := checkText(args); err != nil {
 		return nil, t.fail(err)
 	}
-	rows, err := t.Tx.QueryContext(ctx, q, args...)
+	rows, err := t.runs(ctx, q).QueryContext(ctx, q, args...)
 	return rows, t.fail(meaning(err))
 }
 
@@ -137,7 +178,7 @@ func (t *checkedTx) QueryRowContext(ctx context.Context, q string, args ...any) 
 	if err := t.broken(); err != nil {
 		args = []any{refused{err}}
 	}
-	row := t.Tx.QueryRowContext(ctx, q, refuseText(args)...)
+	row := t.runs(ctx, q).QueryRowContext(ctx, q, refuseText(args)...)
 	_ = t.fail(row.Err())
 	return row
 }

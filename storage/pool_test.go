@@ -53,7 +53,7 @@ func refusedServer(t *testing.T) *Store {
 	t.Cleanup(func() { _ = db.Close() })
 	cfg := gormConfig()
 	cfg.DisableAutomaticPing = true
-	g, err := gorm.Open(postgresDialect{&postgres.Dialector{Config: &postgres.Config{Conn: checkedPool{db, &era{}}}}}, cfg)
+	g, err := gorm.Open(postgresDialect{&postgres.Dialector{Config: &postgres.Config{Conn: checkedPool{DB: db, era: &era{}}}}}, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,10 +12,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/glebarez/sqlite"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/libtnb/sqlite"
 	"gorm.io/driver/postgres"
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
@@ -118,7 +118,7 @@ func sqlitePool(ctx context.Context, conns int, dsn string) (*gorm.DB, error) {
 	if err := db.PingContext(ctx); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	g, err := gorm.Open(sqliteDialect{&sqlite.Dialector{Conn: checkedPool{DB: db}}}, gormConfig())
+	g, err := gorm.Open(sqliteDialect{&sqlite.Dialector{Conn: checkedPool{DB: db, prepared: &prepared{db: db, ready: map[string]*sql.Stmt{}}}}}, gormConfig())
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -151,7 +151,7 @@ func openPostgres(ctx context.Context, dsn string) (_ *Store, err error) {
 	if err := checkPostgres(ctx, db); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	g, err := gorm.Open(postgresDialect{&postgres.Dialector{Config: &postgres.Config{Conn: checkedPool{db, era}}}}, gormConfig())
+	g, err := gorm.Open(postgresDialect{&postgres.Dialector{Config: &postgres.Config{Conn: checkedPool{DB: db, era: era}}}}, gormConfig())
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open PostgreSQL: %w", err), db.Close())
 	}

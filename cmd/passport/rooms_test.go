@@ -51,7 +51,7 @@ const wiring = "cmd/passport"
 var only = map[string]string{
 	"github.com/ory/": "oidc/engine",
 	"gorm.io/":        "storage", "database/sql": "storage", "github.com/jackc/": "storage",
-	"github.com/glebarez/": "storage", "modernc.org/": "storage",
+	"github.com/libtnb/": "storage", "modernc.org/": "storage",
 }
 
 // inside tells whether a room is one of those, or within one.
