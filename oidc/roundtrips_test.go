@@ -38,7 +38,7 @@ func TestRoundTrips(t *testing.T) {
 	t.Run("authorize 2", func(t *testing.T) {
 		cost(t, 2, func() { codes = append(codes, s.code(t, here, "scope", "openid offline_access")) })
 	})
-	t.Run("code exchange 2", func(t *testing.T) {
+	t.Run("code exchange 2 where the code was not issued", func(t *testing.T) {
 		if len(codes) != 3 {
 			t.Fatalf("%d codes to exchange, not 3", len(codes))
 		}
@@ -46,6 +46,10 @@ func TestRoundTrips(t *testing.T) {
 			tokens = s.redeem(t, codes[0]).tokens()
 			codes = codes[1:]
 		})
+	})
+	t.Run("code exchange 1 where it was", func(t *testing.T) {
+		s := s.at(w)
+		cost(t, 3, func() { s.redeem(t, s.code(t, here, "scope", "openid offline_access")).tokens() }) // authorize is 2 of them
 	})
 	t.Run("refresh 2", func(t *testing.T) {
 		cost(t, 2, func() { tokens = s.refresh(t, tokens.RefreshToken).tokens() })

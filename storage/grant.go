@@ -75,7 +75,7 @@ func (s *Store) DropInteraction(ctx context.Context, hash []byte) error {
 
 // SpendCode implements grant.Store.
 func (s *Store) SpendCode(ctx context.Context, sig []byte, when time.Time) error {
-	return s.db(ctx).Exec(`UPDATE code SET used_at = ? WHERE sig = ? AND used_at IS NULL`, at(when), sig).Error
+	return oneRow(s.db(ctx).Exec(`UPDATE code SET used_at = ? WHERE sig = ? AND used_at IS NULL`, at(when), sig), grant.ErrGone)
 }
 
 // RevokeToken implements grant.Store.

@@ -83,9 +83,9 @@ func (*adapter) CreatePKCERequestSession(ctx context.Context, _ string, r fosite
 	return nil
 }
 
-// GetAuthorizeCodeSession is the one read of a code exchange. ErrNotFound, whatever the reason: unknown, another
-// client's (then nothing changes for its owner, H26), expired, revoked, or its person is no longer allowed.
-// A used one gives ErrInvalidatedAuthorizeCode, upon which fosite revokes.
+// GetAuthorizeCodeSession is the one read of a code exchange; a fresh code needs none. ErrNotFound, whatever the reason:
+// unknown, another client's (then nothing changes for its owner, H26), expired, revoked, or its person is no longer
+// allowed. A used one gives ErrInvalidatedAuthorizeCode, upon which fosite revokes.
 func (a *adapter) GetAuthorizeCodeSession(ctx context.Context, sig string, _ fosite.Session) (fosite.Requester, error) {
 	w := workOf(ctx)
 	if w.original != nil {
@@ -97,10 +97,14 @@ func (a *adapter) GetAuthorizeCodeSession(ctx context.Context, sig string, _ fos
 	return a.readCode(ctx, w, sig, fosite.ErrInvalidatedAuthorizeCode)
 }
 
-// readCode reads the code with this signature, an authorization code or what a device has got, into the unit of
-// work; used is the error of one that was used before.
+// readCode reads the code with this signature, an authorization code or what a device has got (never fresh), into the
+// unit of work; used is the error of one that was used before.
 func (a *adapter) readCode(ctx context.Context, w *work, sig string, used error) (fosite.Requester, error) {
-	read, err := a.engine.cfg.Store.ReadCode(ctx, []byte(sig))
+	read, ok := a.engine.fresh.take(sig, w.now)
+	var err error
+	if !ok {
+		read, err = a.engine.cfg.Store.ReadCode(ctx, []byte(sig))
+	}
 	switch {
 	case errors.Is(err, grant.ErrNotFound):
 		return nil, fosite.ErrNotFound

@@ -61,6 +61,9 @@ func (e *Engine) Authorize(ctx context.Context, in AuthorizeInput) (AuthorizeOut
 	if err := e.cfg.Store.Issue(ctx, *w.issue); err != nil {
 		return AuthorizeOutput{}, fmt.Errorf("issue: %w", err)
 	}
+	if code := w.issue.Code; code != nil {
+		e.fresh.put(grant.CodeRead{Code: *code, Grant: w.issue.Grant, Person: *w.person}, w.now)
+	}
 	params := url.Values{}
 	for _, name := range []string{"code", "access_token", "id_token"} {
 		if v := resp.GetParameters().Get(name); v != "" {

@@ -49,6 +49,7 @@ type Engine struct {
 	now    func() time.Time
 	fosite *fosite.Fosite
 	tokens *tokens
+	fresh  fresh
 }
 
 // New refuses a Config that lacks a part.

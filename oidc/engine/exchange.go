@@ -122,7 +122,10 @@ func (e *Engine) refused(ctx context.Context, w *work, err error) error {
 	if w.code == nil {
 		return out
 	}
-	if err := e.cfg.Store.SpendCode(ctx, w.code.Code.Sig, w.now); err != nil {
+	switch err := e.cfg.Store.SpendCode(ctx, w.code.Code.Sig, w.now); {
+	case errors.Is(err, grant.ErrGone):
+		return e.overtaken(ctx, w)
+	case err != nil:
 		return Failed(err)
 	}
 	if out.Code == InvalidRequest {
@@ -147,8 +150,7 @@ func (e *Engine) flush(ctx context.Context, w *work) error {
 	return failed(err)
 }
 
-// redeem spends the code. When it was spent since it was read, two have it: the grant ends, and with it what the
-// winner got (RFC 6749 §4.1.2).
+// redeem spends the code.
 func (e *Engine) redeem(ctx context.Context, w *work) error {
 	r := grant.Redemption{
 		Sig:      w.code.Code.Sig,
@@ -165,7 +167,21 @@ func (e *Engine) redeem(ctx context.Context, w *work) error {
 	if !errors.Is(err, grant.ErrGone) {
 		return failed(err)
 	}
-	return e.lost(ctx, w, audit.CodeReplayed)
+	return e.overtaken(ctx, w)
+}
+
+// overtaken ends a request whose code is no longer what it was when it was read, or issued. When it was spent since, two have
+// it: the grant ends, and with it what the winner got (RFC 6749 §4.1.2).
+func (e *Engine) overtaken(ctx context.Context, w *work) error {
+	current, err := e.cfg.Store.ReadCode(ctx, w.code.Code.Sig)
+	switch {
+	case errors.Is(err, grant.ErrNotFound), err == nil && current.Code.UsedAt.IsZero():
+		// The client, the person or the grant was stopped meanwhile. Nothing was used twice.
+		return Refuse(InvalidGrant, descriptions[InvalidGrant])
+	case err != nil:
+		return Failed(err)
+	}
+	return e.lost(ctx, w, audit.CodeReplayed, &current.Grant)
 }
 
 // rotate steps the refresh generation; the predecessor, within the grace, gets an access token and the same
@@ -194,7 +210,7 @@ func (e *Engine) rotate(ctx context.Context, w *work) error {
 		}
 		stepped := current.Grant.Generation == w.presented+1 && e.withinGrace(&current.Grant, e.now())
 		if err != nil || !stepped || !w.usable(&current.Grant, &current.Person) {
-			return e.lost(ctx, w, audit.RefreshReused)
+			return e.lost(ctx, w, audit.RefreshReused, &w.grant.Grant)
 		}
 	}
 	err := e.cfg.Store.InsertToken(ctx, *w.token)
@@ -206,8 +222,7 @@ func (e *Engine) rotate(ctx context.Context, w *work) error {
 }
 
 // lost ends a request whose write found another world than its read: the grant is revoked, on its own.
-func (e *Engine) lost(ctx context.Context, w *work, event string) error {
-	g, _ := w.mine()
+func (e *Engine) lost(ctx context.Context, w *work, event string, g *grant.Grant) error {
 	w.reuse(event, g)
 	if err := w.revoke(ctx); err != nil {
 		return err

@@ -140,7 +140,7 @@ type Store interface {
 
 	// ReadCode: ErrNotFound when no code has this signature. A used one is returned with UsedAt.
 	ReadCode(ctx context.Context, sig []byte) (CodeRead, error)
-	// SpendCode marks it used (wrong verifier or redirect_uri from the code's own client).
+	// SpendCode marks it used (wrong verifier or redirect_uri from the code's own client); ErrGone when it was, or there is none.
 	SpendCode(ctx context.Context, sig []byte, at time.Time) error
 	// Redeem spends the code and writes the tokens; ErrGone, and nothing is written, unless the code was
 	// unused, the grant live, the client enabled and the person allowed.
