@@ -34,7 +34,9 @@ func (l *Limited) Error() string { return fmt.Sprintf("%s (%s)", ErrLimited, l.R
 func (l *Limited) Unwrap() error { return ErrLimited }
 
 // Store counts. Each call is one atomic statement, and the database's clock is the only clock: replicas
-// whose clocks differ share one budget. None may be called within a transaction that can still roll back.
+// whose clocks differ share one budget. Within a transaction a unit is spent with what it is for, or neither is: right for
+// mails, which are queued there too, and wrong for what somebody tries, a password or an answer. Such a try has told them what
+// they wanted to know, whatever is rolled back afterwards: its Take is committed before the check.
 type Store interface {
 	// Take spends one unit of key's budget, and tells how long it takes to be whole again. Not ok: nothing was spent, and
 	// wait says when it would be.

@@ -1,6 +1,8 @@
 package storagetest_test
 
 import (
+	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -39,6 +41,38 @@ func TestLimitTake(t *testing.T) {
 			}
 			if ok, _, err := s.Take(t.Context(), "another", r); err != nil || !ok {
 				t.Errorf("one key's budget is another's: %v, %v", ok, err)
+			}
+		})
+		t.Run("60 transactions in parallel, half of them undone, burst 5: exactly 5 that stand", func(t *testing.T) {
+			r := limit.Rule{Name: "undone", Burst: 5, Every: time.Hour}
+			refused, undone := errors.New("refused"), errors.New("undone")
+			var stand atomic.Int64
+			var all sync.WaitGroup
+			for i := range 60 {
+				all.Go(func() {
+					err := s.InTx(t.Context(), func(ctx context.Context) error {
+						ok, _, err := s.Take(ctx, "undone", r)
+						switch {
+						case err != nil:
+							return err
+						case !ok:
+							return refused
+						case i%2 == 0:
+							return undone
+						}
+						return nil
+					})
+					switch {
+					case err == nil:
+						stand.Add(1)
+					case !errors.Is(err, refused) && !errors.Is(err, undone):
+						t.Error(err)
+					}
+				})
+			}
+			all.Wait()
+			if n := stand.Load(); n != 5 {
+				t.Errorf("%d of a burst of 5 stand", n)
 			}
 		})
 		t.Run("a refund gives one back", func(t *testing.T) {
