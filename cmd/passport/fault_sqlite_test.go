@@ -7,13 +7,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 )
 
 // F8: SQLite. The disk is full at random writes; the server is killed while it writes; a second one opens the file; somebody
-// else holds its lock; it cannot be written at all. An answer that is a success is on the disk.
+// else holds its lock; it cannot be written any more while it is open; it cannot be written at all. An answer that is a success is on the disk.
 func TestFaultSQLite(t *testing.T) {
 	beside(t)
 	dir := t.TempDir()
@@ -52,6 +53,14 @@ func TestFaultSQLite(t *testing.T) {
 			eventuallyIn(t, mailed, "people go their ways again", func() bool { return r.whole.Load() > whole+3 })
 		}
 		r.during("another holds the lock", func() { holdsLock(t, database, 3*time.Second) })
+		before, whole := r.failed(), r.whole.Load()
+		r.during("the file can be written no more", func() {
+			writes(t, one, "0")
+			eventuallyIn(t, mailed, "a request fails for want of the file", func() bool { return r.failed() > before+5 })
+			writes(t, one, "unlimited")
+			ask(t, one.admin+"/readyz", 200)
+		})
+		eventuallyIn(t, mailed, "people go their ways again, without a new start", func() bool { return r.whole.Load() > whole+3 })
 		other := *one
 		second := &other
 		port, admin := unusedPort(t), unusedPort(t)
@@ -61,7 +70,7 @@ func TestFaultSQLite(t *testing.T) {
 		r.f.mu.Lock()
 		r.f.replicas = append(r.f.replicas, second)
 		r.f.mu.Unlock()
-		whole := r.whole.Load()
+		whole = r.whole.Load()
 		eventuallyIn(t, mailed, "people go their ways through both", func() bool { return r.whole.Load() > whole+10 })
 	})
 	r.statuses(t, 503)
@@ -94,6 +103,16 @@ func holdsLock(t *testing.T, database string, d time.Duration) {
 	time.Sleep(d) // how long it is held
 	if _, err := conn.ExecContext(t.Context(), `ROLLBACK`); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// writes limits how large a file the replica may write: with "0" the kernel refuses each write to its files that are open, as on
+// a file system that has become read-only. (SQLite tells no two reasons apart but a full disk.)
+func writes(t *testing.T, r *replica, limit string) {
+	t.Helper()
+	out, err := exec.Command("prlimit", "--pid", strconv.Itoa(r.cmd.Process.Pid), "--fsize="+limit+":").CombinedOutput()
+	if err != nil {
+		t.Fatalf("prlimit: %v %s", err, out)
 	}
 }
 
