@@ -164,12 +164,17 @@ func revive(ctx context.Context, cfg *config.Config) (ended []storage.Ended, err
 // progress says on standard error how far a long work is, until stop: on a terminal in one line, written anew each second,
 // elsewhere every ten, as passload does, which shares no room with this. unit shows a number of what is done.
 func progress(cmd *cobra.Command, what string, unit func(int64) string) (note storage.Progress, stop func()) {
+	f, ok := cmd.ErrOrStderr().(*os.File)
+	return report(cmd.ErrOrStderr(), ok && terminal(f), what, unit)
+}
+
+func report(to io.Writer, onTerminal bool, what string, unit func(int64) string) (note storage.Progress, stop func()) {
 	var done, total atomic.Int64
 	every, begin, end := 10*time.Second, "", "\n"
-	if f, ok := cmd.ErrOrStderr().(*os.File); ok && terminal(f) {
+	if onTerminal {
 		every, begin, end = time.Second, "\r\x1b[K", ""
 	}
-	say := func(format string, args ...any) { fmt.Fprintf(cmd.ErrOrStderr(), begin+format+end, args...) }
+	say := func(format string, args ...any) { fmt.Fprintf(to, begin+format+end, args...) }
 	tick, over := time.NewTicker(every), make(chan struct{})
 	var saying sync.WaitGroup
 	saying.Go(func() {
@@ -194,7 +199,7 @@ func progress(cmd *cobra.Command, what string, unit func(int64) string) (note st
 			tick.Stop()
 			close(over)
 			saying.Wait() // it says nothing any more
-			fmt.Fprint(cmd.ErrOrStderr(), begin)
+			fmt.Fprint(to, begin)
 		}
 }
 
