@@ -146,29 +146,7 @@ func (p *Provider) issue(w http.ResponseWriter, r *http.Request, f *flow, l *gra
 	if err := p.cfg.Clients.NoteUse(r.Context(), f.q.client); err != nil {
 		return err
 	}
-	in := engine.AuthorizeInput{
-		Params: f.q.params, Client: f.q.client, Login: *l, Scopes: f.q.scopes, Audience: f.q.resources,
-		ClaimsRequest: f.q.params.Get("claims"), Offline: f.q.offline(), Pushed: f.q.pushed,
-		Device: f.q.device, DeviceExpires: f.q.deadline,
-	}
-	if f.in != nil {
-		in.Interaction = f.in.Hash
-	}
-	var out engine.AuthorizeOutput
-	issue := func(ctx context.Context) (err error) {
-		if f.q.isDevice {
-			return p.approveDevice(ctx, in)
-		}
-		out, err = p.cfg.Engine.Authorize(ctx, in)
-		return err
-	}
-	var err error
-	if approved {
-		in.Consent = remember(l, f.q, p.cfg.Now())
-		err = p.recorded(r.Context(), audit.ConsentGranted, f, issue)
-	} else {
-		err = issue(r.Context())
-	}
+	out, err := p.write(r.Context(), f, l, approved)
 	var refused *engine.Error
 	switch {
 	case errors.Is(err, grant.ErrGone):
@@ -187,6 +165,33 @@ func (p *Provider) issue(w http.ResponseWriter, r *http.Request, f *flow, l *gra
 		out.Params.Set("session_state", state)
 	}
 	return p.respond(w, r, f.q, out.Params)
+}
+
+// write is the one write of a flow; what a person has approved is recorded in its transaction. A device has nothing of it: it
+// comes for its tokens.
+func (p *Provider) write(ctx context.Context, f *flow, l *grant.Login, approved bool) (out engine.AuthorizeOutput, err error) {
+	in := engine.AuthorizeInput{
+		Params: f.q.params, Client: f.q.client, Login: *l, Scopes: f.q.scopes, Audience: f.q.resources,
+		ClaimsRequest: f.q.params.Get("claims"), Offline: f.q.offline(), Pushed: f.q.pushed,
+		Device: f.q.device, DeviceExpires: f.q.deadline,
+	}
+	if f.in != nil {
+		in.Interaction = f.in.Hash
+	}
+	issue := func(ctx context.Context) (err error) {
+		if f.q.isDevice {
+			return p.approveDevice(ctx, in)
+		}
+		out, err = p.cfg.Engine.Authorize(ctx, in)
+		return err
+	}
+	if approved {
+		in.Consent = remember(l, f.q, p.cfg.Now())
+		err = p.recorded(ctx, audit.ConsentGranted, f, issue)
+	} else {
+		err = issue(ctx)
+	}
+	return out, err
 }
 
 // again: between the read and the write somebody signed out, was disabled, or posted the same form twice.

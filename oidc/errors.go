@@ -121,6 +121,14 @@ func explained(err error) (*engine.Error, int) {
 // seconds rounds up, so that whoever waits that long is not sent away again.
 func seconds(d time.Duration) int { return max(1, int(math.Ceil(d.Seconds()))) }
 
+// failUserinfo answers an error at /userinfo: a bad request in the words of RFC 6750, all else as at any endpoint.
+func failUserinfo(w http.ResponseWriter, err error) error {
+	if bad := (*engine.Error)(nil); errors.As(err, &bad) && bad.Status == http.StatusBadRequest {
+		return failBearer(w, bad.Code, bad.Description)
+	}
+	return fail(w, err)
+}
+
 // failBearer answers an error at /userinfo (RFC 6750 §3).
 func failBearer(w http.ResponseWriter, code, description string) error {
 	note(w, code+": "+description)

@@ -54,6 +54,11 @@ func (p *Provider) introspect(w http.ResponseWriter, r *http.Request) error {
 	if !accepts(r, jwtAnswer) {
 		return reply(w, http.StatusOK, out)
 	}
+	return p.signIntrospection(w, c, out)
+}
+
+// signIntrospection answers with a JWT (RFC 9701).
+func (p *Provider) signIntrospection(w http.ResponseWriter, c *client.Client, out introspection) error {
 	alg := c.Metadata.IntrospectionSignedResponseAlg
 	if alg == "" {
 		alg = "RS256" // RFC 9701 §6

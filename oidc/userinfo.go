@@ -16,29 +16,9 @@ func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) error {
 	if err := p.admit(r); err != nil {
 		return fail(w, err)
 	}
-	raw, err := bearer(w, r)
+	read, c, err := p.presented(w, r)
 	if err != nil {
-		if e := (*engine.Error)(nil); errors.As(err, &e) && e.Status != http.StatusBadRequest {
-			return fail(w, err)
-		} else if e != nil {
-			return failBearer(w, engine.InvalidRequest, e.Description)
-		}
-		return fail(w, err)
-	}
-	if raw == "" {
-		return failBearer(w, invalidToken, "There is no access token.")
-	}
-	read, err := p.cfg.Engine.ReadAccess(r.Context(), raw)
-	if errors.Is(err, grant.ErrNotFound) {
-		return failBearer(w, invalidToken, "The access token is unknown, expired or revoked.")
-	} else if err != nil {
-		return fail(w, err)
-	}
-	c, err := p.cfg.Clients.Get(r.Context(), read.Token.ClientID)
-	if errors.Is(err, client.ErrNotFound) || err == nil && !c.Enabled() {
-		return failBearer(w, invalidToken, "The access token is unknown, expired or revoked.")
-	} else if err != nil {
-		return fail(w, err)
+		return failUserinfo(w, err)
 	}
 	p.cfg.NoteClient(r, c.ID)
 	p.forgive(r)
@@ -52,11 +32,39 @@ func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) error {
 	// Core §5.4, §5.5: what the token's scopes ask for, and what was asked for by name.
 	claims := read.Person.Given(read.Token.Scopes, read.Grant.Asked("userinfo"))
 	claims["sub"] = p.cfg.Clients.Subject(c, read.Person.Sub)
+	return p.tell(w, c, claims)
+}
+
+// presented is the access token of the request, and the client that has it.
+func (p *Provider) presented(w http.ResponseWriter, r *http.Request) (grant.TokenRead, *client.Client, error) {
+	raw, err := bearer(w, r)
+	if err != nil {
+		return grant.TokenRead{}, nil, err
+	}
+	if raw == "" {
+		return grant.TokenRead{}, nil, engine.Refuse(invalidToken, "There is no access token.")
+	}
+	unknown := engine.Refuse(invalidToken, "The access token is unknown, expired or revoked.")
+	read, err := p.cfg.Engine.ReadAccess(r.Context(), raw)
+	if errors.Is(err, grant.ErrNotFound) {
+		return read, nil, unknown
+	} else if err != nil {
+		return read, nil, err
+	}
+	c, err := p.cfg.Clients.Get(r.Context(), read.Token.ClientID)
+	if errors.Is(err, client.ErrNotFound) || err == nil && !c.Enabled() {
+		return read, nil, unknown
+	}
+	return read, c, err
+}
+
+// tell answers with claims: as JSON, or signed. OpenID Connect Core §5.3.2: what the client registered decides, whatever it
+// says that it accepts.
+func (p *Provider) tell(w http.ResponseWriter, c *client.Client, claims map[string]any) error {
 	alg := c.Metadata.UserinfoSignedResponseAlg
 	if alg == "" {
 		return reply(w, http.StatusOK, claims)
 	}
-	// OpenID Connect Core §5.3.2: what the client registered decides, whatever it says that it accepts.
 	claims["iss"], claims["aud"] = p.cfg.Issuer, c.ID
 	signed, err := p.cfg.Clients.Sign(c, alg, claims, "JWT")
 	if err != nil {

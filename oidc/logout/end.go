@@ -78,13 +78,12 @@ func (l *Logout) Confirm(w http.ResponseWriter, r *http.Request, i, login string
 
 // end ends what is proven, and asks about the rest.
 func (l *Logout) end(w http.ResponseWriter, r *http.Request, q request) error {
-	session := l.cfg.Sessions.Hash(r)
-	read, err := l.cfg.Store.ReadRequest(r.Context(), session, q.Client)
+	read, err := l.cfg.Store.ReadRequest(r.Context(), l.cfg.Sessions.Hash(r), q.Client)
 	if err != nil {
 		return err
 	}
-	read = read.At(l.cfg.Now(), l.cfg.Sessions.Live)
-	mine, same, err := l.find(r.Context(), read.Logins, q)
+	here := read.At(l.cfg.Now(), l.cfg.Sessions.Live).Logins
+	mine, same, err := l.find(r.Context(), here, q)
 	switch {
 	case err != nil:
 		return err
@@ -93,22 +92,27 @@ func (l *Logout) end(w http.ResponseWriter, r *http.Request, q request) error {
 			return err
 		}
 		return l.leave(w, r, q)
-	case q.Proven && mine == nil && (q.Redirect != "" || len(read.Logins) == 0):
+	case q.Proven && mine == nil && (q.Redirect != "" || len(here) == 0):
 		return l.leave(w, r, q) // that person is not signed in here: there is nothing to end
-	case len(read.Logins) == 0:
+	case len(here) == 0:
 		q.Redirect = "" // nobody proved anything and nobody said yes: no redirect
 		return l.leave(w, r, q)
 	}
+	return l.ask(w, r, q, mine, here)
+}
+
+// ask shows the question: about the one login that the site means, else about all that are here.
+func (l *Logout) ask(w http.ResponseWriter, r *http.Request, q request, mine *grant.Login, here []grant.Login) error {
 	view, err := l.view(r, q)
 	if err != nil {
 		return err
 	}
-	q.Browser, q.Login = session, ""
-	if mine != nil {
+	q.Browser, q.Login = l.cfg.Sessions.Hash(r), ""
+	switch {
+	case mine != nil:
 		q.Login, view.Email = mine.ID, mine.Person.Email
-	}
-	if mine == nil && len(read.Logins) > 1 {
-		for _, login := range read.Logins {
+	case len(here) > 1:
+		for _, login := range here {
 			view.Accounts = append(view.Accounts, Account{Login: login.ID, Name: login.Person.Name, Email: login.Person.Email})
 		}
 	}

@@ -46,19 +46,23 @@ func (m *Room) postPassword(w http.ResponseWriter, r *http.Request, v *visitor, 
 	case err != nil:
 		return err
 	default:
-		// Who has copied this browser's cookie must not stay signed in: where it cannot be renewed (somebody else just has),
-		// the login ends as all others did.
-		if err := m.Sessions.Renew(r.Context(), w, r); err != nil {
-			ended := m.Sessions.EndOne(context.WithoutCancel(r.Context()), v.id, v.login.ID)
-			if errors.Is(err, session.ErrNoLogin) && (ended == nil || errors.Is(ended, session.ErrNoLogin)) {
-				web.See(w, r, "/login", url.Values{"next": {"password"}})
-				return nil
-			}
-			return errors.Join(err, ended)
-		}
-		m.Sessions.Know(w, r, m.Accounts.KnowDevice(m.Sessions.Known(r), credential))
-		web.See(w, r, "/account/password", url.Values{"saved": {"1"}})
-		return nil
+		return m.renew(w, r, v, credential)
 	}
 	return m.Pages.Render(w, r, status, "", page)
+}
+
+// renew goes on after a new password. Who has copied this browser's cookie must not stay signed in: where it cannot be renewed
+// (somebody else just has), the login ends as all others did.
+func (m *Room) renew(w http.ResponseWriter, r *http.Request, v *visitor, credential string) error {
+	if err := m.Sessions.Renew(r.Context(), w, r); err != nil {
+		ended := m.Sessions.EndOne(context.WithoutCancel(r.Context()), v.id, v.login.ID)
+		if errors.Is(err, session.ErrNoLogin) && (ended == nil || errors.Is(ended, session.ErrNoLogin)) {
+			web.See(w, r, "/login", url.Values{"next": {"password"}})
+			return nil
+		}
+		return errors.Join(err, ended)
+	}
+	m.Sessions.Know(w, r, m.Accounts.KnowDevice(m.Sessions.Known(r), credential))
+	web.See(w, r, "/account/password", url.Values{"saved": {"1"}})
+	return nil
 }

@@ -106,22 +106,14 @@ func (s *Room) postLogin(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	page := s.loginPage(w, r, f, form["next"])
-	keep := form["keep"] == "1"
-	if !keep && form["keep"] != "" {
+	page.Email, page.Keep = form["username"], form["keep"] == "1"
+	if !page.Keep && form["keep"] != "" {
 		return &web.Error{Status: http.StatusBadRequest, Key: "request_malformed"}
 	}
-	page.Email, page.Keep = form["username"], keep
 	if answered, err := s.unready(w, r, f, form, page); answered {
 		return err
 	}
-	proven, err := s.human(r, "login", form)
-	if err != nil {
-		return err
-	}
-	who, err := s.Accounts.Authenticate(r.Context(), account.Attempt{
-		Email: form["username"], Password: form["password"], FlowHash: s.Sessions.FlowHash(r),
-		IP: web.ClientIP(r), Device: r.UserAgent(), Known: s.Sessions.Known(r), Human: proven,
-	})
+	who, err := s.authenticate(r, form)
 	switch {
 	case errors.Is(err, account.ErrCredentials), errors.Is(err, account.ErrLimited), errors.Is(err, account.ErrHuman):
 		return s.denied(w, r, f, form, page, err)
@@ -132,13 +124,30 @@ func (s *Room) postLogin(w http.ResponseWriter, r *http.Request) error {
 		web.See(w, r, "/reopen", nil)
 		return nil
 	case who.Pending:
-		if who.Waiting != "" {
-			s.Pages.Remember(w, "waiting", who.Waiting)
-		}
-		web.See(w, r, "/register/waiting", f.query())
+		s.wait(w, r, f, *who)
 		return nil
 	}
 	return s.enter(w, r, f, form, page, *who)
+}
+
+// authenticate has a form's password judged.
+func (s *Room) authenticate(r *http.Request, form web.Form) (*account.Authenticated, error) {
+	proven, err := s.human(r, "login", form)
+	if err != nil {
+		return nil, err
+	}
+	return s.Accounts.Authenticate(r.Context(), account.Attempt{
+		Email: form["username"], Password: form["password"], FlowHash: s.Sessions.FlowHash(r),
+		IP: web.ClientIP(r), Device: r.UserAgent(), Known: s.Sessions.Known(r), Human: proven,
+	})
+}
+
+// wait sends on whoever has registered and not yet confirmed.
+func (s *Room) wait(w http.ResponseWriter, r *http.Request, f flow, who account.Authenticated) {
+	if who.Waiting != "" {
+		s.Pages.Remember(w, "waiting", who.Waiting)
+	}
+	web.See(w, r, "/register/waiting", f.query())
 }
 
 // unready answers a form that cannot be judged yet: the first of two pages, or one with an empty field.

@@ -233,9 +233,7 @@ func (s *Room) postRegister(w http.ResponseWriter, r *http.Request) error {
 	}
 	checked, err := s.Accounts.Check(r.Context(), d.registration())
 	if errs, ok := web.FieldErrors(err); ok {
-		page := s.registerPage(w, r, f, d)
-		page.Errors = errs
-		return s.Pages.Render(w, r, http.StatusUnprocessableEntity, f.locales(), page)
+		return s.amend(w, r, f, d, errs)
 	}
 	if answered, err := s.shut(w, r, f, err); answered {
 		return err
@@ -250,6 +248,13 @@ func (s *Room) postRegister(w http.ResponseWriter, r *http.Request) error {
 	s.Pages.Remember(w, draftCookie, sealed)
 	web.See(w, r, "/register/terms", f.query())
 	return nil
+}
+
+// amend shows the first page again, with what is wrong in it.
+func (s *Room) amend(w http.ResponseWriter, r *http.Request, f flow, d draft, errs map[string]string) error {
+	page := s.registerPage(w, r, f, d)
+	page.Errors = errs
+	return s.Pages.Render(w, r, http.StatusUnprocessableEntity, f.locales(), page)
 }
 
 func (s *Room) turnedAway(w http.ResponseWriter, r *http.Request, status int, f flow, title, body string) error {
@@ -313,30 +318,12 @@ func (s *Room) postTerms(w http.ResponseWriter, r *http.Request) error {
 	if err := s.mayDraft(r); err != nil {
 		return err
 	}
-	in := d.registration()
-	in.TermsEmail, in.Language = form["terms-email"], s.Pages.Language(r, f.locales())
-	in.FlowHash, in.IP = s.Sessions.FlowHash(r), web.ClientIP(r)
-	if f.id != "" {
-		in.Interaction = oidc.InteractionHash(f.id)
-	}
-	if in.Human, err = s.human(r, "terms", form); err != nil {
+	in, err := s.registration(r, f, d, form)
+	if err != nil {
 		return err
 	}
-	_, err = s.Accounts.Register(r.Context(), in)
-	if answered, err := s.shut(w, r, f, err); answered {
-		return err
-	}
-	if errs, ok := web.FieldErrors(err); ok && errs["terms-email"] == "" { // the page before has to be filled in again
-		page := s.registerPage(w, r, f, d)
-		page.Errors = errs
-		return s.Pages.Render(w, r, http.StatusUnprocessableEntity, f.locales(), page)
-	}
-	if err != nil { // the check is on this page, where nothing is lost: the password is in the draft
-		page := &templates.Terms{Base: s.base(w, r, "terms", f), Site: f.site(), Sealed: form["sealed"], Email: d.Email}
-		if ok, err := s.corrected(w, r, "terms", form, &page.Base, err); !ok || err != nil {
-			return err
-		}
-		return s.Pages.Render(w, r, http.StatusUnprocessableEntity, f.locales(), page)
+	if _, err = s.Accounts.Register(r.Context(), in); err != nil {
+		return s.unregistered(w, r, f, d, form, err)
 	}
 	// The pending account keeps the hash of the flow's id alone; the id waits here, so that the link of the mail
 	// can go on with the flow in this browser and in no other.
@@ -344,6 +331,34 @@ func (s *Room) postTerms(w http.ResponseWriter, r *http.Request) error {
 	s.Pages.Remember(w, "return", f.id)
 	web.See(w, r, "/register/waiting", f.query())
 	return nil
+}
+
+// registration is what both pages' forms hold, and who sent them.
+func (s *Room) registration(r *http.Request, f flow, d draft, form web.Form) (in account.Registration, err error) {
+	in = d.registration()
+	in.TermsEmail, in.Language = form["terms-email"], s.Pages.Language(r, f.locales())
+	in.FlowHash, in.IP = s.Sessions.FlowHash(r), web.ClientIP(r)
+	if f.id != "" {
+		in.Interaction = oidc.InteractionHash(f.id)
+	}
+	in.Human, err = s.human(r, "terms", form)
+	return in, err
+}
+
+// unregistered shows why nothing came of the second page, on the page where it can be mended.
+func (s *Room) unregistered(w http.ResponseWriter, r *http.Request, f flow, d draft, form web.Form, err error) error {
+	if answered, err := s.shut(w, r, f, err); answered {
+		return err
+	}
+	if errs, ok := web.FieldErrors(err); ok && errs["terms-email"] == "" { // the page before has to be filled in again
+		return s.amend(w, r, f, d, errs)
+	}
+	// The check is on this page, where nothing is lost: the password is in the draft.
+	page := &templates.Terms{Base: s.base(w, r, "terms", f), Site: f.site(), Sealed: form["sealed"], Email: d.Email}
+	if ok, err := s.corrected(w, r, "terms", form, &page.Base, err); !ok || err != nil {
+		return err
+	}
+	return s.Pages.Render(w, r, http.StatusUnprocessableEntity, f.locales(), page)
 }
 
 func (s *Room) seal(r *http.Request, d draft) (string, error) {
@@ -442,12 +457,7 @@ func (s *Room) postWaiting(w http.ResponseWriter, r *http.Request) error {
 	if err := s.Pages.CheckForm(r, form, "waiting", id); err != nil {
 		return err
 	}
-	view, waiting, err := s.pending(r)
-	if err == nil && waiting != "" {
-		err = s.Accounts.ResendAt(r.Context(), waiting, web.ClientIP(r))
-	} else if err == nil {
-		err = s.Accounts.Resend(r.Context(), s.Sessions.FlowHash(r), web.ClientIP(r))
-	}
+	view, err := s.resend(r)
 	switch {
 	case errors.Is(err, account.ErrNoPending):
 		return s.notWaiting(w, r, id)
@@ -460,4 +470,16 @@ func (s *Room) postWaiting(w http.ResponseWriter, r *http.Request) error {
 	query.Set("sent", "1")
 	web.See(w, r, "/register/waiting", query)
 	return nil
+}
+
+// resend sends the mail of the registration that this browser waits for.
+func (s *Room) resend(r *http.Request) (*account.PendingView, error) {
+	view, waiting, err := s.pending(r)
+	switch {
+	case err != nil:
+		return view, err
+	case waiting != "":
+		return view, s.Accounts.ResendAt(r.Context(), waiting, web.ClientIP(r))
+	}
+	return view, s.Accounts.Resend(r.Context(), s.Sessions.FlowHash(r), web.ClientIP(r))
 }
