@@ -20,10 +20,10 @@ type shown struct {
 	want        string // all that was printed until then
 }
 
-// follow takes the steps, on a clock of their own, and ends.
-func follow(t *testing.T, to *bytes.Buffer, note storage.Progress, stop func(), end string, steps ...shown) {
+// steps takes the steps, on a clock of their own, and ends.
+func steps(t *testing.T, to *bytes.Buffer, note storage.Progress, stop func(), end string, all ...shown) {
 	t.Helper()
-	for _, s := range steps {
+	for _, s := range all {
 		note(s.done, s.total)
 		time.Sleep(s.after) // of the test's own clock
 		synctest.Wait()
@@ -51,7 +51,7 @@ func TestProgress(t *testing.T) {
 			const first = "0 KiB copied\n" // nothing is known of the whole
 			const half = first + "[##########          ] 2.0 MiB of 4.0 MiB copied\n"
 			const more = half + "[####################] 5.0 MiB of 4.0 MiB copied\n" // the whole has grown meanwhile
-			follow(t, &lines, note, stop, more,
+			steps(t, &lines, note, stop, more,
 				shown{after: 9 * time.Second},
 				shown{after: 2 * time.Second, want: first},
 				shown{2 * time.Second, 2 << 20, 4 << 20, first},
@@ -69,7 +69,7 @@ func TestProgress(t *testing.T) {
 			const clear = "\r\x1b[K"
 			const first = clear + "[                    ] 0 KiB of 1.0 MiB restored"
 			const whole = first + clear + "[####################] 1.0 MiB of 1.0 MiB restored"
-			follow(t, &line, note, stop, whole+clear, shown{1500 * time.Millisecond, 0, 1 << 20, first}, shown{time.Second, 1 << 20, 1 << 20, whole})
+			steps(t, &line, note, stop, whole+clear, shown{1500 * time.Millisecond, 0, 1 << 20, first}, shown{time.Second, 1 << 20, 1 << 20, whole})
 		})
 	})
 	t.Run("what is over at once says nothing", func(t *testing.T) {
