@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,6 +20,8 @@ const (
 	jump = 5 * time.Second
 	// patience ends the wait for one answer of the source.
 	patience = 9 * time.Second
+	// again is how often a doubt asks for a measurement.
+	again = time.Second
 )
 
 // Reasons for which a clock is not ready.
@@ -26,7 +29,7 @@ var (
 	ErrUnmeasured = errors.New("the database's time was not measured yet")
 	ErrStale      = errors.New("the last measurement of the database's time is too old")
 	ErrSlow       = errors.New("the last measurement of the database's time took too long")
-	ErrJump       = errors.New("two measurements of the database's time disagree")
+	ErrJump       = errors.New("two measurements of the database's time disagree, or the machine slept since the last")
 )
 
 // Source asks the database for its time.
@@ -35,14 +38,18 @@ type Source func(ctx context.Context) (time.Time, error)
 // Clock tells the database's time without asking it each time. It is safe for concurrent use.
 type Clock struct {
 	src   Source
-	start time.Time            // the wall clock, read once; UTC drops its monotonic reading
-	mono  func() time.Duration // monotonic time since start
+	start time.Time                         // the wall clock, read once; UTC drops its monotonic reading
+	read  func() (mono, wall time.Duration) // monotonic time, and that of the wall clock, since start
 	wait  func(time.Duration) <-chan time.Time
+
+	doubt   chan struct{} // measure now
+	doubted atomic.Int64  // mono when that was asked for
 
 	mu       sync.RWMutex
 	offset   time.Duration // what start+mono lacks to the database's time
 	measured bool          // offset is a measured one
 	last     time.Duration // mono at the end of the last measurement
+	apart    time.Duration // and what mono lacked to the wall clock then
 	took     time.Duration // its round trip
 	agreed   int           // measurements after a jump that agree with each other; settled counts as enough
 }
@@ -53,19 +60,40 @@ const settled = 2
 // New makes a clock that follows src. Until the first Measure it tells the local time and is not ready.
 func New(src Source) *Clock {
 	start := time.Now()
-	return newClock(src, start, func() time.Duration { return time.Since(start) + wrong() }, time.After)
+	return newClock(src, start, func() (mono, wall time.Duration) {
+		now := time.Now()
+		return now.Sub(start) + wrong(), now.Round(0).Sub(start.Round(0))
+	}, time.After)
 }
 
-func newClock(src Source, start time.Time, mono func() time.Duration, wait func(time.Duration) <-chan time.Time) *Clock {
-	return &Clock{src: src, start: start.UTC(), mono: mono, wait: wait, agreed: settled}
+func newClock(src Source, start time.Time, read func() (mono, wall time.Duration), wait func(time.Duration) <-chan time.Time) *Clock {
+	return &Clock{src: src, start: start.UTC(), read: read, wait: wait, doubt: make(chan struct{}, 1), agreed: settled}
 }
 
 // Now is the database's time as far as it is known: UTC, whole microseconds.
 func (c *Clock) Now() time.Time {
+	mono, wall := c.read()
 	c.mu.RLock()
 	offset := c.offset
+	c.doubts(mono, wall)
 	c.mu.RUnlock()
-	return c.start.Add(c.mono() + offset).Truncate(time.Microsecond)
+	return c.start.Add(mono + offset).Truncate(time.Microsecond)
+}
+
+// doubts tells whether the wall clock and the monotonic one have gone apart since the last measurement, and has Run measure at
+// once where they have. The monotonic one stands while a machine sleeps, or its hypervisor moves it: what is issued from then on
+// would be of the past. Which of the two is right, if not the wall clock was set, only the database can say. c.mu is held.
+func (c *Clock) doubts(mono, wall time.Duration) bool {
+	if !c.measured || (wall-mono-c.apart).Abs() <= jump {
+		return false
+	}
+	if last := c.doubted.Load(); (mono-time.Duration(last)).Abs() >= again && c.doubted.CompareAndSwap(last, int64(mono)) {
+		select {
+		case c.doubt <- struct{}{}:
+		default:
+		}
+	}
+	return true
 }
 
 // Offset is what the local monotonic time lacks to the database's.
@@ -80,9 +108,9 @@ func (c *Clock) Offset() time.Duration {
 func (c *Clock) Measure(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	before := c.mono()
+	before, _ := c.read()
 	theirs, err := c.src(ctx)
-	after := c.mono()
+	after, wall := c.read()
 	if err != nil {
 		return fmt.Errorf("measure the database's time: %w", err)
 	}
@@ -93,7 +121,7 @@ func (c *Clock) Measure(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	first := !c.measured
-	c.last, c.took, c.measured = after, took, true
+	c.last, c.took, c.measured, c.apart = after, took, true, wall-after
 	if took > slow {
 		if first {
 			c.offset = offset
@@ -113,7 +141,7 @@ func (c *Clock) Measure(ctx context.Context) error {
 	return nil
 }
 
-// Run measures now and every ten seconds until ctx ends; Ready tells what came of it.
+// Run measures now, every ten seconds, and when there is a doubt, until ctx ends; Ready tells what came of it.
 func (c *Clock) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		// Not lost: without a good measurement Ready turns red.
@@ -121,6 +149,7 @@ func (c *Clock) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 		case <-c.wait(Every):
+		case <-c.doubt:
 		}
 	}
 	return nil
@@ -128,16 +157,17 @@ func (c *Clock) Run(ctx context.Context) error {
 
 // Ready is nil while the time may be relied on.
 func (c *Clock) Ready() error {
+	mono, wall := c.read()
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	switch {
 	case !c.measured:
 		return ErrUnmeasured
-	case c.mono()-c.last > stale:
+	case mono-c.last > stale:
 		return ErrStale
 	case c.took > slow:
 		return ErrSlow
-	case c.agreed < settled:
+	case c.agreed < settled, c.doubts(mono, wall):
 		return ErrJump
 	}
 	return nil

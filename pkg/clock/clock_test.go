@@ -12,6 +12,7 @@ import (
 type world struct {
 	mu    sync.Mutex
 	mono  time.Duration
+	apart time.Duration // what mono lacks to the wall clock
 	db    time.Time
 	trip  time.Duration // each way
 	fails error
@@ -39,10 +40,25 @@ func (w *world) source(context.Context) (time.Time, error) {
 	return answer, err
 }
 
-func (w *world) now() time.Duration {
+func (w *world) now() (mono, wall time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.mono
+	return w.mono, w.mono + w.apart
+}
+
+// sleep is what a machine does whose monotonic clock stands meanwhile.
+func (w *world) sleep(d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.apart += d
+	w.db = w.db.Add(d)
+}
+
+// set sets the machine's wall clock.
+func (w *world) set(by time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.apart += by
 }
 
 // database moves the database's clock alone.
@@ -125,7 +141,7 @@ func TestWallClockSteps(t *testing.T) {
 	if d := time.Until(real.Now()).Abs(); d > time.Minute {
 		t.Errorf("%s off", d)
 	}
-	if real.mono() < 0 || real.start.Location() != time.UTC || real.start != real.start.Round(0) {
+	if mono, wall := real.read(); mono < 0 || (wall-mono).Abs() > time.Minute || real.start.Location() != time.UTC || real.start != real.start.Round(0) {
 		t.Error("the start still carries a monotonic reading")
 	}
 }
@@ -212,6 +228,82 @@ func TestJump(t *testing.T) {
 	ready(t, c, ErrJump)
 	w.measure(t, c, nil)
 	ready(t, c, nil)
+}
+
+// A machine that has slept is not ready from its first moment on, and measures at once; so does one whose wall clock was set,
+// which is ready again with that.
+func TestSleep(t *testing.T) {
+	w := &world{db: noon, asked: make(chan struct{})}
+	c := newClock(w.source, noon, w.now, func(time.Duration) <-chan time.Time { return nil })
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- c.Run(ctx) }()
+	<-w.asked // at the start
+	measured := func(offset time.Duration) {
+		for deadline := time.Now().Add(5 * time.Second); ; {
+			c.mu.RLock()
+			got, apart := c.offset, c.apart
+			c.mu.RUnlock()
+			if mono, wall := w.now(); got == offset && apart == wall-mono {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("the offset is %s, not %s", got, offset)
+			}
+		}
+	}
+	measured(0)
+	ready(t, c, nil)
+	c.Now() // no doubt: nothing is measured, or asked below would hang
+	for _, slept := range []time.Duration{jump + time.Microsecond, time.Hour} {
+		before := c.Offset()
+		w.pass(again)
+		w.sleep(slept)
+		ready(t, c, ErrJump)
+		<-w.asked
+		measured(before + slept)
+		ready(t, c, ErrJump) // until two more agree
+		if !c.Now().Equal(w.db) {
+			t.Errorf("it is %s, want %s", c.Now(), w.db)
+		}
+		for range settled {
+			go func() { <-w.asked }()
+			w.measure(t, c, nil)
+		}
+		ready(t, c, nil)
+	}
+	before := c.Offset()
+	w.pass(again)
+	w.set(-time.Hour)
+	c.Now()
+	<-w.asked
+	measured(before)
+	ready(t, c, nil)
+	// Less is no doubt, and while the database does not answer it is not asked without end.
+	w.set(jump)
+	ready(t, c, nil)
+	w.set(time.Hour)
+	w.pass(again)
+	w.mu.Lock()
+	w.fails = errors.New("connection refused")
+	w.mu.Unlock()
+	c.Now()
+	<-w.asked
+	for range 1000 {
+		c.Now()
+	}
+	select {
+	case <-c.doubt:
+		t.Error("asked again within the second")
+	default:
+	}
+	w.pass(again)
+	ready(t, c, ErrJump)
+	<-w.asked
+	stop()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestRun(t *testing.T) {
