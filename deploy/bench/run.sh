@@ -103,8 +103,8 @@ most() { sort -n "$work/resident-$1" | awk 'END { print $1 }'; }
 
 # all_steps measures each commit of steps.txt and the one before it.
 all_steps() {
-	local commit list what side scenario round n=0
-	while IFS=$'\t' read -r commit list what; do
+	local commit list what on side scenario round n=0
+	while IFS=$'\t' read -r commit list what on; do
 		case $commit in '' | '#'*) continue ;; esac
 		n=$((n + 1))
 		say "step $n: $what"
@@ -112,7 +112,7 @@ all_steps() {
 			git worktree add --quiet --detach --force "$work/tree" "$([ $side = before ] && echo "$commit^" || echo "$commit")"
 			(cd "$work/tree" && CGO_ENABLED=0 go build -trimpath -o "$work/$side$n" ./cmd/passport)
 			git worktree remove --force "$work/tree"
-			ours "step${n}$side" "$work/$side$n" postgres
+			ours "step${n}$side" "$work/$side$n" "${on:-postgres}"
 		done
 		for ((round = 1; round <= rounds; round++)); do
 			for scenario in $list; do
@@ -127,7 +127,7 @@ all_steps() {
 		runs before "$work"/json/step"$n"-*-before
 		runs after "$work"/json/step"$n"-*-after
 		{
-			printf '\n### %s (`%s`)\n\n' "$what" "$commit"
+			printf '\n### %s (`%s`)%s\n\n' "$what" "$commit" "${on:+, on $on}"
 			"$work/passload" compare --markdown "${compare[@]}"
 		} >>"$work/steps.md"
 	done <"$here/steps.txt"
@@ -190,7 +190,7 @@ $([ -z "$light" ] || { set -- $light; echo "| resident at most before \`login\`,
 | resident at most with \`login\`, MiB | $(memory "${pid[postgres]}" VmHWM) | |
 | the same, Passport SQLite, MiB | $(memory "${pid[sqlite]}" VmHWM) | |
 END
-	[ ! -s "$work/steps.md" ] || { printf '\n## Steps\n\nEach commit against the one before it, on PostgreSQL.\n' && cat "$work/steps.md"; }
+	[ ! -s "$work/steps.md" ] || { printf '\n## Steps\n\nEach commit against the one before it, on PostgreSQL where nothing else is said.\n' && cat "$work/steps.md"; }
 }
 
 build
