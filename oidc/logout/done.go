@@ -88,19 +88,25 @@ func (l *Logout) done(w http.ResponseWriter, r *http.Request) error {
 	if c != nil && c.MatchPostLogout(q.Redirect) {
 		page.To, page.ClientName = withState(q.Redirect, q.State), c.LocalName(language)
 	}
-	looked, err := strconv.Atoi(v.Get("n"))
-	if err != nil || looked < 1 { // the first time: only then are frames opened
-		looked = 0
-		for _, s := range sites {
-			page.Frames = append(page.Frames, s.frames...)
-		}
-	}
-	if looked < again && slices.ContainsFunc(sites, func(s Site) bool { return s.State == SiteTrying || s.State == SiteMissed }) {
-		page.Again = donePath + "?" + url.Values{"i": {v.Get("i")}, "n": {strconv.Itoa(looked + 1)}}.Encode()
-	}
+	page.looked(v.Get("i"), v.Get("n"))
 	w.Header().Set("Cache-Control", "no-store")
 	l.cfg.Pages.Done(w, r, page)
 	return nil
+}
+
+// looked puts in what is of one look alone, by how many there were before: frames are opened at the first, and the page comes
+// back as long as a site has not been told.
+func (p *Report) looked(i, times string) {
+	n, err := strconv.Atoi(times)
+	if err != nil || n < 1 {
+		n = 0
+		for _, s := range p.Sites {
+			p.Frames = append(p.Frames, s.frames...)
+		}
+	}
+	if n < again && slices.ContainsFunc(p.Sites, func(s Site) bool { return s.State == SiteTrying || s.State == SiteMissed }) {
+		p.Again = donePath + "?" + url.Values{"i": {i}, "n": {strconv.Itoa(n + 1)}}.Encode()
+	}
 }
 
 // sites are where the logins that ended were used, with how far each has been told.

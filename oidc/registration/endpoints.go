@@ -68,18 +68,7 @@ func (g *Registration) admitChange(r *http.Request, c *client.Client) error {
 
 // manage is the client configuration endpoint (RFC 7592 §2).
 func (g *Registration) manage(w http.ResponseWriter, r *http.Request) error {
-	token, err := bearer(r)
-	if err != nil {
-		return g.fail(w, r, err)
-	}
-	if token == "" {
-		return g.fail(w, r, errNoToken)
-	}
-	id, err := url.PathUnescape(strings.TrimPrefix(r.URL.EscapedPath(), Path+"/"))
-	if err != nil {
-		return g.fail(w, r, client.ErrToken)
-	}
-	c, err := g.cfg.Clients.Manage(r.Context(), id, token) // before a stranger's document is looked at
+	c, token, err := g.managed(r) // before a stranger's document is looked at
 	if err != nil {
 		return g.fail(w, r, err)
 	}
@@ -92,7 +81,7 @@ func (g *Registration) manage(w http.ResponseWriter, r *http.Request) error {
 	case http.MethodPut:
 		return g.replace(w, r, c, token)
 	case http.MethodDelete:
-		if err := g.cfg.Clients.Unregister(r.Context(), id, token); err != nil {
+		if err := g.cfg.Clients.Unregister(r.Context(), c.ID, token); err != nil {
 			return g.fail(w, r, err)
 		}
 		neverStored(w.Header())
@@ -100,6 +89,23 @@ func (g *Registration) manage(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	return g.answer(w, http.StatusOK, client.Registered{Client: c, AccessToken: token})
+}
+
+// managed is the client whose address it is, and the token that opens it.
+func (g *Registration) managed(r *http.Request) (*client.Client, string, error) {
+	token, err := bearer(r)
+	if err != nil {
+		return nil, "", err
+	}
+	if token == "" {
+		return nil, "", errNoToken
+	}
+	id, err := url.PathUnescape(strings.TrimPrefix(r.URL.EscapedPath(), Path+"/"))
+	if err != nil {
+		return nil, "", client.ErrToken
+	}
+	c, err := g.cfg.Clients.Manage(r.Context(), id, token)
+	return c, token, err
 }
 
 // replace puts a new document in place of the old one, as a whole. It must name the client, and may repeat its secret

@@ -106,15 +106,7 @@ func (s *Room) confirmed(w http.ResponseWriter, r *http.Request, done *account.C
 		web.See(w, r, "/confirm/done", query)
 		return nil
 	}
-	i := s.Pages.Recall(r, "return")
-	if i != "" && !bytes.Equal(oidc.InteractionHash(i), done.Interaction) {
-		i = "" // another tab's flow
-	}
-	if i != "" {
-		if _, err := s.OIDC.View(r.Context(), r, i); err != nil {
-			i = "" // over by now
-		}
-	}
+	i := s.begun(r, done)
 	login, err := s.signIn(w, r, account.Authenticated{AccountID: done.AccountID}, i, false)
 	if errors.Is(err, session.ErrRefused) { // disabled this moment
 		web.See(w, r, "/login", nil)
@@ -134,6 +126,18 @@ func (s *Room) confirmed(w http.ResponseWriter, r *http.Request, done *account.C
 		web.See(w, r, "/account/profile", nil)
 	}
 	return nil
+}
+
+// begun is the flow of this browser in which the registration began; empty: none, or it is over.
+func (s *Room) begun(r *http.Request, done *account.Confirmed) string {
+	i := s.Pages.Recall(r, "return")
+	if i == "" || !bytes.Equal(oidc.InteractionHash(i), done.Interaction) { // another tab's
+		return ""
+	}
+	if _, err := s.OIDC.View(r.Context(), r, i); err != nil {
+		return ""
+	}
+	return i
 }
 
 // getConfirmed says that it worked and offers the way to the site that the person came from. It never goes on
