@@ -34,8 +34,8 @@ type Store interface {
 	// RenewSecret puts one secret of a browser in another's place, and tells whether the browser is kept, and until when it
 	// is known. ErrNoLogin: there is no such secret (of two that renew it at the same moment, one has).
 	RenewSecret(ctx context.Context, old, renewed []byte, at time.Time) (kept bool, expires time.Time, err error)
-	// EndLogins ends the live logins that q selects and revokes their grants that are not offline. When a
-	// browser is named and has no live login left, its secrets are dropped. It returns the ids of the
+	// EndLogins ends the live logins that q selects, revokes their grants that are not offline, and forgets what was
+	// allowed for one of them alone. When a browser is named and has no live login left, its secrets are dropped. It returns the ids of the
 	// logins that it ended.
 	EndLogins(ctx context.Context, q Ending) ([]string, error)
 	// ListLogins lists the live logins of an account, newest authentication first; with ended those that were ended, too.
