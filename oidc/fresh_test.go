@@ -81,17 +81,22 @@ func TestFreshCodes(t *testing.T) {
 			issuing := w.replica(t, m, func(c *engine.Config) { c.CodeLifetime = time.Second })
 			raw := s.code(t, here.at(issuing))
 			w.sleep(time.Second)
-			if got := asked(func() { s.at(issuing).redeem(t, raw).fails(400, "invalid_grant") }); got != "" {
+			if got := asked(func() { s.at(issuing).redeem(t, raw).fails(400, "invalid_grant") }); got != "ReadCode" {
 				t.Errorf("asked for %s", got)
 			}
+			raw = s.code(t, here.at(issuing))
+			out := elsewhere.redeem(t, raw).tokens()
+			w.sleep(time.Second)
+			s.at(issuing).redeem(t, raw).fails(400, "invalid_grant")
+			w.dead(t, out.AccessToken) // used twice all the same
 		})
 		t.Run("G1 G2 used elsewhere, then here: a replay, recorded once", func(t *testing.T) {
-			// A wrong verifier, too, tells that two have the code.
-			for _, v := range []string{verifier, strings.Repeat("w", 43)} {
+			// Who has a wrong verifier, or asks for what was not granted, tells that two have the code, too.
+			for _, change := range [][]string{nil, {"code_verifier", strings.Repeat("w", 43)}, {"resource", "https://other.test"}} {
 				before := replays()
 				raw := code(t)
 				out := elsewhere.redeem(t, raw).tokens()
-				s.redeem(t, raw, "code_verifier", v).fails(400, "invalid_grant")
+				s.redeem(t, raw, change...).fails(400, "invalid_grant")
 				w.dead(t, out.AccessToken)
 				s.redeem(t, raw).fails(400, "invalid_grant")
 				elsewhere.redeem(t, raw).fails(400, "invalid_grant")

@@ -98,18 +98,26 @@ func (a *adapter) GetAuthorizeCodeSession(ctx context.Context, sig string, _ fos
 }
 
 // readCode reads the code with this signature, an authorization code or what a device has got (never fresh), into the
-// unit of work; used is the error of one that was used before.
+// unit of work; used is the error of one that was used before. Of a fresh one nothing says whether it was used elsewhere
+// meanwhile: what is not good by it is asked of the database, or a replay that is wrong in something else, too, would end nothing.
 func (a *adapter) readCode(ctx context.Context, w *work, sig string, used error) (fosite.Requester, error) {
-	read, ok := a.engine.fresh.take(sig, w.now)
-	var err error
-	if !ok {
-		read, err = a.engine.cfg.Store.ReadCode(ctx, []byte(sig))
+	if read, ok := a.engine.fresh.take(sig, w.now); ok {
+		if req, err := w.redeems(read, used); err == nil {
+			return req, nil
+		}
 	}
-	switch {
-	case errors.Is(err, grant.ErrNotFound):
+	read, err := a.engine.cfg.Store.ReadCode(ctx, []byte(sig))
+	if errors.Is(err, grant.ErrNotFound) {
 		return nil, fosite.ErrNotFound
-	case err != nil:
+	} else if err != nil {
 		return nil, Failed(err)
+	}
+	return w.redeems(read, used)
+}
+
+// redeems puts a code into the unit of work, when it is good.
+func (w *work) redeems(read grant.CodeRead, used error) (fosite.Requester, error) {
+	switch {
 	case read.Code.ClientID != w.client.ID:
 		return nil, fosite.ErrNotFound
 	case !read.Code.UsedAt.IsZero():
