@@ -49,7 +49,7 @@ type Clock struct {
 	offset   time.Duration // what start+mono lacks to the database's time
 	measured bool          // offset is a measured one
 	last     time.Duration // mono at the end of the last measurement
-	apart    time.Duration // and what mono lacked to the wall clock then
+	apart    time.Duration // what mono lacked to the wall clock when offset was measured
 	took     time.Duration // its round trip
 	agreed   int           // measurements after a jump that agree with each other; settled counts as enough
 }
@@ -108,28 +108,29 @@ func (c *Clock) Offset() time.Duration {
 func (c *Clock) Measure(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	before, _ := c.read()
+	before, wall := c.read()
 	theirs, err := c.src(ctx)
-	after, wall := c.read()
+	after, _ := c.read()
 	if err != nil {
 		return fmt.Errorf("measure the database's time: %w", err)
 	}
 	took := after - before
 	// The answer was true somewhere within the round trip: half of it is the best guess.
 	offset := theirs.Sub(c.start.Add(before + took/2))
+	apart := wall - before // of before, so that a sleep meanwhile, which the answer may not know of, is a doubt
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	first := !c.measured
-	c.last, c.took, c.measured, c.apart = after, took, true, wall-after
+	c.last, c.took, c.measured = after, took, true
 	if took > slow {
 		if first {
-			c.offset = offset
+			c.offset, c.apart = offset, apart
 		}
 		return ErrSlow
 	}
 	moved := (offset - c.offset).Abs()
-	c.offset = offset
+	c.offset, c.apart = offset, apart
 	switch {
 	case first:
 	case moved > jump:

@@ -306,6 +306,38 @@ func TestSleep(t *testing.T) {
 	}
 }
 
+// A measurement during which the machine sleeps is of the time before, and one that took too long moves nothing: neither ends
+// the doubt.
+func TestSleepWhileMeasuring(t *testing.T) {
+	w := &world{db: noon}
+	source := w.source
+	c := newClock(func(ctx context.Context) (time.Time, error) { return source(ctx) }, noon, w.now, nil)
+	w.measure(t, c, nil)
+	ready(t, c, nil)
+	source = func(ctx context.Context) (time.Time, error) {
+		theirs, err := w.source(ctx)
+		w.sleep(time.Hour)
+		return theirs, err
+	}
+	w.measure(t, c, nil)
+	ready(t, c, ErrJump)
+	source = w.source
+	w.trip = slow // each way
+	w.measure(t, c, ErrSlow)
+	w.pass(again)
+	c.Now()
+	select {
+	case <-c.doubt:
+	default:
+		t.Error("after a measurement that was too slow none is asked for")
+	}
+	w.trip = 0
+	w.measure(t, c, ErrJump)
+	if !c.Now().Equal(w.db) {
+		t.Errorf("it is %s, want %s", c.Now(), w.db)
+	}
+}
+
 func TestRun(t *testing.T) {
 	w := &world{db: noon, asked: make(chan struct{})}
 	tick := make(chan time.Time)
