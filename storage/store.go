@@ -96,6 +96,8 @@ func openSQLite(ctx context.Context, file string) (_ *Store, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("open SQLite: %w", err)
 	}
+	// Two more settings are the process's: libtnb/sqlite turns them on once it is imported. A commit syncs with fdatasync, and
+	// locks stay when the file is opened and closed beside SQLite in this process, as makePrivate does (TestSQLiteSettings).
 	const settings = "_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"
 	s.writer, err = sqlitePool(ctx, 1, sqliteDSN(file, settings+"&_txlock=immediate"+full()))
 	if err := errors.Join(err, unlock()); err != nil {

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"gorm.io/gorm"
+	gosqlite "modernc.org/sqlite"
 
 	"github.com/passport-network/passport/pkg/audit"
 	"github.com/passport-network/passport/storage"
@@ -44,6 +46,9 @@ func TestSQLiteSettings(t *testing.T) {
 	}
 	if n := writer.Stats().MaxOpenConnections; n != 1 {
 		t.Errorf("%d writer connections", n)
+	}
+	if sync, locks := gosqlite.FdatasyncEnabled(), gosqlite.OFDLockingEnabled(); runtime.GOOS == "linux" && (!sync || !locks) {
+		t.Errorf("fdatasync %v, locks of open files %v", sync, locks)
 	}
 	// Each connection of the read pool refuses to write, not only the first.
 	var held []*sql.Conn
