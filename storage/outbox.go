@@ -98,6 +98,14 @@ func (s *Store) RetryJob(ctx context.Context, id, lease string, due time.Time, r
 		"due_at": at(due), "lease": "", "leased_until": nil, "error": reason}), outbox.ErrLost)
 }
 
+// HurryJobs makes due what waits after a failure. A job without one waits for a day of its own.
+func (s *Store) HurryJobs(ctx context.Context, kind string, now time.Time, n int) (int, error) {
+	const waits = `kind = @kind AND failed_at IS NULL AND due_at > @now AND lease = '' AND error <> ''`
+	res := s.db(ctx).Exec(`UPDATE outbox SET due_at = @now WHERE `+waits+` AND id IN (SELECT id FROM outbox WHERE `+waits+
+		` ORDER BY due_at LIMIT @n`+s.skipLocked()+`)`, map[string]any{"kind": kind, "now": at(now), "n": n})
+	return int(res.RowsAffected), res.Error
+}
+
 // FailJob gives a job up and empties its body, which may hold links.
 func (s *Store) FailJob(ctx context.Context, id, lease string, failed time.Time, reason string) error {
 	return oneRow(s.leased(ctx, id, lease).Updates(map[string]any{

@@ -26,7 +26,15 @@ const (
 )
 
 // backoff is the wait after each failed attempt; the last one repeats.
-var backoff = []time.Duration{5 * time.Second, 15 * time.Second, time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour}
+var backoff = []time.Duration{5 * time.Second, 15 * time.Second, time.Minute, 5 * time.Minute, 15 * time.Minute}
+
+const (
+	// An outage is when for so long no attempt of a kind has succeeded in this process, and so many have failed: it is not their
+	// jobs that are bad.
+	outageFor, outageOf = time.Minute, 3
+	// hurried is how many jobs one statement brings forward.
+	hurried = 1000
+)
 
 // DefaultLifetime is how long a job is tried when it does not say.
 const DefaultLifetime = 24 * time.Hour
@@ -82,13 +90,20 @@ type Queue struct {
 
 	mu       sync.Mutex
 	handlers map[string]handler
+	failing  map[string]failing // by kind
+}
+
+// failing are the attempts that failed since the last success.
+type failing struct {
+	since time.Time // the first of them
+	n     int
 }
 
 // New makes a Queue. One without store, sealer or clock refuses every Put and lease.
 func New(c Config) *Queue {
 	q := &Queue{
 		store: c.Store, sealer: c.Sealer, now: c.Now, log: c.Logger, count: c.Count,
-		wake: make(chan struct{}, 1), handlers: map[string]handler{},
+		wake: make(chan struct{}, 1), handlers: map[string]handler{}, failing: map[string]failing{},
 	}
 	if q.log == nil {
 		q.log = slog.New(slog.DiscardHandler)
@@ -225,7 +240,47 @@ func (q *Queue) work(ctx context.Context, r Row, lease string) error {
 	if err != nil {
 		return fmt.Errorf("record a job as %s: %w", outcome, err)
 	}
+	if q.recovers(r.Kind, outcome, now) {
+		return q.hurry(ctx, r.Kind)
+	}
 	return nil
+}
+
+// recovers counts, and tells whether this is the first success after an outage.
+func (q *Queue) recovers(kind string, outcome Outcome, now time.Time) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	f := q.failing[kind]
+	switch outcome {
+	case Again:
+		if f.n++; f.n == 1 {
+			f.since = now
+		}
+		q.failing[kind] = f
+	case Done:
+		delete(q.failing, kind)
+		return f.n >= outageOf && now.Sub(f.since) >= outageFor
+	}
+	return false
+}
+
+// hurry brings forward what waits after a failure: in a long outage waits grow long, and nobody is to wait for a mail as long
+// again. A job that fails for a reason of its own gets by it one attempt more for each outage, of which there is no more than one
+// a minute.
+func (q *Queue) hurry(ctx context.Context, kind string) error {
+	for {
+		n, err := q.store.HurryJobs(ctx, kind, q.now(), hurried)
+		if err != nil {
+			return fmt.Errorf("bring jobs forward: %w", err)
+		}
+		if n > 0 {
+			q.log.InfoContext(ctx, "outbox", "kind", kind, "forward", n)
+		}
+		if n < hurried {
+			q.Wake()
+			return nil
+		}
+	}
 }
 
 func (q *Queue) attempt(ctx context.Context, r Row) (err error) {

@@ -29,6 +29,8 @@ type Store interface {
 	DropJob(ctx context.Context, id, lease string) error
 	// RetryJob gives a job back until due; reason is the error's kind.
 	RetryJob(ctx context.Context, id, lease string, due time.Time, reason string) error
+	// HurryJobs makes up to n jobs of a kind due that wait after a failure, and tells how many it were.
+	HurryJobs(ctx context.Context, kind string, now time.Time, n int) (int, error)
 	// FailJob gives a job up and empties its body; the row stays, so that the operator sees it.
 	FailJob(ctx context.Context, id, lease string, at time.Time, reason string) error
 }

@@ -195,6 +195,78 @@ func TestOutboxBackOff(t *testing.T) {
 	})
 }
 
+// After an outage nobody waits on as long as it lasted: the first success brings forward what waits after a failure, and nothing else.
+func TestOutboxRecovers(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, s *storage.Store) {
+		clock := newHandClock()
+		w := newWorker(t, s, clock, testSealer(t, "a"))
+		down, bad := true, map[string]bool{}
+		w.Handle("mail", 4, func(_ context.Context, j outbox.Job) error {
+			if down || bad[string(j.Body)] {
+				return outbox.Failure("refused", errors.New("451 later"))
+			}
+			return nil
+		})
+		w.Handle("notice", 4, func(context.Context, outbox.Job) error { return outbox.Failure("refused", errors.New("no answer")) })
+		fail := func(job string, attempts int) {
+			t.Helper()
+			put(t, w, outbox.Job{Kind: "mail", Body: []byte(job)})
+			for _, wait := range []time.Duration{0, 5, 15, 60, 300, 900}[:attempts] {
+				clock.Advance(wait * time.Second)
+				if due(t, w) == 0 {
+					t.Fatalf("%s is not tried again after %d s", job, wait)
+				}
+			}
+		}
+		put(t, w, outbox.Job{Kind: "notice"})
+		fail("first", 6) // it waits for a quarter of an hour
+		for range 1200 { // more than one statement brings forward
+			put(t, w, outbox.Job{Kind: "mail"})
+		}
+		put(t, w, outbox.Job{Kind: "mail", Body: []byte("tomorrow"), Due: clock.Now().Add(24 * time.Hour)})
+		if n := due(t, w); n < 1200 {
+			t.Fatalf("%d attempts", n)
+		}
+		down = false
+		put(t, w, outbox.Job{Kind: "mail", Body: []byte("new")})
+		if n := due(t, w); n != 1202 {
+			t.Errorf("%d attempts after the outage, not of the new one, the 1200 and the first", n)
+		}
+		if n := due(t, w); n != 0 {
+			t.Errorf("%d attempts more", n)
+		}
+
+		// Bad jobs among others that are done are no outage, however many: nothing brings them forward.
+		for i := range 5 {
+			job := fmt.Sprint("bad ", i)
+			bad[job] = true
+			put(t, w, outbox.Job{Kind: "mail", Body: []byte(job)})
+		}
+		due(t, w)
+		put(t, w, outbox.Job{Kind: "mail"})
+		if n := due(t, w); n != 1 {
+			t.Errorf("%d attempts with five bad jobs", n)
+		}
+		// Nor are two that are bad for long, when nothing else is sent.
+		s2 := newWorker(t, s, clock, testSealer(t, "a"))
+		s2.Handle("quiet", 1, func(_ context.Context, j outbox.Job) error {
+			if string(j.Body) == "bad" {
+				return outbox.Failure("refused", errors.New("451 later"))
+			}
+			return nil
+		})
+		for range 2 {
+			put(t, s2, outbox.Job{Kind: "quiet", Body: []byte("bad")})
+		}
+		due(t, s2)
+		clock.Advance(4 * time.Second)
+		put(t, s2, outbox.Job{Kind: "quiet"})
+		if n := due(t, s2); n != 1 {
+			t.Errorf("%d attempts with two bad jobs", n)
+		}
+	})
+}
+
 func TestOutboxPermanentExpiredPanic(t *testing.T) {
 	storagetest.Each(t, func(t *testing.T, s *storage.Store) {
 		clock := newHandClock()
