@@ -49,6 +49,7 @@ func (s *Store) Original(ctx context.Context) error {
 var voided = []struct{ table, sql string }{
 	{"session_secret", "DELETE FROM session_secret"},
 	{"login", "UPDATE login SET ended_at = @now WHERE ended_at IS NULL"},
+	{"consent", "DELETE FROM consent WHERE login_id <> ''"}, // for one of those logins alone; else what people allowed stays
 	{"interaction", "DELETE FROM interaction"},
 	{"code", "DELETE FROM code"},
 	{"device_code", "DELETE FROM device_code"},

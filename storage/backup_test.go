@@ -14,7 +14,7 @@ import (
 var kept = map[string]string{
 	"goose_db_version": "the schema", "original": "the mark itself", "revision": "raised",
 	"secret": "keys", "signing_key": "keys",
-	"account": "people", "address": "people", "picture": "people", "credential": "people", "recovery": "people", "consent": "what people allowed",
+	"account": "people", "address": "people", "picture": "people", "credential": "people", "recovery": "people",
 	"browser": "which browsers there were; their secrets are void", "login_client": "hangs on logins, which are over",
 	"client": "sites", "client_secret": "sites", "client_logo": "sites", "resource_server": "sites", "key_set": "sites' keys, fetched again",
 	"used_once": "what is spent stays spent", "rate": "limits", "audit": "what has happened",
@@ -56,6 +56,9 @@ func TestRevive(t *testing.T) {
 		mark(nil, "with its first keys")
 		exec("DELETE FROM original")
 		mark(storage.ErrCopy, "a copy")
+		exec("INSERT INTO account (id, sub, state, created_at, updated_at) VALUES ('a', 'a', 'active', 1, 1)")
+		exec("INSERT INTO client (client_id, name, metadata, require_pkce, skip_consent, created_at, updated_at, revision) VALUES ('c', 'c', '{}', true, true, 1, 1, 1)")
+		exec("INSERT INTO consent (account_id, client_id, login_id, scopes, granted_at) VALUES ('a', 'c', '', '', 1), ('a', 'c', 'over', '', 1)")
 		before, err := s.ClientsRevision(ctx)
 		if err != nil {
 			t.Fatal(err)
@@ -68,6 +71,10 @@ func TestRevive(t *testing.T) {
 			t.Fatal(err)
 		}
 		mark(nil, "restored")
+		var of []string
+		if err := s.DB(ctx).Raw("SELECT login_id FROM consent").Scan(&of).Error; err != nil || !slices.Equal(of, []string{""}) {
+			t.Errorf("what is allowed is of the logins %q: %v", of, err)
+		}
 		if after, err := s.ClientsRevision(ctx); err != nil || after <= before+1000 {
 			t.Errorf("caches may not hear of it: %d, then %d: %v", before, after, err)
 		}
