@@ -12,7 +12,7 @@ quick: ## at most three minutes: SQLite, no browser
 	@deploy/test/quick.sh
 
 .PHONY: ha ha-db
-ha: ## a rolling restart, and an upgrade, of three replicas behind HAProxy and behind nginx, under load: writes deploy/ha/RESULTS.md
+ha: ## a rolling restart of three replicas behind HAProxy and behind nginx, and an upgrade behind HAProxy, under load: writes deploy/ha/RESULTS.md
 	@deploy/ha/run.sh ha
 
 ha-db: ## the primary of three PostgreSQL nodes is killed under load: writes deploy/ha/RESULTS.md

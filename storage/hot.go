@@ -16,7 +16,8 @@ import (
 
 // The hot statements: one a step of a flow, as fixed SQL on gorm's ConnPool. On PostgreSQL a step that writes
 // is one data-changing CTE, autocommitted; SQLite refuses those, and runs the same parts in one immediate
-// transaction. Each write repeats what the read before it saw.
+// transaction. Each write repeats what the read before it saw, or of a code what
+// its issue wrote.
 
 // hotPool is what runs the hot statements: the transaction in ctx, or the pool.
 func hotPool(db *gorm.DB) gorm.ConnPool {
