@@ -93,8 +93,12 @@ func (s *Store) purgeBrowsers(ctx context.Context, now time.Time, limit int) (go
 			if err != nil || len(ids) == 0 {
 				return err
 			}
-			err = s.db(ctx).Exec(`DELETE FROM consent WHERE login_id <> '' AND login_id IN (SELECT id FROM login WHERE browser_id IN ?)`, ids).Error
-			if err != nil {
+			// Locked first: a grant that is issued at this moment brings its consent before, or is refused.
+			var logins []string
+			if err := s.db(ctx).Raw("SELECT id FROM login WHERE browser_id IN ? ORDER BY id"+s.forUpdate(), ids).Scan(&logins).Error; err != nil {
+				return err
+			}
+			if err := s.db(ctx).Exec(`DELETE FROM consent WHERE login_id <> '' AND login_id IN ?`, logins).Error; err != nil {
 				return err
 			}
 			res := s.db(ctx).Exec("DELETE FROM browser WHERE id IN ?", ids)

@@ -93,13 +93,15 @@ under_load() {
 				echo "$(memory "${pid[$name]}" VmRSS) $scenario"
 				sleep 1
 			done >>"$work/resident-$name"
-			wait "$asking" || echo "bench: $scenario at $name went wrong: $(cat "$work/log")"
+			wait "$asking" || echo "bench: $scenario at $name went wrong: $(cat "$work/log")" | tee "$work/resident-$name-wrong"
 		done
 	done
 }
 
-# most NAME prints the largest of these numbers.
-most() { sort -n "$work/resident-$1" | awk 'END { print $1 }'; }
+# most NAME prints the largest of these numbers; a question mark where one of the loads went wrong.
+most() {
+	if [ -e "$work/resident-$1-wrong" ]; then echo "?"; else sort -n "$work/resident-$1" | awk 'END { print $1 }'; fi
+}
 
 # all_steps measures each commit of steps.txt and the one before it.
 all_steps() {
