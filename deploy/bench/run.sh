@@ -17,7 +17,7 @@ deploy/bench/run.sh [options]
   --settle N        seconds of load before it is looked at what a server has resident under it (20)
   --workers N       how many ask at the same time (8)
   --scenarios LIST  "discovery jwks client_credentials introspect userinfo refresh sso login"
-  --without-steps   not the commits of steps.txt, each measured before and after
+  --without-steps   not the commits of steps.txt, each measured before and after, once
   --out FILE        where to write (deploy/bench/RESULTS.md)
 
 All of it takes about (seconds + warm-up + 1) × rounds × 26 and (settle + 7) × 14, and for each step as much for each of its scenarios, twice.
@@ -103,12 +103,17 @@ most() {
 	if [ -e "$work/resident-$1-wrong" ]; then echo "?"; else sort -n "$work/resident-$1" | awk 'END { print $1 }'; fi
 }
 
-# all_steps measures each commit of steps.txt and the one before it.
+# all_steps measures each commit of steps.txt and the one before it. Neither changes any more: what RESULTS.md has stays.
 all_steps() {
 	local commit list what on side scenario round n=0
 	while IFS=$'\t' read -r commit list what on; do
 		case $commit in '' | '#'*) continue ;; esac
 		n=$((n + 1))
+		if grep -q "^### .*(\`$commit\`)" "$here/RESULTS.md"; then
+			awk -v id="(\`$commit\`)" '/^### / { of = index($0, id) } of' "$here/RESULTS.md" >"$work/step.md"
+			printf '\n%s\n' "$(cat "$work/step.md")" >>"$work/steps.md"
+			continue
+		fi
 		say "step $n: $what"
 		for side in before after; do
 			git worktree add --quiet --detach --force "$work/tree" "$([ $side = before ] && echo "$commit^" || echo "$commit")"
@@ -192,7 +197,7 @@ $([ -z "$light" ] || { set -- $light; echo "| resident at most before \`login\`,
 | resident at most with \`login\`, MiB | $(memory "${pid[postgres]}" VmHWM) | |
 | the same, Passport SQLite, MiB | $(memory "${pid[sqlite]}" VmHWM) | |
 END
-	[ ! -s "$work/steps.md" ] || { printf '\n## Steps\n\nEach commit against the one before it, on PostgreSQL where nothing else is said.\n' && cat "$work/steps.md"; }
+	[ ! -s "$work/steps.md" ] || { printf '\n## Steps\n\nEach commit against the one before it, when it was made, on PostgreSQL where nothing else is said.\n' && cat "$work/steps.md"; }
 }
 
 build
