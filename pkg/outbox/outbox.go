@@ -212,20 +212,20 @@ func (q *Queue) lease(ctx context.Context, kinds []string, n int) ([]Row, string
 func (q *Queue) work(ctx context.Context, r Row, lease string) error {
 	failure := q.attempt(ctx, r)
 	now := q.now()
-	ctx, cancel := context.WithTimeout(ctx, storeFor)
+	recording, cancel := context.WithTimeout(ctx, storeFor)
 	defer cancel()
 	outcome, reason := Done, ""
 	var err error
 	switch wait := backoff[min(max(r.Attempts, 1), len(backoff))-1]; {
 	case failure == nil:
 		fault.Point("outbox.sent")
-		err = q.store.DropJob(ctx, r.ID, lease)
+		err = q.store.DropJob(recording, r.ID, lease)
 	case isPermanent(failure) || !now.Add(wait).Before(r.Expires):
 		outcome, reason = Failed, kindOf(failure)
-		err = q.store.FailJob(ctx, r.ID, lease, now, reason)
+		err = q.store.FailJob(recording, r.ID, lease, now, reason)
 	default:
 		outcome, reason = Again, kindOf(failure)
-		err = q.store.RetryJob(ctx, r.ID, lease, now.Add(wait), reason)
+		err = q.store.RetryJob(recording, r.ID, lease, now.Add(wait), reason)
 	}
 	if errors.Is(err, ErrLost) {
 		outcome, err = Lost, nil
@@ -269,7 +269,9 @@ func (q *Queue) recovers(kind string, outcome Outcome, now time.Time) bool {
 // a minute.
 func (q *Queue) hurry(ctx context.Context, kind string) error {
 	for {
-		n, err := q.store.HurryJobs(ctx, kind, q.now(), hurried)
+		step, cancel := context.WithTimeout(ctx, storeFor) // each, however many wait
+		n, err := q.store.HurryJobs(step, kind, q.now(), hurried)
+		cancel()
 		if err != nil {
 			return fmt.Errorf("bring jobs forward: %w", err)
 		}
