@@ -14,12 +14,25 @@ import (
 // at is the same browser asking another server.
 func (b *browser) at(w *world) *browser { return &browser{w: w, http: b.http, ip: b.ip} }
 
-// TestFreshCodes: the server that issued a code redeems it without a read, and no more than any other does.
+// TestFreshCodes: the server that issued a code redeems it without a read, and no more than any other does; whether the code is
+// sealed or has a row.
 func TestFreshCodes(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
-		here, _ := w.signedIn(t, "ada")
+		t.Run("sealed", func(t *testing.T) { freshCodes(t, w, true, "ReadPromised", "Issue", "SpendPromised") })
+		t.Run("with a row", func(t *testing.T) { freshCodes(t, w, false, "ReadCode", "Redeem", "SpendCode") })
+	})
+}
+
+func freshCodes(t *testing.T, w *world, sealed bool, reads, writes, spends string) {
+	{
+		here, _ := w.signedIn(t, fmt.Sprint("ada-", sealed))
 		m := &moody{}
-		issuing, other := w.replica(t, m, nil), w.replica(t, &moody{}, nil)
+		kind := func(c *engine.Config) {
+			if !sealed {
+				c.SealFrom = w.now().Add(24 * time.Hour)
+			}
+		}
+		issuing, other := w.replica(t, m, kind), w.replica(t, &moody{}, kind)
 		plain := w.site(t, nil)
 		s, elsewhere := plain.at(issuing), plain.at(other)
 		code := func(t *testing.T, changes ...string) string { return s.code(t, here.at(issuing), changes...) }
@@ -37,11 +50,11 @@ func TestFreshCodes(t *testing.T) {
 			const claims = `{"id_token":{"email":null,"name":null}}`
 			var out, read engine.TokenOutput
 			raw := code(t, "scope", "openid profile offline_access", "claims", claims)
-			if got := asked(func() { out = s.redeem(t, raw).tokens() }); got != "Redeem" {
+			if got := asked(func() { out = s.redeem(t, raw).tokens() }); got != writes {
 				t.Errorf("asked for %s", got)
 			}
-			raw = plain.code(t, here, "scope", "openid profile offline_access", "claims", claims)
-			if got := asked(func() { read = s.redeem(t, raw).tokens() }); got != "ReadCode Redeem" {
+			raw = elsewhere.code(t, here.at(other), "scope", "openid profile offline_access", "claims", claims)
+			if got := asked(func() { read = s.redeem(t, raw).tokens() }); got != reads+" "+writes {
 				t.Errorf("asked for %s", got)
 			}
 			_, one := w.idToken(t, out.IDToken)
@@ -73,15 +86,15 @@ func TestFreshCodes(t *testing.T) {
 		t.Run("after five seconds it is read", func(t *testing.T) {
 			raw := code(t)
 			w.sleep(6 * time.Second)
-			if got := asked(func() { s.redeem(t, raw).tokens() }); got != "ReadCode Redeem" {
+			if got := asked(func() { s.redeem(t, raw).tokens() }); got != reads+" "+writes {
 				t.Errorf("asked for %s", got)
 			}
 		})
 		t.Run("G4 it is over when a code is, were that sooner", func(t *testing.T) {
-			issuing := w.replica(t, m, func(c *engine.Config) { c.CodeLifetime = time.Second })
+			issuing := w.replica(t, m, func(c *engine.Config) { kind(c); c.CodeLifetime = time.Second })
 			raw := s.code(t, here.at(issuing))
 			w.sleep(time.Second)
-			if got := asked(func() { s.at(issuing).redeem(t, raw).fails(400, "invalid_grant") }); got != "ReadCode" {
+			if got := asked(func() { s.at(issuing).redeem(t, raw).fails(400, "invalid_grant") }); got != reads {
 				t.Errorf("asked for %s", got)
 			}
 			raw = s.code(t, here.at(issuing))
@@ -146,7 +159,7 @@ func TestFreshCodes(t *testing.T) {
 		})
 		t.Run("G5 a wrong verifier spends it", func(t *testing.T) {
 			raw := code(t)
-			if got := asked(func() { s.redeem(t, raw, "code_verifier", strings.Repeat("w", 43)).fails(400, "invalid_grant") }); got != "SpendCode" {
+			if got := asked(func() { s.redeem(t, raw, "code_verifier", strings.Repeat("w", 43)).fails(400, "invalid_grant") }); got != spends {
 				t.Errorf("asked for %s", got)
 			}
 			s.redeem(t, raw).fails(400, "invalid_grant")
@@ -177,19 +190,22 @@ func TestFreshCodes(t *testing.T) {
 			for name, c := range map[string]struct {
 				stop, undo func(b *browser, account string)
 			}{
-				"disabled":   {sql(`UPDATE account SET state = 'disabled' WHERE id = '%s'`), sql(`UPDATE account SET state = 'active' WHERE id = '%s'`)},
-				"unproven":   {sql(`UPDATE address SET proven_at = NULL WHERE account_id = '%s'`), sql(`UPDATE address SET proven_at = 1 WHERE account_id = '%s'`)},
-				"client":     {sql(`UPDATE client SET disabled_at = 1 WHERE client_id = '%s'`), sql(`UPDATE client SET disabled_at = NULL WHERE client_id = '%s'`)},
-				"revoked":    {stop: sql(`UPDATE authorization_grant SET revoked_at = 1 WHERE account_id = '%s'`)},
-				"withdrawn":  {stop: func(_ *browser, account string) { w.must(w.provider.EndUse(t.Context(), account, s.ID)) }},
+				"disabled": {sql(`UPDATE account SET state = 'disabled' WHERE id = '%s'`), sql(`UPDATE account SET state = 'active' WHERE id = '%s'`)},
+				"unproven": {sql(`UPDATE address SET proven_at = NULL WHERE account_id = '%s'`), sql(`UPDATE address SET proven_at = 1 WHERE account_id = '%s'`)},
+				"client":   {sql(`UPDATE client SET disabled_at = 1 WHERE client_id = '%s'`), sql(`UPDATE client SET disabled_at = NULL WHERE client_id = '%s'`)},
+				"revoked":  {stop: func(_ *browser, account string) { w.must(w.store.RevokeAll(t.Context(), account)) }},
+				"withdrawn": {stop: func(_ *browser, account string) {
+					w.exec(`INSERT INTO consent (account_id, client_id, scopes, granted_at) VALUES ('%s', '%s', 'openid', 1)`, account, s.ID)
+					w.must(w.provider.EndUse(t.Context(), account, s.ID))
+				}},
 				"signed out": {stop: func(b *browser, _ string) { b.post(t, "/test/end", url.Values{}) }},
 				"deleted":    {stop: func(_ *browser, account string) { w.must(w.store.Delete(t.Context(), account)) }},
 			} {
 				before := replays()
-				b, account := w.signedIn(t, strings.ReplaceAll(name, " ", "-"))
+				b, account := w.signedIn(t, strings.ReplaceAll(fmt.Sprint(name, sealed), " ", "-"))
 				raw := s.code(t, b.at(issuing))
 				c.stop(b, account)
-				if got := asked(func() { s.redeem(t, raw).fails(400, "invalid_grant") }); got != "Redeem ReadCode" {
+				if got := asked(func() { s.redeem(t, raw).fails(400, "invalid_grant") }); got != writes+" "+reads {
 					t.Errorf("%s: asked for %s", name, got)
 				}
 				if n := w.count("access_token t JOIN authorization_grant g ON g.id = t.grant_id WHERE g.account_id = '%s'", account); n != 0 {
@@ -215,5 +231,5 @@ func TestFreshCodes(t *testing.T) {
 				t.Errorf("%q", out.Scope)
 			}
 		})
-	})
+	}
 }

@@ -284,14 +284,21 @@ func TestCodeHoles(t *testing.T) {
 			eve, account := w.signedIn(t, "eve")
 			m := &moody{}
 			s := s.at(w.replica(t, m, nil))
-			code := s.code(t, eve)
-			m.before = func(call string) error {
-				if call == "Redeem" {
-					w.exec(`UPDATE account SET state = 'disabled' WHERE id = '%s'`, account)
+			for write, code := range map[string]string{"Issue": s.code(t, eve), "Redeem": s.rowed(t, eve)} {
+				disabled := false
+				m.before = func(call string) error {
+					if call == write {
+						w.exec(`UPDATE account SET state = 'disabled' WHERE id = '%s'`, account)
+						disabled = true
+					}
+					return nil
 				}
-				return nil
+				s.redeem(t, code).fails(400, "invalid_grant")
+				if !disabled {
+					t.Errorf("%s was not asked", write)
+				}
+				w.exec(`UPDATE account SET state = 'active' WHERE id = '%s'`, account)
 			}
-			s.redeem(t, code).fails(400, "invalid_grant")
 			if w.count("access_token t JOIN authorization_grant g ON g.id = t.grant_id WHERE g.account_id = '%s'", account) != 0 {
 				t.Error("tokens were written for a disabled person")
 			}
@@ -402,11 +409,12 @@ func TestLostRace(t *testing.T) {
 		t.Run("H02 a code", func(t *testing.T) {
 			plain := w.site(t, nil)
 			s := plain.at(w.replica(t, m, nil))
-			code := s.code(t, here)
-			var won engine.TokenOutput
-			first("Redeem", func() { won = plain.redeem(t, code).tokens() })
-			s.redeem(t, code).fails(400, "invalid_grant")
-			w.dead(t, won.AccessToken)
+			for write, code := range map[string]string{"Issue": s.code(t, here), "Redeem": s.rowed(t, here)} {
+				var won engine.TokenOutput
+				first(write, func() { won = plain.redeem(t, code).tokens() })
+				s.redeem(t, code).fails(400, "invalid_grant")
+				w.dead(t, won.AccessToken)
+			}
 		})
 		t.Run("H03a a refresh token without a grace", func(t *testing.T) {
 			plain := w.site(t, nil)
@@ -895,18 +903,20 @@ func TestDatabaseDown(t *testing.T) {
 		const unavailable = "temporarily_unavailable"
 
 		t.Run("code exchange", func(t *testing.T) {
-			for _, call := range []string{"ReadCode", "Redeem"} {
-				code := s.code(t, here)
+			for call, make := range map[string]func(testing.TB, *browser, ...string) string{
+				"ReadPromised": s.code, "Issue": s.code, "ReadCode": s.rowed, "Redeem": s.rowed} {
+				code := make(t, here)
 				down(call)
 				s.redeem(t, code).fails(503, unavailable)
 				up()
 				s.redeem(t, code).tokens() // nothing was spent
 			}
-			code := s.code(t, here)
-			down("SpendCode")
-			s.redeem(t, code, "code_verifier", strings.Repeat("w", 43)).fails(503, unavailable)
-			up()
-			s.redeem(t, code).tokens()
+			for call, code := range map[string]string{"SpendPromised": s.code(t, here), "SpendCode": s.rowed(t, here)} {
+				down(call)
+				s.redeem(t, code, "code_verifier", strings.Repeat("w", 43)).fails(503, unavailable)
+				up()
+				s.redeem(t, code).tokens()
+			}
 		})
 		t.Run("H07 a replay whose revocation failed", func(t *testing.T) {
 			code := s.code(t, here)

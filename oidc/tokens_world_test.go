@@ -50,6 +50,27 @@ func (m *moody) SpendCode(ctx context.Context, sig []byte, at time.Time) error {
 	return m.Store.SpendCode(ctx, sig, at)
 }
 
+func (m *moody) ReadPromised(ctx context.Context, accountID, grantID string) (grant.GrantRead, error) {
+	if err := m.ask("ReadPromised"); err != nil {
+		return grant.GrantRead{}, err
+	}
+	return m.Store.ReadPromised(ctx, accountID, grantID)
+}
+
+func (m *moody) SpendPromised(ctx context.Context, g grant.Grant, at time.Time) error {
+	if err := m.ask("SpendPromised"); err != nil {
+		return err
+	}
+	return m.Store.SpendPromised(ctx, g, at)
+}
+
+func (m *moody) Issue(ctx context.Context, is grant.Issuance) error {
+	if err := m.ask("Issue"); err != nil {
+		return err
+	}
+	return m.Store.Issue(ctx, is)
+}
+
 func (m *moody) Redeem(ctx context.Context, r grant.Redemption) error {
 	if err := m.ask("Redeem"); err != nil {
 		return err
@@ -209,6 +230,12 @@ func (s *site) request(t testing.TB, path string, form url.Values) *http.Request
 func (s *site) code(t testing.TB, b *browser, changes ...string) string {
 	t.Helper()
 	return b.authorize(t, to(s.Client, changes...)).code()
+}
+
+// rowed is a code that has a row: it ended an interaction.
+func (s *site) rowed(t testing.TB, b *browser, changes ...string) string {
+	t.Helper()
+	return b.act(t, "approve", b.authorize(t, to(s.Client, append(changes, "prompt", "consent")...)).page("/consent")).code()
 }
 
 func (s *site) redeem(t testing.TB, code string, changes ...string) answer {

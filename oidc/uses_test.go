@@ -91,7 +91,7 @@ func TestUses(t *testing.T) {
 		w.sleep(time.Minute)
 		here.act(t, "approve", here.authorize(t, to(asks.Client, "prompt", "consent")).page("/consent"))
 		w.sleep(time.Minute)
-		asks.code(t, here)
+		asks.redeem(t, asks.code(t, here)).tokens()
 		if u := only(asks.ID); !u.Since.Equal(first.Since) || !u.Held || u.Last.Before(w.now().Add(-time.Second)) {
 			t.Errorf("%+v, first %+v, now %s", u, first, w.now())
 		}

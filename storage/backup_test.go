@@ -12,7 +12,7 @@ import (
 
 // kept are the tables that a restore leaves as they were in the copy, each with the reason.
 var kept = map[string]string{
-	"goose_db_version": "the schema", "original": "the mark itself", "revision": "raised",
+	"goose_db_version": "the schema", "upgrade": "the schema", "original": "the mark itself", "revision": "raised",
 	"secret": "keys", "signing_key": "keys",
 	"account": "people", "address": "people", "picture": "people", "credential": "people", "recovery": "people",
 	"browser": "which browsers there were; their secrets are void", "login_client": "hangs on logins, which are over",

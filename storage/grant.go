@@ -78,6 +78,17 @@ func (s *Store) SpendCode(ctx context.Context, sig []byte, when time.Time) error
 	return oneRow(s.db(ctx).Exec(`UPDATE code SET used_at = ? WHERE sig = ? AND used_at IS NULL`, at(when), sig), grant.ErrGone)
 }
 
+var spendPromised = insertSpent.from(1, "account a, client k WHERE a.id = $20 AND k.client_id = $21")
+
+// SpendPromised implements grant.Store. Its last parameters repeat ids: each is used with one type only.
+func (s *Store) SpendPromised(ctx context.Context, g grant.Grant, when time.Time) error {
+	q, args := spendPromised, append(grantArgs(&g), at(when), g.AccountID, g.ClientID)
+	if !s.postgres() {
+		q = withoutTypes(q)
+	}
+	return s.inserted(ctx, "spend a sealed code", q, args...)
+}
+
 // RevokeToken implements grant.Store.
 func (s *Store) RevokeToken(ctx context.Context, sig []byte, clientID string, when time.Time) error {
 	return s.db(ctx).Exec(`UPDATE access_token SET revoked_at = ? WHERE sig = ? AND client_id || '' = ? AND revoked_at IS NULL`,
@@ -95,8 +106,17 @@ func (s *Store) RevokeAll(ctx context.Context, accountID string) error {
 	if err != nil {
 		return err
 	}
+	if err := s.newEpoch(ctx, accountID); err != nil {
+		return err
+	}
 	return s.db(ctx).Exec(`UPDATE authorization_grant SET revoked_at = ? WHERE account_id = ? AND revoked_at IS NULL`,
 		at(now), accountID).Error
+}
+
+// newEpoch makes the codes void that were sealed for the account's logins, and waits for those that are being redeemed: what
+// revokes grants does it first, or it would miss those that are not written yet.
+func (s *Store) newEpoch(ctx context.Context, accountID string) error {
+	return s.db(ctx).Exec(`UPDATE login SET epoch = epoch + 1 WHERE account_id = ? AND ended_at IS NULL`, accountID).Error
 }
 
 // ListUses implements grant.Store.
@@ -147,6 +167,9 @@ func union(a, b []string) []string {
 // EndUse implements grant.Store.
 func (s *Store) EndUse(ctx context.Context, accountID, clientID string, when time.Time) error {
 	return s.InTx(ctx, func(ctx context.Context) error {
+		if err := s.newEpoch(ctx, accountID); err != nil {
+			return err
+		}
 		yes := s.db(ctx).Exec(`DELETE FROM consent WHERE account_id = ? AND client_id || '' = ?`, accountID, clientID)
 		if yes.Error != nil {
 			return yes.Error
@@ -198,7 +221,7 @@ func grantScan(g *grant.Grant) ([]any, func()) {
 	}
 }
 
-const readRequest = `SELECT b.id, b.expires_at, l.id, l.auth_time, l.amr, l.acr, l.event, ` + personColumns + `,
+const readRequest = `SELECT b.id, b.expires_at, l.id, l.auth_time, l.amr, l.acr, l.epoch, l.event, ` + personColumns + `,
 		c.login_id, c.scopes, c.claims, c.granted_at
 	FROM session_secret s JOIN browser b ON b.id = s.browser_id
 	LEFT JOIN login l ON l.browser_id = b.id AND l.ended_at IS NULL
@@ -220,10 +243,11 @@ func (s *Store) ReadRequest(ctx context.Context, session []byte, clientID string
 	defer rows.Close()
 	for rows.Next() {
 		var l grant.Login
+		var epoch sql.NullInt64
 		var id, amr, acr, consentLogin, scopes, claims sql.NullString
 		var expires, authTime, granted stamp
 		person, filled := personScan(&l.Person)
-		dest := append([]any{&req.BrowserID, &expires, &id, &authTime, &amr, &acr, &l.Event}, person...)
+		dest := append([]any{&req.BrowserID, &expires, &id, &authTime, &amr, &acr, &epoch, &l.Event}, person...)
 		if err := rows.Scan(append(dest, &consentLogin, &scopes, &claims, &granted)...); err != nil {
 			return grant.Request{}, fmt.Errorf("read who is signed in: %w", err)
 		}
@@ -235,7 +259,7 @@ func (s *Store) ReadRequest(ctx context.Context, session []byte, clientID string
 		// The rows of one login follow each other: what it allowed by itself comes after what is remembered.
 		n := len(req.Logins) - 1
 		if n < 0 || req.Logins[n].ID != id.String {
-			l.ID, l.AuthTime, l.AMR, l.ACR = id.String, authTime.Time, words(amr.String), acr.String
+			l.ID, l.AuthTime, l.AMR, l.ACR, l.Epoch = id.String, authTime.Time, words(amr.String), acr.String, epoch.Int64
 			req.Logins = append(req.Logins, l)
 			n++
 		}
@@ -262,7 +286,7 @@ func (s *Store) ReadCode(ctx context.Context, sig []byte) (grant.CodeRead, error
 	gdest, gfilled := grantScan(&read.Grant)
 	pdest, pfilled := personScan(&read.Person)
 	dest := []any{&c.Sig, &c.GrantID, &c.ClientID, &c.RedirectURI, &c.Challenge, &c.Method, &c.Nonce, &c.Cnf, &created, &expires, &used}
-	if err := s.row(ctx, "read a code", readCode, sig, append(append(dest, gdest...), pdest...)); err != nil {
+	if err := s.row(ctx, "read a code", readCode, append(append(dest, gdest...), pdest...), sig); err != nil {
 		return grant.CodeRead{}, err
 	}
 	gfilled()
@@ -271,14 +295,26 @@ func (s *Store) ReadCode(ctx context.Context, sig []byte) (grant.CodeRead, error
 	return read, nil
 }
 
+const readPromised = `SELECT ` + grantColumns + `, ` + personColumns + ` FROM account a
+	LEFT JOIN address d ON d.account_id = a.id AND d.is_primary LEFT JOIN authorization_grant g ON g.id = $2 WHERE a.id = $1`
+
+// ReadPromised implements grant.Store.
+func (s *Store) ReadPromised(ctx context.Context, accountID, grantID string) (grant.GrantRead, error) {
+	return s.grantRead(ctx, "read what a code promises", readPromised, accountID, grantID)
+}
+
 const readGrant = `SELECT ` + grantColumns + `, ` + personColumns + ` FROM authorization_grant g` + grantPerson + ` WHERE g.id = $1`
 
 // ReadGrant implements grant.Store.
 func (s *Store) ReadGrant(ctx context.Context, id string) (grant.GrantRead, error) {
+	return s.grantRead(ctx, "read a grant", readGrant, id)
+}
+
+func (s *Store) grantRead(ctx context.Context, what, q string, keys ...any) (grant.GrantRead, error) {
 	var read grant.GrantRead
 	gdest, gfilled := grantScan(&read.Grant)
 	pdest, pfilled := personScan(&read.Person)
-	if err := s.row(ctx, "read a grant", readGrant, id, append(gdest, pdest...)); err != nil {
+	if err := s.row(ctx, what, q, append(gdest, pdest...), keys...); err != nil {
 		return grant.GrantRead{}, err
 	}
 	gfilled()
@@ -303,7 +339,7 @@ func (s *Store) ReadToken(ctx context.Context, sig []byte) (grant.TokenRead, err
 	gdest, gfilled := grantScan(&g)
 	pdest, pfilled := personScan(&p)
 	dest := []any{&t.Sig, &t.GrantID, &t.ClientID, &scopes, &audience, &t.Cnf, &issued, &expires, &revoked}
-	if err := s.row(ctx, "read an access token", readToken, sig, append(append(dest, gdest...), pdest...)); err != nil {
+	if err := s.row(ctx, "read an access token", readToken, append(append(dest, gdest...), pdest...), sig); err != nil {
 		return grant.TokenRead{}, err
 	}
 	gfilled()
@@ -316,9 +352,9 @@ func (s *Store) ReadToken(ctx context.Context, sig []byte) (grant.TokenRead, err
 	return read, nil
 }
 
-// row reads the one row that key names; grant.ErrNotFound when there is none.
-func (s *Store) row(ctx context.Context, what, q string, key any, dest []any) error {
-	err := hotPool(s.read(ctx)).QueryRowContext(ctx, q, key).Scan(dest...)
+// row reads the one row that keys name; grant.ErrNotFound when there is none.
+func (s *Store) row(ctx context.Context, what, q string, dest []any, keys ...any) error {
+	err := hotPool(s.read(ctx)).QueryRowContext(ctx, q, keys...).Scan(dest...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return grant.ErrNotFound
 	} else if err != nil {

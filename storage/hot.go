@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -71,7 +72,10 @@ var (
 		{"client_id", "text"}, {"login_id", "text"}, {"sid", "text"}, {"scopes", "text"}, {"audience", "text"},
 		{"auth_time", "bigint"}, {"amr", "text"}, {"acr", "text"}, {"claims", "text"}, {"offline", "boolean"},
 		{"cnf", "text"}, {"created_at", "bigint"}, {"refresh_generation", "bigint"}, {"rotated_at", "bigint"},
-		{"refresh_expires_at", "bigint"}, {"expires_at", "bigint"}}}
+		{"refresh_expires_at", "bigint"}, {"expires_at", "bigint"}},
+		conflict: " ON CONFLICT (id) DO " + onceMore("NOTHING", "UPDATE SET claims = excluded.claims")}
+	insertSpent = insert{table: insertGrant.table, columns: append(slices.Clone(insertGrant.columns), [2]string{"revoked_at", "bigint"}),
+		conflict: insertGrant.conflict}
 	insertCode = insert{table: "code", columns: [][2]string{{"sig", "bytea"}, {"grant_id", "text"}, {"client_id", "text"},
 		{"redirect_uri", "text"}, {"challenge", "text"}, {"method", "text"}, {"nonce", "text"}, {"cnf", "text"},
 		{"created_at", "bigint"}, {"expires_at", "bigint"}}}
@@ -115,9 +119,9 @@ func visitArgs(g *grant.Grant) []any {
 // allowedPerson is grant.Person.Allowed in SQL, for an account a and its primary address d.
 const allowedPerson = `a.state = 'active' AND d.account_id = a.id AND d.is_primary AND d.proven_at IS NOT NULL`
 
-// issuable: the login is live, its person allowed, the client enabled. $1 login, $2 account, $3 client.
+// issuable: the login is live and of this epoch, its person allowed, the client enabled. $1 login, $2 account, $3 client, $4 epoch.
 const issuable = `SELECT l.id FROM login l, account a, address d, client k
-	WHERE l.id = $1 AND l.account_id || '' = $2 AND l.ended_at IS NULL AND a.id = l.account_id AND ` + allowedPerson + `
+	WHERE l.id = $1 AND l.account_id || '' = $2 AND l.ended_at IS NULL AND l.epoch = $4 AND a.id = l.account_id AND ` + allowedPerson + `
 	AND k.client_id = $3 AND k.disabled_at IS NULL`
 
 // Issue implements grant.Store.
@@ -128,7 +132,7 @@ func (s *Store) Issue(ctx context.Context, is grant.Issuance) error {
 			drop = append(drop, id)
 		}
 	}
-	head := []any{is.Grant.LoginID, is.Grant.AccountID, is.Grant.ClientID}
+	head := []any{is.Grant.LoginID, is.Grant.AccountID, is.Grant.ClientID, is.Epoch}
 	grantRow, rows := write{insertGrant, grantArgs(&is.Grant)}, rowsOf(&is)
 	if s.postgres() {
 		q, args := issuePostgres(head, drop, grantRow, rows)
@@ -139,7 +143,8 @@ func (s *Store) Issue(ctx context.Context, is grant.Issuance) error {
 		for _, id := range drop {
 			steps = append(steps, step{"DELETE FROM interaction WHERE id = $1 RETURNING 1", []any{id}, true})
 		}
-		for _, row := range append([]write{grantRow}, rows...) {
+		steps = append(steps, step{grantRow.values() + " RETURNING 1", grantRow.args, true})
+		for _, row := range rows {
 			steps = append(steps, step{row.values(), row.args, false})
 		}
 		return s.steps(ctx, "issue a grant", steps)
@@ -161,8 +166,8 @@ func rowsOf(is *grant.Issuance) []write {
 	return append(rows, write{insertVisit, visitArgs(&is.Grant)})
 }
 
-// issuePostgres locks the login's row: a logout at the same moment either comes first, and nothing is issued, or
-// waits, and its revocation sees the new grant. Of two that spend one pushed request at the same moment the slower
+// issuePostgres locks the login's row: a logout, or a new epoch, at the same moment either comes first, and nothing is issued, or
+// waits, and its revocation sees the new grant. Of two that redeem one sealed code the slower waits, and then writes nothing. Of two that spend one pushed request at the same moment the slower
 // issues nothing; its own interaction, which is then of no use, is gone. It has only the parts that are needed: one that
 // writes nothing costs PostgreSQL a third of one that does.
 func issuePostgres(head, drop []any, grantRow write, rows []write) (string, []any) {
@@ -297,13 +302,18 @@ func (s *Store) insertToken(ctx context.Context, t grant.Token) error {
 	if !s.postgres() {
 		q = withoutTypes(q)
 	}
+	return s.inserted(ctx, "insert an access token", q, args...)
+}
+
+// inserted runs an INSERT that writes one row, or none: ErrGone.
+func (s *Store) inserted(ctx context.Context, what, q string, args ...any) error {
 	res, err := hotPool(s.db(ctx)).ExecContext(ctx, q, args...)
 	if err != nil {
-		return fmt.Errorf("insert an access token: %w", err)
+		return fmt.Errorf("%s: %w", what, err)
 	}
 	n, err := res.RowsAffected()
 	if err != nil {
-		return fmt.Errorf("insert an access token: %w", err)
+		return fmt.Errorf("%s: %w", what, err)
 	}
 	if n != 1 {
 		return grant.ErrGone

@@ -86,6 +86,14 @@ func (s *Store) applied(ctx context.Context) (map[int64]time.Time, error) {
 	return m, nil
 }
 
+// SealedCodesFrom is from when on authorization codes may be sealed: servers that do not know these may run beside this one until
+// then. It is an hour after the migration, and at once where nobody had an account yet.
+func (s *Store) SealedCodesFrom(ctx context.Context) (time.Time, error) {
+	var from stamp
+	err := s.row(ctx, "read since when codes are sealed", "SELECT written_at FROM upgrade WHERE what = 'sealed_code'", []any{&from})
+	return from.Time, err
+}
+
 func (s *Store) provider() (*goose.Provider, error) {
 	dialect, dir := goose.DialectSQLite3, "migrations/sqlite"
 	if s.postgres() {

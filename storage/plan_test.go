@@ -186,6 +186,10 @@ func asked(t *testing.T, s *storage.Store) map[string]string {
 		"Issue after pages": func(ctx context.Context) error {
 			return s.Issue(ctx, grant.Issuance{Grant: given, Code: code, Token: token, Consent: &grant.Consent{}, Interaction: hash, Pushed: []byte("pushed")})
 		},
+		"Issue for a sealed code": func(ctx context.Context) error { return s.Issue(ctx, grant.Issuance{Grant: given, Token: token}) },
+		"ReadPromised":            func(ctx context.Context) error { _, err := s.ReadPromised(ctx, "id", "id"); return err },
+		"SpendPromised":           func(ctx context.Context) error { return s.SpendPromised(ctx, given, now) },
+		"SealedCodesFrom":         func(ctx context.Context) error { _, err := s.SealedCodesFrom(ctx); return err },
 		"Redeem": func(ctx context.Context) error {
 			return s.Redeem(ctx, grant.Redemption{Sig: hash, GrantID: "id", ClientID: "shop", At: now, Token: token})
 		},

@@ -12,6 +12,14 @@ func full() string {
 	return ""
 }
 
+// onceMore is what happens to a row that is there already: with PASSPORT_FAULT_TWICE it counts as new.
+func onceMore(clause, twice string) string {
+	if os.Getenv("PASSPORT_FAULT_TWICE") != "" {
+		return twice
+	}
+	return clause
+}
+
 // once is the condition under which a one-time thing is spent; with PASSPORT_FAULT_TWICE there is none.
 func once(condition string) string {
 	if os.Getenv("PASSPORT_FAULT_TWICE") != "" {

@@ -16,7 +16,7 @@ import (
 var unmapped = map[string]string{
 	"goose_db_version":    "goose's own",
 	"authorization_grant": "grant.go", "code": "grant.go", "access_token": "grant.go", "consent": "grant.go",
-	"login_client": "grant.go", "revision": "news.go, key.go, client.go", "original": "backup.go",
+	"login_client": "grant.go", "revision": "news.go, key.go, client.go", "original": "backup.go", "upgrade": "migrate.go",
 }
 
 type column struct {

@@ -48,6 +48,7 @@ type loginRow struct {
 	AMR       string `gorm:"column:amr"`
 	ACR       string `gorm:"column:acr"`
 	Event     []byte
+	Epoch     int64
 	CreatedAt stamp
 	EndedAt   stamp
 }

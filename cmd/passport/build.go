@@ -146,15 +146,19 @@ func newApp(ctx context.Context, cfg *config.Config, logger *slog.Logger) (_ *ap
 }
 
 // engine wires what issues and reads tokens.
-func (a *app) engine() (*engine.Engine, error) {
+func (a *app) engine(ctx context.Context) (*engine.Engine, error) {
+	from, err := a.store.SealedCodesFrom(ctx)
+	if err != nil {
+		return nil, err
+	}
 	return engine.New(engine.Config{
 		Issuer: a.cfg.Issuer, Clients: a.clients, Store: a.store, Keys: a.ring, Now: a.clock.Now, Audit: a.store,
-		RefreshGrace: a.cfg.RefreshGrace,
+		RefreshGrace: a.cfg.RefreshGrace, SealFrom: from,
 	})
 }
 
 // handler wires the rooms that answer requests.
-func (a *app) handler() (http.Handler, error) {
+func (a *app) handler(ctx context.Context) (http.Handler, error) {
 	now, cfg := a.clock.Now, a.cfg
 	pages, err := web.NewPages(web.PagesConfig{
 		Issuer: cfg.Issuer, Brand: cfg.Brand, Help: cfg.HelpURL, Privacy: cfg.PrivacyURL, Terms: cfg.TermsURL, FormKey: a.ring.Secret(keys.SecretForm), Sessions: a.sessions, Logger: a.logger,
@@ -162,7 +166,7 @@ func (a *app) handler() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	flows, err := a.engine()
+	flows, err := a.engine(ctx)
 	if err != nil {
 		return nil, err
 	}

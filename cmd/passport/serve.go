@@ -51,7 +51,7 @@ func (a *app) serve(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	handler, err := a.handler()
+	handler, err := a.handler(ctx)
 	if err != nil {
 		return err
 	}

@@ -191,7 +191,7 @@ which never tells why.`,
 			if err != nil {
 				return err
 			}
-			flows, err := a.engine()
+			flows, err := a.engine(cmd.Context())
 			if err != nil {
 				return err
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ory/fosite"
@@ -54,34 +55,17 @@ func (*adapter) SetClientAssertionJWT(context.Context, string, time.Time) error 
 	return fosite.ErrJTIKnown
 }
 
-// CreateAuthorizeCodeSession fills the code's row. The redirect_uri is kept as it was sent: it must be repeated
-// character for character (RFC 6749 §4.1.3).
-func (a *adapter) CreateAuthorizeCodeSession(ctx context.Context, sig string, r fosite.Requester) error {
-	w := workOf(ctx)
-	w.issue.Code = &grant.Code{
-		Sig:         []byte(sig),
-		GrantID:     w.issue.Grant.ID,
-		ClientID:    w.client.ID,
-		RedirectURI: r.GetRequestForm().Get("redirect_uri"),
-		CreatedAt:   w.now,
-		ExpiresAt:   w.now.Add(a.engine.cfg.CodeLifetime),
-	}
+// CreateAuthorizeCodeSession, and the two below, have nothing to do: GenerateAuthorizeCode knows all that is kept of a code.
+// fosite would give the second the whole code (H29).
+func (*adapter) CreateAuthorizeCodeSession(context.Context, string, fosite.Requester) error {
 	return nil
 }
 
-// CreateOpenIDConnectSession gets the whole code (H29): only the nonce is kept, in the code's row.
-func (*adapter) CreateOpenIDConnectSession(ctx context.Context, _ string, r fosite.Requester) error {
-	workOf(ctx).issue.Code.Nonce = r.GetRequestForm().Get("nonce")
+func (*adapter) CreateOpenIDConnectSession(context.Context, string, fosite.Requester) error {
 	return nil
 }
 
-// CreatePKCERequestSession keeps the challenge in the code's row, where nothing but the code's end removes it (H01).
-func (*adapter) CreatePKCERequestSession(ctx context.Context, _ string, r fosite.Requester) error {
-	code := workOf(ctx).issue.Code
-	code.Challenge = r.GetRequestForm().Get("code_challenge")
-	code.Method = r.GetRequestForm().Get("code_challenge_method")
-	return nil
-}
+func (*adapter) CreatePKCERequestSession(context.Context, string, fosite.Requester) error { return nil }
 
 // GetAuthorizeCodeSession is the one read of a code exchange; a fresh code needs none. ErrNotFound, whatever the reason:
 // unknown, another client's (then nothing changes for its owner, H26), expired, revoked, or its person is no longer
@@ -106,13 +90,33 @@ func (a *adapter) readCode(ctx context.Context, w *work, sig string, used error)
 			return req, nil
 		}
 	}
-	read, err := a.engine.cfg.Store.ReadCode(ctx, []byte(sig))
+	read, err := a.engine.read(ctx, w, []byte(sig))
 	if errors.Is(err, grant.ErrNotFound) {
 		return nil, fosite.ErrNotFound
 	} else if err != nil {
 		return nil, Failed(err)
 	}
 	return w.redeems(read, used)
+}
+
+// read asks the database about the code that w shows: for its row, or for what a sealed one has become.
+func (e *Engine) read(ctx context.Context, w *work, sig []byte) (grant.CodeRead, error) {
+	if !strings.HasPrefix(w.shown, sealedPrefix) {
+		return e.cfg.Store.ReadCode(ctx, sig)
+	}
+	code, ok := e.unseal(w.shown, w.client)
+	if !ok {
+		return grant.CodeRead{}, grant.ErrNotFound
+	}
+	promised, err := e.cfg.Store.ReadPromised(ctx, code.Grant.AccountID, code.Grant.ID)
+	if err != nil {
+		return grant.CodeRead{}, err
+	}
+	code.Person = promised.Person
+	if promised.Grant.ID != "" {
+		code.Grant, code.Code.UsedAt = promised.Grant, promised.Grant.CreatedAt
+	}
+	return code, nil
 }
 
 // redeems puts a code into the unit of work, when it is good.

@@ -37,6 +37,9 @@ type Config struct {
 	// Zero: the constant of the same name.
 	CodeLifetime, AccessLifetime, IDTokenLifetime, RefreshIdle, RefreshAbsolute time.Duration
 
+	// SealFrom is from when on codes may be sealed: before then they have rows, which servers of the version before know, too.
+	SealFrom time.Time
+
 	// RefreshGrace is how long the predecessor of a refresh token still gets the same successor, while that is
 	// unused: a client whose answer was lost, or that has several processes, is not signed out.
 	// Zero: off, every second use is reuse. The configuration's default is the constant of the same name.

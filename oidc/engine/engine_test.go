@@ -125,7 +125,7 @@ func TestAuthorize(t *testing.T) {
 		t.Run("a code, and nothing else", func(t *testing.T) {
 			out, err := b.Authorize(t.Context(), b.input())
 			must(t, err)
-			if !strings.HasPrefix(out.Params.Get("code"), "pp1c_") || len(out.Params) != 1 {
+			if !strings.HasPrefix(out.Params.Get("code"), "pp2c_") || len(out.Params) != 1 {
 				t.Errorf("%v", out.Params)
 			}
 		})
@@ -170,7 +170,7 @@ func TestAuthorize(t *testing.T) {
 				t.Errorf("a dropped interaction: %v", err)
 			}
 			in = b.input()
-			in.Login.ID = uuid.NewString()
+			in.Login.ID, in.Consent = uuid.NewString(), &grant.Consent{GrantedAt: time.Unix(1, 0)}
 			if _, err := b.Authorize(t.Context(), in); !errors.Is(err, grant.ErrGone) {
 				t.Errorf("an ended login: %v", err)
 			}

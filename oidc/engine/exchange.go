@@ -122,7 +122,7 @@ func (e *Engine) refused(ctx context.Context, w *work, err error) error {
 	if w.code == nil {
 		return out
 	}
-	switch err := e.cfg.Store.SpendCode(ctx, w.code.Code.Sig, w.now); {
+	switch err := e.spend(ctx, w); {
 	case errors.Is(err, grant.ErrGone):
 		return e.overtaken(ctx, w)
 	case err != nil:
@@ -133,6 +133,14 @@ func (e *Engine) refused(ctx context.Context, w *work, err error) error {
 		out = Refuse(InvalidGrant, descriptions[InvalidGrant])
 	}
 	return out
+}
+
+// spend ends a code that was live, and gives nothing for it.
+func (e *Engine) spend(ctx context.Context, w *work) error {
+	if w.code.Sealed {
+		return e.cfg.Store.SpendPromised(ctx, w.code.Grant, w.now)
+	}
+	return e.cfg.Store.SpendCode(ctx, w.code.Code.Sig, w.now)
 }
 
 // flush writes what fosite collected, in one statement that repeats what the read saw.
@@ -152,28 +160,32 @@ func (e *Engine) flush(ctx context.Context, w *work) error {
 
 // redeem spends the code.
 func (e *Engine) redeem(ctx context.Context, w *work) error {
-	r := grant.Redemption{
-		Sig:      w.code.Code.Sig,
-		GrantID:  w.code.Grant.ID,
-		ClientID: w.client.ID,
-		At:       w.now,
-		Token:    w.token,
+	g := &w.code.Grant
+	// The grant has the first refresh token already; of who comes late with the code that is made anew.
+	late := w.refresh && (g.Generation == 0 || w.now.Sub(g.RotatedAt) > prompt)
+	var err error
+	if w.code.Sealed {
+		if late {
+			g.RotatedAt, g.RefreshExpiresAt = w.now, e.refreshExpiry(g, w.now)
+		}
+		err = e.cfg.Store.Issue(ctx, grant.Issuance{Grant: *g, Epoch: w.code.Epoch, Token: w.token})
+	} else {
+		r := grant.Redemption{Sig: w.code.Code.Sig, GrantID: g.ID, ClientID: w.client.ID, At: w.now, Token: w.token}
+		if late {
+			r.Refresh, r.RefreshExpiresAt = true, e.refreshExpiry(g, w.now)
+		}
+		err = e.cfg.Store.Redeem(ctx, r)
 	}
-	// The grant's own row has the first refresh token already; of who comes late with the code it is written anew.
-	if g := &w.code.Grant; w.refresh && (g.Generation == 0 || w.now.Sub(g.RotatedAt) > prompt) {
-		r.Refresh, r.RefreshExpiresAt = true, e.refreshExpiry(g, w.now)
+	if errors.Is(err, grant.ErrGone) {
+		return e.overtaken(ctx, w)
 	}
-	err := e.cfg.Store.Redeem(ctx, r)
-	if !errors.Is(err, grant.ErrGone) {
-		return failed(err)
-	}
-	return e.overtaken(ctx, w)
+	return failed(err)
 }
 
 // overtaken ends a request whose code is no longer what it was when it was read, or issued. When it was spent since, two have
 // it: the grant ends, and with it what the winner got (RFC 6749 §4.1.2).
 func (e *Engine) overtaken(ctx context.Context, w *work) error {
-	current, err := e.cfg.Store.ReadCode(ctx, w.code.Code.Sig)
+	current, err := e.read(ctx, w, w.code.Code.Sig)
 	switch {
 	case errors.Is(err, grant.ErrNotFound), err == nil && current.Code.UsedAt.IsZero():
 		// The client, the person or the grant was stopped meanwhile. Nothing was used twice.

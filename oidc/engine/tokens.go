@@ -20,6 +20,7 @@ import (
 const (
 	accessPrefix  = "pp1a_" // 32 random bytes
 	codePrefix    = "pp1c_" // 32 random bytes
+	sealedPrefix  = "pp2c_" // see seal.go
 	devicePrefix  = "pp1d_" // 32 random bytes
 	refreshPrefix = "pp1r_" // the grant's id (16 bytes), the generation (4), HMAC-SHA-256 over both (32)
 
@@ -30,7 +31,7 @@ const (
 
 // Kinds names what this room issues, by how it begins.
 var Kinds = map[string]string{
-	accessPrefix: "access token", codePrefix: "authorization code", devicePrefix: "device code", refreshPrefix: "refresh token",
+	accessPrefix: "access token", codePrefix: "authorization code", sealedPrefix: "authorization code", devicePrefix: "device code", refreshPrefix: "refresh token",
 }
 
 // tokens makes and reads codes and tokens. To fosite, the "signature" of a code or access token is the SHA-256
@@ -53,6 +54,15 @@ func random(prefix string) (string, error) {
 func (e *Engine) NewDeviceCode() (code string, sig []byte, err error) {
 	code, err = random(devicePrefix)
 	return code, hashOf(devicePrefix, code), err
+}
+
+// codeHash is the SHA-256 of an authorization code, with a row or sealed; nil when raw cannot be one.
+func codeHash(raw string) []byte {
+	if strings.HasPrefix(raw, sealedPrefix) && len(raw) <= sealedMost {
+		sum := sha256.Sum256([]byte(raw))
+		return sum[:]
+	}
+	return hashOf(codePrefix, raw)
 }
 
 // hashOf is the SHA-256 of a code or access token with this prefix; nil when raw cannot be one.
@@ -128,14 +138,31 @@ func (t *tokens) GenerateAccessToken(ctx context.Context, r fosite.Requester) (s
 
 func (t *tokens) ValidateAccessToken(context.Context, fosite.Requester, string) error { return nil }
 
-func (t *tokens) AuthorizeCodeSignature(_ context.Context, raw string) string {
-	return string(hashOf(codePrefix, raw))
+// AuthorizeCodeSignature notes the code: the adapter unseals it.
+func (t *tokens) AuthorizeCodeSignature(ctx context.Context, raw string) string {
+	if w := workOf(ctx); w != nil {
+		w.shown = raw
+	}
+	return string(codeHash(raw))
 }
 
-func (t *tokens) GenerateAuthorizeCode(ctx context.Context, _ fosite.Requester) (string, string, error) {
-	raw, err := random(codePrefix)
-	workOf(ctx).rawCode = raw
-	return raw, string(hashOf(codePrefix, raw)), err
+// GenerateAuthorizeCode makes the code, and everything that is known of it: fosite has checked what it stands for.
+func (t *tokens) GenerateAuthorizeCode(ctx context.Context, r fosite.Requester) (raw, sig string, err error) {
+	w := workOf(ctx)
+	code := t.engine.newCode(nil, &w.issue.Grant, r.GetRequestForm())
+	if w.sealable() {
+		if raw, w.sealed, err = t.engine.seal(&w.issue.Grant, code, w.issue.Epoch); err != nil {
+			return "", "", err
+		}
+	}
+	if !w.sealed {
+		if raw, err = random(codePrefix); err != nil {
+			return "", "", err
+		}
+	}
+	code.Sig = codeHash(raw)
+	w.issue.Code, w.rawCode = code, raw
+	return raw, string(code.Sig), nil
 }
 
 func (t *tokens) ValidateAuthorizeCode(context.Context, fosite.Requester, string) error { return nil }

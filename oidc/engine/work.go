@@ -24,10 +24,12 @@ type work struct {
 	responses []string        // authorize: the words of response_type
 	nonce     string          // authorize: for an ID token that goes to the redirect URI
 	rawCode   string          // authorize: the code issued, for c_hash
+	sealed    bool            // authorize: that code has no row
 
 	grantType string   // token request: one of those that admissible lets through
 	resources []string // token request: the resource parameters
 
+	shown     string           // code exchange: the code presented
 	code      *grant.CodeRead  // code exchange, device: a live code of this client
 	grant     *grant.GrantRead // refresh: a live grant of this client
 	presented int64            // refresh: the generation presented

@@ -36,7 +36,8 @@ func (r Request) At(now time.Time, live func(authTime, now time.Time) bool) Requ
 // Issuance is everything that one authorization response leaves behind, written at once.
 type Issuance struct {
 	Grant   Grant
-	Code    *Code    // nil: the response type has none
+	Epoch   int64    // of the login, as it was read
+	Code    *Code    // nil: the response type has none, or it is sealed
 	Token   *Token   // nil: none from the authorization endpoint
 	Consent *Consent // replaces what was remembered under its LoginID; nil: nothing new to remember
 	// Interaction and Pushed are the hashes of the interaction that this ends, and of the pushed request that it
@@ -49,6 +50,9 @@ type CodeRead struct {
 	Code   Code
 	Grant  Grant
 	Person Person
+	// Sealed: the code itself carried all this, and no row has it: its redemption issues the grant.
+	Sealed bool
+	Epoch  int64 // only with Sealed: of the login
 }
 
 // Redemption is everything that a code's redemption leaves behind.
@@ -121,8 +125,8 @@ type Store interface {
 	// ListUses lists the sites to which an account has said yes, that hold a live grant of it, or where it was signed in from a
 	// browser that is known still, by their ids.
 	ListUses(ctx context.Context, accountID string, now time.Time) ([]Use, error)
-	// EndUse forgets the yes to a site, and revokes all its grants of the account: ErrGone when there was nothing. Two
-	// statements.
+	// EndUse forgets the yes to a site, and revokes all its grants of the account: ErrGone when there was nothing. It begins a new
+	// epoch of the account's logins: a code that was sealed for one would give a new grant. Three statements.
 	EndUse(ctx context.Context, accountID, clientID string, at time.Time) error
 
 	// PollDevice reads a device that its client asks about, and notes that it asked: early when that was sooner than its
@@ -134,8 +138,8 @@ type Store interface {
 	SettleDevice(ctx context.Context, sig []byte, state string) error
 
 	// Issue writes the grant, the rest of the issuance and the login_client row; ErrGone, and nothing is
-	// written, unless the login is live, the person allowed, the client enabled, and the interaction and the
-	// pushed request, where there are any, still there.
+	// written, unless the login is live and of this epoch, the person allowed, the client enabled, the interaction and the
+	// pushed request, where there are any, still there, and no grant has this id: that of a sealed code is written once.
 	Issue(ctx context.Context, is Issuance) error
 
 	// ReadCode: ErrNotFound when no code has this signature. A used one is returned with UsedAt.
@@ -145,6 +149,12 @@ type Store interface {
 	// Redeem spends the code and writes the tokens; ErrGone, and nothing is written, unless the code was
 	// unused, the grant live, the client enabled and the person allowed.
 	Redeem(ctx context.Context, r Redemption) error
+
+	// ReadPromised reads the person for whom a code was sealed, and the grant with this id; the Grant is empty while the code is
+	// unspent. ErrNotFound: there is no such account.
+	ReadPromised(ctx context.Context, accountID, grantID string) (GrantRead, error)
+	// SpendPromised writes the grant of a sealed code, revoked (SpendCode's reasons); ErrGone when there is one, or no such account.
+	SpendPromised(ctx context.Context, g Grant, at time.Time) error
 
 	// ReadGrant: ErrNotFound when there is none.
 	ReadGrant(ctx context.Context, id string) (GrantRead, error)

@@ -450,6 +450,160 @@ func TestRedeem(t *testing.T) {
 	})
 }
 
+// TestPromised: the grant of a sealed code, which Issue writes when the code is redeemed.
+func TestPromised(t *testing.T) {
+	eachFlows(t, func(t *testing.T, f *flows) {
+		ctx := t.Context()
+		promised := func(login string, epoch int64) grant.Issuance {
+			is := f.issuance()
+			is.Code, is.Grant.LoginID, is.Epoch = nil, login, epoch
+			is.Token = f.token(is.Grant.ID)
+			return is
+		}
+		t.Run("it is read as unspent, and then as what was written", func(t *testing.T) {
+			is := promised(f.login, 0)
+			read, err := f.ReadPromised(ctx, f.account, is.Grant.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(f.person(), read.Person); d != "" || read.Grant.ID != "" {
+				t.Errorf("%s %+v", d, read.Grant)
+			}
+			if err := f.Issue(ctx, is); err != nil {
+				t.Fatal(err)
+			}
+			read, err = f.ReadPromised(ctx, f.account, is.Grant.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			same(t, grant.GrantRead{Grant: is.Grant, Person: f.person()}, read)
+			if _, err := f.ReadPromised(ctx, "another", is.Grant.ID); !errors.Is(err, grant.ErrNotFound) {
+				t.Error(err)
+			}
+		})
+		t.Run("it is written once", func(t *testing.T) {
+			is := promised(f.login, 0)
+			before := f.count(t, "access_token")
+			won := race(32, func() error {
+				is := is
+				is.Token = f.token(is.Grant.ID)
+				return f.Issue(ctx, is)
+			})
+			if won != 1 || f.count(t, "access_token") != before+1 {
+				t.Errorf("%d won", won)
+			}
+			gone(t, f.SpendPromised(ctx, is.Grant, grantTime))
+		})
+		t.Run("spent without a gift, once", func(t *testing.T) {
+			is := promised(f.login, 0)
+			if won := race(8, func() error { return f.SpendPromised(ctx, is.Grant, grantTime) }); won != 1 {
+				t.Errorf("%d won", won)
+			}
+			gone(t, f.Issue(ctx, is))
+			read, err := f.ReadPromised(ctx, f.account, is.Grant.ID)
+			if err != nil || !read.Grant.RevokedAt.Equal(grantTime) {
+				t.Errorf("%v %v", read.Grant.RevokedAt, err)
+			}
+			for _, change := range []func(*grant.Grant){func(g *grant.Grant) { g.AccountID = "another" }, func(g *grant.Grant) { g.ClientID = "https://other.test" }} {
+				g := promised(f.login, 0).Grant
+				change(&g)
+				gone(t, f.SpendPromised(ctx, g, grantTime))
+			}
+		})
+		t.Run("spent and redeemed at the same moment: one of them", func(t *testing.T) {
+			for range 20 {
+				is := promised(f.login, 0)
+				var n atomic.Int64
+				if won := race(2, func() error {
+					if n.Add(1) == 1 {
+						return f.Issue(ctx, is)
+					}
+					return f.SpendPromised(ctx, is.Grant, grantTime)
+				}); won != 1 {
+					t.Fatalf("%d won", won)
+				}
+			}
+		})
+		t.Run("what revokes the grants of an account makes it void", func(t *testing.T) {
+			f.signIn(t, "epochs")
+			if err := f.Issue(ctx, promised("epochs", 0)); err != nil {
+				t.Fatal(err)
+			}
+			gone(t, f.Issue(ctx, promised("epochs", 1)))
+			if err := f.RevokeAll(ctx, f.account); err != nil {
+				t.Fatal(err)
+			}
+			gone(t, f.Issue(ctx, promised("epochs", 0)))
+			if err := f.Issue(ctx, promised("epochs", 1)); err != nil {
+				t.Fatal(err)
+			}
+			if err := f.EndUse(ctx, f.account, f.client, grantTime); err != nil {
+				t.Fatal(err)
+			}
+			gone(t, f.Issue(ctx, promised("epochs", 1)))
+			if err := f.EndUse(ctx, f.account, f.client, grantTime); !errors.Is(err, grant.ErrGone) {
+				t.Errorf("there was nothing to end: %v", err)
+			}
+			if err := f.Issue(ctx, promised("epochs", 2)); err != nil {
+				t.Error(err)
+			}
+		})
+		t.Run("the epoch is that of the login that was read", func(t *testing.T) {
+			session := f.signIn(t, "read")
+			f.exec(t, `UPDATE login SET epoch = 7 WHERE id = 'read'`)
+			read, err := f.ReadRequest(ctx, session, f.client)
+			if err != nil || len(read.Logins) != 1 || read.Logins[0].Epoch != 7 {
+				t.Errorf("%+v %v", read, err)
+			}
+		})
+		t.Run("a site that is taken back at the same moment keeps nothing", func(t *testing.T) {
+			for n := range 30 {
+				login := fmt.Sprintf("back-%d", n)
+				f.signIn(t, login)
+				f.exec(t, `INSERT INTO consent (account_id, client_id, scopes, granted_at) VALUES ('account', $1, 'openid', 1)`, f.client)
+				is := promised(login, 0)
+				var wg sync.WaitGroup
+				wg.Go(func() {
+					if err := f.Issue(ctx, is); err != nil && !errors.Is(err, grant.ErrGone) {
+						t.Error(err)
+					}
+				})
+				wg.Go(func() {
+					if err := f.EndUse(ctx, f.account, f.client, grantTime); err != nil {
+						t.Error(err)
+					}
+				})
+				wg.Wait()
+				if f.count(t, "authorization_grant WHERE revoked_at IS NULL") != 0 {
+					t.Fatal("a grant was left")
+				}
+			}
+		})
+		t.Run("a new epoch that has begun comes first", func(t *testing.T) {
+			if !strings.Contains(t.Name(), "postgres") {
+				return // SQLite has one writer
+			}
+			f.signIn(t, "waits")
+			tx, err := f.raw.BeginTx(ctx, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := tx.ExecContext(ctx, `UPDATE login SET epoch = epoch + 1 WHERE id = 'waits'`); err != nil {
+				t.Fatal(err)
+			}
+			issued := make(chan error, 1)
+			go func() { issued <- f.Issue(ctx, promised("waits", 0)) }()
+			for len(issued) == 0 && f.count(t, "pg_locks WHERE NOT granted") == 0 {
+				runtime.Gosched()
+			}
+			if err := tx.Commit(); err != nil {
+				t.Fatal(err)
+			}
+			gone(t, <-issued)
+		})
+	})
+}
+
 func TestRotate(t *testing.T) {
 	eachFlows(t, func(t *testing.T, f *flows) {
 		ctx := t.Context()
