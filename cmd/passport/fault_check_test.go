@@ -119,8 +119,8 @@ func sum(s string) []byte {
 // grantOf is the id of the grant that a code stands for, which a sealed one begins with (oidc/engine/seal.go); none: there is no such grant.
 func (j *judge) grantOf(code string) string {
 	q, key := `SELECT coalesce(max(grant_id), '') FROM code WHERE sig = $1`, any(sum(code))
-	if body, sealed := strings.CutPrefix(code, "pp2c_"); sealed {
-		b, err := base64.RawURLEncoding.DecodeString(body)
+	if sealed(code) {
+		b, err := base64.RawURLEncoding.DecodeString(code[5:])
 		if err != nil || len(b) < 16 {
 			j.wrong("checker: a sealed code without an id: %v", err)
 			return ""

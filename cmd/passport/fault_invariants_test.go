@@ -184,11 +184,11 @@ func (j *judge) events() {
 	}
 	acks := map[string]int64{}
 	for _, a := range j.acts {
-		if a.Outcome == acked {
+		if a.Outcome == acked && a.Said != silently {
 			acks[a.Op]++
 		}
 		if a.Op == "replay" && a.Outcome == refused && !j.early[a.Code] && j.count(`SELECT count(*) FROM audit e JOIN authorization_grant g ON g.account_id = e.subject
-			JOIN code c ON c.grant_id = g.id WHERE c.sig = $1 AND e.event = 'code.replayed'`, sum(a.Code)) == 0 {
+			WHERE g.id = $1 AND e.event = 'code.replayed'`, j.grantOf(a.Code)) == 0 {
 			j.wrong("I15: act %d, a code that came twice, is no event", a.N)
 		}
 	}
@@ -261,7 +261,7 @@ func (j *judge) times() {
 				j.wrong("I13: act %d: an ID token of %s", a.N, time.Unix(claims.Iat, 0))
 			}
 		case "authorize":
-			true1(a, "a code", `SELECT created_at FROM code WHERE sig = $1`, sum(a.Code))
+			true1(a, "a code", `SELECT created_at FROM authorization_grant WHERE id = $1`, j.grantOf(a.Code))
 		case "confirm":
 			true1(a, "a proof", `SELECT proven_at FROM address WHERE email = $1 AND proven_at IS NOT NULL`, a.Email)
 		}

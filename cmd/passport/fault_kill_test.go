@@ -104,7 +104,7 @@ func (r *trial) proves() {
 			INSERT INTO credential (id, account_id, kind, secret, created_at) SELECT 'twice', account_id, kind, secret, created_at FROM credential LIMIT 1`},
 		{"I10: the same in one browser", `DROP INDEX login_live; INSERT INTO login (id, browser_id, account_id, auth_time, amr, acr, created_at)
 			SELECT 'twice', browser_id, account_id, auth_time, amr, acr, created_at FROM login WHERE ended_at IS NULL LIMIT 1`},
-		{"I13:", `UPDATE code SET created_at = created_at - 600000000`},
+		{"I13:", `UPDATE authorization_grant SET created_at = created_at - 600000000`},
 		{"I15: 1 events have a smaller id", `UPDATE audit SET id = '0' WHERE id = (SELECT id FROM audit WHERE event = 'account.cancelled' LIMIT 1)`},
 		{"I15: the events of 2 registrations", `DELETE FROM audit WHERE id = (SELECT audit.id FROM audit JOIN account ON account.id = subject WHERE event = 'account.registered' LIMIT 1)`},
 		{"I16:", `UPDATE signing_key SET active_at = created_at + 1`},
@@ -173,8 +173,10 @@ func (r *trial) provesRequests(db *sql.DB) {
 // without asking whether it is spent there are more, and the checker finds it.
 func TestFaultFindsTheDouble(t *testing.T) {
 	beside(t)
-	for name, broken := range map[string]bool{"one with the condition": false, "more without it": true} {
+	for name, is := range map[string]struct{ broken, sealed bool }{"one with the condition": {}, "more without it": {broken: true},
+		"one sealed with the condition": {sealed: true}, "more sealed without it": {true, true}} {
 		t.Run(name, func(t *testing.T) {
+			broken := is.broken
 			database := storagetest.Postgres(t)
 			r := newTrial(t, 1, database, database)
 			if broken {
@@ -183,6 +185,7 @@ func TestFaultFindsTheDouble(t *testing.T) {
 			}
 			ada := r.person(1, r.f.base)
 			registerAll(t, r, ada)
+			r.site.asks = !is.sealed // else she has allowed it, and is asked nothing
 			served := int64(1)
 			for range 20 { // one code, one chance
 				if served = r.together(t, ada); served != 1 {
@@ -200,8 +203,8 @@ func TestFaultFindsTheDouble(t *testing.T) {
 func (r *trial) together(t *testing.T, p *person) int64 {
 	t.Helper()
 	code, err := r.site.authorize(t.Context(), p.visitor)
-	if err != nil {
-		t.Fatal(err)
+	if err != nil || sealed(code) == r.site.asks {
+		t.Fatalf("%v %s", err, code)
 	}
 	var all sync.WaitGroup
 	var served atomic.Int64

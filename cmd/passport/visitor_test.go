@@ -218,16 +218,21 @@ type relying struct {
 	base             func() string
 	id, secret, back string
 	http             *http.Client // nil: the default one
+	asks             bool         // for consent each time
 }
 
 const proofKey = "vvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvv"
 
-// authorize brings a visitor to the site, with a code.
+// authorize brings a visitor to the site, with a code: who has been asked for consent once is asked nothing any more, and has a code
+// that is sealed.
 func (s relying) authorize(ctx context.Context, v *visitor) (code string, err error) {
 	sum := sha256.Sum256([]byte(proofKey))
 	q := url.Values{"client_id": {s.id}, "redirect_uri": {s.back}, "response_type": {"code"}, "scope": {"openid email offline_access"},
-		"state": {"s"}, "nonce": {"n"}, "prompt": {"consent"},
+		"state": {"s"}, "nonce": {"n"},
 		"code_challenge": {base64.RawURLEncoding.EncodeToString(sum[:])}, "code_challenge_method": {"S256"}}
+	if s.asks {
+		q.Set("prompt", "consent")
+	}
 	p, err := v.get(ctx, "/authorize?"+q.Encode())
 	if err != nil {
 		return "", err
@@ -237,8 +242,10 @@ func (s relying) authorize(ctx context.Context, v *visitor) (code string, err er
 			return "", err
 		}
 	}
-	if p, err = v.submit(ctx, p, "consent-allow"); err != nil {
-		return "", err
+	if p.has("consent-allow") {
+		if p, err = v.submit(ctx, p, "consent-allow"); err != nil {
+			return "", err
+		}
 	}
 	to, err := url.Parse(p.location)
 	if err != nil {
