@@ -138,7 +138,7 @@ func (p *Provider) step(w http.ResponseWriter, r *http.Request, f *flow, approve
 	return p.show(w, r, f, d)
 }
 
-// issue writes grant, code and consent, drops the interaction, and answers the client.
+// issue writes grant, code and consent (nothing, where a sealed code is all), drops the interaction, and answers the client.
 func (p *Provider) issue(w http.ResponseWriter, r *http.Request, f *flow, l *grant.Login, approved bool) error {
 	if !p.mayIssue(r, l.Person.AccountID) {
 		return p.tooMany(w, r)

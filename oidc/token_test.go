@@ -904,14 +904,14 @@ func TestDatabaseDown(t *testing.T) {
 
 		t.Run("code exchange", func(t *testing.T) {
 			for call, make := range map[string]func(testing.TB, *browser, ...string) string{
-				"ReadPromised": s.code, "Issue": s.code, "ReadCode": s.rowed, "Redeem": s.rowed} {
+				"ReadSealed": s.code, "Issue": s.code, "ReadCode": s.rowed, "Redeem": s.rowed} {
 				code := make(t, here)
 				down(call)
 				s.redeem(t, code).fails(503, unavailable)
 				up()
 				s.redeem(t, code).tokens() // nothing was spent
 			}
-			for call, code := range map[string]string{"SpendPromised": s.code(t, here), "SpendCode": s.rowed(t, here)} {
+			for call, code := range map[string]string{"SpendSealed": s.code(t, here), "SpendCode": s.rowed(t, here)} {
 				down(call)
 				s.redeem(t, code, "code_verifier", strings.Repeat("w", 43)).fails(503, unavailable)
 				up()

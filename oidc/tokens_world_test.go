@@ -50,18 +50,18 @@ func (m *moody) SpendCode(ctx context.Context, sig []byte, at time.Time) error {
 	return m.Store.SpendCode(ctx, sig, at)
 }
 
-func (m *moody) ReadPromised(ctx context.Context, accountID, grantID string) (grant.GrantRead, error) {
-	if err := m.ask("ReadPromised"); err != nil {
+func (m *moody) ReadSealed(ctx context.Context, accountID, grantID string) (grant.GrantRead, error) {
+	if err := m.ask("ReadSealed"); err != nil {
 		return grant.GrantRead{}, err
 	}
-	return m.Store.ReadPromised(ctx, accountID, grantID)
+	return m.Store.ReadSealed(ctx, accountID, grantID)
 }
 
-func (m *moody) SpendPromised(ctx context.Context, g grant.Grant, at time.Time) error {
-	if err := m.ask("SpendPromised"); err != nil {
+func (m *moody) SpendSealed(ctx context.Context, g grant.Grant) error {
+	if err := m.ask("SpendSealed"); err != nil {
 		return err
 	}
-	return m.Store.SpendPromised(ctx, g, at)
+	return m.Store.SpendSealed(ctx, g)
 }
 
 func (m *moody) Issue(ctx context.Context, is grant.Issuance) error {

@@ -43,14 +43,16 @@ func (p *Provider) Uses(ctx context.Context, accountID string) ([]Use, error) {
 // that the site holds open nothing. grant.ErrGone: there was nothing.
 func (p *Provider) EndUse(ctx context.Context, accountID, clientID string) error {
 	now := p.cfg.Now()
-	return p.cfg.Store.InTx(ctx, func(ctx context.Context) error {
-		if err := p.cfg.Store.EndUse(ctx, accountID, clientID, now); err != nil {
+	ended := false
+	err := p.cfg.Store.InTx(ctx, func(ctx context.Context) (err error) {
+		if ended, err = p.cfg.Store.EndUse(ctx, accountID, clientID, now); err != nil || !ended || p.cfg.Audit == nil {
 			return err
-		}
-		if p.cfg.Audit == nil {
-			return nil
 		}
 		return p.cfg.Audit.Record(ctx, audit.Event{Event: audit.ConsentRevoked, ActorKind: audit.ActorAccount, ActorID: accountID,
 			Subject: accountID, ClientID: clientID, At: now})
 	})
+	if err == nil && !ended {
+		return grant.ErrGone // a code that was sealed for the site is void all the same
+	}
+	return err
 }

@@ -83,7 +83,7 @@ func (p personRow) record() account.Record {
 	return r
 }
 
-const selectPerson = `SELECT account.*, address.id AS address_id, address.email, address.canonical, address.proven_at,
+var selectPerson = `SELECT ` + columnsOf("account", &accountRow{}) + `, address.id AS address_id, address.email, address.canonical, address.proven_at,
 		credential.id AS secret_id, credential.secret, credential.created_at AS secret_at, credential.used_at AS secret_use,
 		coalesce(credential.guesses, 0) AS guesses
 	FROM account

@@ -82,7 +82,7 @@ func (s *Store) ChangedClients(ctx context.Context, after, upto int64) ([]client
 // ReadClient reads a client with its secrets, the newest first, in one statement.
 func (s *Store) ReadClient(ctx context.Context, id string) (*client.Client, error) {
 	var rows []clientJoin
-	err := s.read(ctx).Raw(`SELECT c.*, s.id AS secret_id, s.hash AS secret_hash, s.sealed AS secret_sealed,
+	err := s.read(ctx).Raw(`SELECT `+columnsOf("c", &clientRow{})+`, s.id AS secret_id, s.hash AS secret_hash, s.sealed AS secret_sealed,
 		s.created_at AS secret_created_at, s.expires_at AS secret_expires_at
 		FROM client c LEFT JOIN client_secret s ON s.client_id = c.client_id
 		WHERE c.client_id = ? ORDER BY s.created_at DESC, s.id DESC`, id).Scan(&rows).Error

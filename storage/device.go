@@ -66,7 +66,7 @@ const (
 // many.
 func (s *Store) PollDevice(ctx context.Context, sig []byte, clientID string, now time.Time) (d grant.Device, early bool, err error) {
 	err = s.InTx(ctx, func(ctx context.Context) error {
-		q := "SELECT * FROM device_code WHERE sig = ? AND client_id || '' = ?"
+		q := "SELECT " + columnsOf("device_code", &deviceRow{}) + " FROM device_code WHERE sig = ? AND client_id || '' = ?"
 		if s.postgres() {
 			q += " FOR UPDATE"
 		}

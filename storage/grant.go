@@ -78,15 +78,9 @@ func (s *Store) SpendCode(ctx context.Context, sig []byte, when time.Time) error
 	return oneRow(s.db(ctx).Exec(`UPDATE code SET used_at = ? WHERE sig = ? AND used_at IS NULL`, at(when), sig), grant.ErrGone)
 }
 
-var spendPromised = insertSpent.from(1, "account a, client k WHERE a.id = $20 AND k.client_id = $21")
-
-// SpendPromised implements grant.Store. Its last parameters repeat ids: each is used with one type only.
-func (s *Store) SpendPromised(ctx context.Context, g grant.Grant, when time.Time) error {
-	q, args := spendPromised, append(grantArgs(&g), at(when), g.AccountID, g.ClientID)
-	if !s.postgres() {
-		q = withoutTypes(q)
-	}
-	return s.inserted(ctx, "spend a sealed code", q, args...)
+// SpendSealed implements grant.Store.
+func (s *Store) SpendSealed(ctx context.Context, g grant.Grant) error {
+	return s.inserted(ctx, "spend a sealed code", grantOfSealed, append(grantArgs(&g), g.AccountID, g.ClientID)...)
 }
 
 // RevokeToken implements grant.Store.
@@ -114,9 +108,12 @@ func (s *Store) RevokeAll(ctx context.Context, accountID string) error {
 }
 
 // newEpoch makes the codes void that were sealed for the account's logins, and waits for those that are being redeemed: what
-// revokes grants does it first, or it would miss those that are not written yet.
+// revokes grants does it first, or it would miss those that are not written yet. The epoch of a login is its created_at, to the
+// microsecond, and stands in its own row: that makes who redeems a code at the same moment look again (issuable). The order is that of
+// endLogins.
 func (s *Store) newEpoch(ctx context.Context, accountID string) error {
-	return s.db(ctx).Exec(`UPDATE login SET epoch = epoch + 1 WHERE account_id = ? AND ended_at IS NULL`, accountID).Error
+	return s.db(ctx).Exec(`UPDATE login SET created_at = created_at + 1 WHERE id IN (
+		SELECT id FROM login WHERE account_id = ? AND ended_at IS NULL ORDER BY id`+s.forUpdate()+`)`, accountID).Error
 }
 
 // ListUses implements grant.Store.
@@ -165,8 +162,8 @@ func union(a, b []string) []string {
 }
 
 // EndUse implements grant.Store.
-func (s *Store) EndUse(ctx context.Context, accountID, clientID string, when time.Time) error {
-	return s.InTx(ctx, func(ctx context.Context) error {
+func (s *Store) EndUse(ctx context.Context, accountID, clientID string, when time.Time) (ended bool, err error) {
+	err = s.InTx(ctx, func(ctx context.Context) error {
 		if err := s.newEpoch(ctx, accountID); err != nil {
 			return err
 		}
@@ -176,14 +173,10 @@ func (s *Store) EndUse(ctx context.Context, accountID, clientID string, when tim
 		}
 		given := s.db(ctx).Exec(`UPDATE authorization_grant SET revoked_at = ? WHERE account_id = ? AND client_id || '' = ? AND revoked_at IS NULL`,
 			at(when), accountID, clientID)
-		if given.Error != nil {
-			return given.Error
-		}
-		if yes.RowsAffected+given.RowsAffected == 0 {
-			return grant.ErrGone
-		}
-		return nil
+		ended = yes.RowsAffected+given.RowsAffected > 0
+		return given.Error
 	})
+	return ended, err
 }
 
 // What the reads select. A person may be missing (client_credentials): then a.id is NULL.
@@ -221,7 +214,7 @@ func grantScan(g *grant.Grant) ([]any, func()) {
 	}
 }
 
-const readRequest = `SELECT b.id, b.expires_at, l.id, l.auth_time, l.amr, l.acr, l.epoch, l.event, ` + personColumns + `,
+const readRequest = `SELECT b.id, b.expires_at, l.id, l.auth_time, l.amr, l.acr, l.created_at, l.event, ` + personColumns + `,
 		c.login_id, c.scopes, c.claims, c.granted_at
 	FROM session_secret s JOIN browser b ON b.id = s.browser_id
 	LEFT JOIN login l ON l.browser_id = b.id AND l.ended_at IS NULL
@@ -295,12 +288,12 @@ func (s *Store) ReadCode(ctx context.Context, sig []byte) (grant.CodeRead, error
 	return read, nil
 }
 
-const readPromised = `SELECT ` + grantColumns + `, ` + personColumns + ` FROM account a
+const readSealed = `SELECT ` + grantColumns + `, ` + personColumns + ` FROM account a
 	LEFT JOIN address d ON d.account_id = a.id AND d.is_primary LEFT JOIN authorization_grant g ON g.id = $2 WHERE a.id = $1`
 
-// ReadPromised implements grant.Store.
-func (s *Store) ReadPromised(ctx context.Context, accountID, grantID string) (grant.GrantRead, error) {
-	return s.grantRead(ctx, "read what a code promises", readPromised, accountID, grantID)
+// ReadSealed implements grant.Store.
+func (s *Store) ReadSealed(ctx context.Context, accountID, grantID string) (grant.GrantRead, error) {
+	return s.grantRead(ctx, "read what a sealed code has become", readSealed, accountID, grantID)
 }
 
 const readGrant = `SELECT ` + grantColumns + `, ` + personColumns + ` FROM authorization_grant g` + grantPerson + ` WHERE g.id = $1`

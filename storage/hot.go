@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -18,7 +17,7 @@ import (
 // The hot statements: one a step of a flow, as fixed SQL on gorm's ConnPool. On PostgreSQL a step that writes
 // is one data-changing CTE, autocommitted; SQLite refuses those, and runs the same parts in one immediate
 // transaction. Each write repeats what the read before it saw, or of a code what
-// its issue wrote.
+// its issue wrote, or the code itself carries.
 
 // hotPool is what runs the hot statements: the transaction in ctx, or the pool.
 func hotPool(db *gorm.DB) gorm.ConnPool {
@@ -73,9 +72,7 @@ var (
 		{"auth_time", "bigint"}, {"amr", "text"}, {"acr", "text"}, {"claims", "text"}, {"offline", "boolean"},
 		{"cnf", "text"}, {"created_at", "bigint"}, {"refresh_generation", "bigint"}, {"rotated_at", "bigint"},
 		{"refresh_expires_at", "bigint"}, {"expires_at", "bigint"}},
-		conflict: " ON CONFLICT (id) DO " + onceMore("NOTHING", "UPDATE SET claims = excluded.claims")}
-	insertSpent = insert{table: insertGrant.table, columns: append(slices.Clone(insertGrant.columns), [2]string{"revoked_at", "bigint"}),
-		conflict: insertGrant.conflict}
+		conflict: " ON CONFLICT (id) DO " + once("NOTHING", "UPDATE SET claims = excluded.claims")}
 	insertCode = insert{table: "code", columns: [][2]string{{"sig", "bytea"}, {"grant_id", "text"}, {"client_id", "text"},
 		{"redirect_uri", "text"}, {"challenge", "text"}, {"method", "text"}, {"nonce", "text"}, {"cnf", "text"},
 		{"created_at", "bigint"}, {"expires_at", "bigint"}}}
@@ -119,9 +116,9 @@ func visitArgs(g *grant.Grant) []any {
 // allowedPerson is grant.Person.Allowed in SQL, for an account a and its primary address d.
 const allowedPerson = `a.state = 'active' AND d.account_id = a.id AND d.is_primary AND d.proven_at IS NOT NULL`
 
-// issuable: the login is live and of this epoch, its person allowed, the client enabled. $1 login, $2 account, $3 client, $4 epoch.
+// issuable: the login is live and of this epoch (newEpoch), its person allowed, the client enabled. $1 login, $2 account, $3 client, $4 epoch.
 const issuable = `SELECT l.id FROM login l, account a, address d, client k
-	WHERE l.id = $1 AND l.account_id || '' = $2 AND l.ended_at IS NULL AND l.epoch = $4 AND a.id = l.account_id AND ` + allowedPerson + `
+	WHERE l.id = $1 AND l.account_id || '' = $2 AND l.ended_at IS NULL AND l.created_at = $4 AND a.id = l.account_id AND ` + allowedPerson + `
 	AND k.client_id = $3 AND k.disabled_at IS NULL`
 
 // Issue implements grant.Store.
@@ -215,7 +212,7 @@ func (c *cte) count(name string) string {
 
 // redeemable spends a code. $1 sig, $2 grant, $3 client, $4 at.
 var redeemable = `UPDATE code SET used_at = $4 FROM authorization_grant g, account a, address d, client k
-	WHERE code.sig = $1 AND ` + once("code.used_at IS NULL") + ` AND code.grant_id = $2 AND code.client_id = $3
+	WHERE code.sig = $1 AND ` + once("code.used_at IS NULL", "true") + ` AND code.grant_id = $2 AND code.client_id = $3
 	AND g.id = code.grant_id AND g.client_id || '' = code.client_id AND g.revoked_at IS NULL
 	AND a.id = g.account_id AND ` + allowedPerson + ` AND k.client_id = code.client_id AND k.disabled_at IS NULL`
 
@@ -274,9 +271,10 @@ func (s *Store) Rotate(ctx context.Context, r grant.Rotation) error {
 	})
 }
 
-// One more access token for a live grant, or for a client by itself. The last parameters repeat ids: each is
-// used with one type only.
+// One more access token for a live grant, or for a client by itself; the grant of a sealed code alone. The last parameters repeat
+// ids: each is used with one type only.
 var (
+	grantOfSealed = insertGrant.from(1, "account a, client k WHERE a.id = $19 AND k.client_id = $20")
 	tokenOfClient = insertToken.from(1, `client k WHERE k.client_id = $9 AND k.disabled_at IS NULL`)
 	tokenOfGrant  = insertToken.from(1, `authorization_grant g, account a, address d, client k
 		WHERE g.id = $10 AND g.client_id || '' = $9 AND g.revoked_at IS NULL AND a.id = g.account_id AND `+allowedPerson+`
@@ -299,14 +297,14 @@ func (s *Store) insertToken(ctx context.Context, t grant.Token) error {
 	if t.GrantID != "" {
 		q, args = tokenOfGrant, append(args, t.GrantID)
 	}
-	if !s.postgres() {
-		q = withoutTypes(q)
-	}
 	return s.inserted(ctx, "insert an access token", q, args...)
 }
 
 // inserted runs an INSERT that writes one row, or none: ErrGone.
 func (s *Store) inserted(ctx context.Context, what, q string, args ...any) error {
+	if !s.postgres() {
+		q = withoutTypes(q)
+	}
 	res, err := hotPool(s.db(ctx)).ExecContext(ctx, q, args...)
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)

@@ -34,7 +34,7 @@ func (s *Store) invitations(ctx context.Context, tail string, args map[string]an
 		Row     invitationRow `gorm:"embedded"`
 		Waiting int64
 	}
-	err := s.read(ctx).Raw(`SELECT invitation.*, (`+waitingFor+`) AS waiting FROM invitation
+	err := s.read(ctx).Raw(`SELECT `+columnsOf("invitation", &invitationRow{})+`, (`+waitingFor+`) AS waiting FROM invitation
 		WHERE uses > 0 AND expires_at > @now `+tail, args).Scan(&rows).Error
 	if err != nil {
 		return nil, err

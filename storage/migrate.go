@@ -90,7 +90,7 @@ func (s *Store) applied(ctx context.Context) (map[int64]time.Time, error) {
 // then. It is an hour after the migration, and at once where nobody had an account yet.
 func (s *Store) SealedCodesFrom(ctx context.Context) (time.Time, error) {
 	var from stamp
-	err := s.row(ctx, "read since when codes are sealed", "SELECT written_at FROM upgrade WHERE what = 'sealed_code'", []any{&from})
+	err := s.row(ctx, "read since when codes are sealed", "SELECT not_before FROM upgrade WHERE what = 'sealed_code'", []any{&from})
 	return from.Time, err
 }
 

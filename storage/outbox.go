@@ -60,13 +60,14 @@ func (s *Store) LeaseJobs(ctx context.Context, kinds []string, lease string, n i
 	if waiting == 0 {
 		return nil, nil
 	}
+	all := columnsOf("outbox", &outboxRow{})
 	q := `UPDATE outbox SET lease = @lease, leased_until = @until, attempts = attempts + 1
-		WHERE id IN (SELECT id FROM outbox WHERE ` + due + ` ORDER BY due_at, id LIMIT @n) RETURNING *`
+		WHERE id IN (SELECT id FROM outbox WHERE ` + due + ` ORDER BY due_at, id LIMIT @n) RETURNING ` + all
 	if s.postgres() {
 		q = `WITH due AS MATERIALIZED (
 				SELECT id FROM outbox WHERE ` + due + ` ORDER BY due_at, id LIMIT @n FOR UPDATE SKIP LOCKED)
 			UPDATE outbox SET lease = @lease, leased_until = @until, attempts = attempts + 1
-			FROM due WHERE outbox.id = due.id RETURNING outbox.*`
+			FROM due WHERE outbox.id = due.id RETURNING ` + all
 	}
 	var rows []outboxRow
 	if err := s.db(ctx).Raw(q, arg).Scan(&rows).Error; err != nil {

@@ -73,6 +73,7 @@ func TestKeyPlans(t *testing.T) {
 		return // without statistics it prefers a unique index
 	}
 	// The indexes of many rows that a statement for one row can know a value of. Those of clients are for foreign keys alone.
+	star := regexp.MustCompile(`(SELECT|RETURNING|,|\.)\s*\*`)
 	many := regexp.MustCompile(`using (grant_client|access_token_client|consent_client|login_client_client|device_code_client|grant_account|grant_login|login_account)\b`)
 	all := regexp.MustCompile(`^(EndUse|ListUses|RevokeAll|SitesOf|EndLogins|ListLogins)$`) // of a person, or of a login
 	for name, fill := range map[string][]string{"empty": nil, "one row a client": {
@@ -99,6 +100,9 @@ func TestKeyPlans(t *testing.T) {
 			}
 			seen := 0
 			for q, name := range asked(t, s) {
+				if star.MatchString(q) {
+					t.Errorf("%s says *, and would fail once a connection when a migration adds a column: %s", name, q)
+				}
 				if strings.HasPrefix(q, "BEGIN") || strings.Contains(q, "pg_advisory") {
 					continue
 				}
@@ -187,8 +191,8 @@ func asked(t *testing.T, s *storage.Store) map[string]string {
 			return s.Issue(ctx, grant.Issuance{Grant: given, Code: code, Token: token, Consent: &grant.Consent{}, Interaction: hash, Pushed: []byte("pushed")})
 		},
 		"Issue for a sealed code": func(ctx context.Context) error { return s.Issue(ctx, grant.Issuance{Grant: given, Token: token}) },
-		"ReadPromised":            func(ctx context.Context) error { _, err := s.ReadPromised(ctx, "id", "id"); return err },
-		"SpendPromised":           func(ctx context.Context) error { return s.SpendPromised(ctx, given, now) },
+		"ReadSealed":              func(ctx context.Context) error { _, err := s.ReadSealed(ctx, "id", "id"); return err },
+		"SpendSealed":             func(ctx context.Context) error { return s.SpendSealed(ctx, given) },
 		"SealedCodesFrom":         func(ctx context.Context) error { _, err := s.SealedCodesFrom(ctx); return err },
 		"Redeem": func(ctx context.Context) error {
 			return s.Redeem(ctx, grant.Redemption{Sig: hash, GrantID: "id", ClientID: "shop", At: now, Token: token})
@@ -213,7 +217,7 @@ func asked(t *testing.T, s *storage.Store) map[string]string {
 		"RevokeToken": func(ctx context.Context) error { return s.RevokeToken(ctx, hash, "shop", now) },
 		"RevokeAll":   func(ctx context.Context) error { return s.RevokeAll(ctx, "id") },
 		"ListUses":    func(ctx context.Context) error { _, err := s.ListUses(ctx, "id", now); return err },
-		"EndUse":      func(ctx context.Context) error { return s.EndUse(ctx, "id", "shop", now) },
+		"EndUse":      func(ctx context.Context) error { _, err := s.EndUse(ctx, "id", "shop", now); return err },
 		"Visits":      func(ctx context.Context) error { _, err := s.Visits(ctx, []string{"login"}); return err },
 		"SetNotice":   func(ctx context.Context) error { return s.SetNotice(ctx, "login", "shop", "told", now) },
 		"ReadSession": func(ctx context.Context) error { _, err := s.ReadSession(ctx, hash); return err },

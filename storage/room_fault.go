@@ -12,18 +12,10 @@ func full() string {
 	return ""
 }
 
-// onceMore is what happens to a row that is there already: with PASSPORT_FAULT_TWICE it counts as new.
-func onceMore(clause, twice string) string {
+// once is the rule by which a one-time thing is spent; with PASSPORT_FAULT_TWICE there is none.
+func once(rule, without string) string {
 	if os.Getenv("PASSPORT_FAULT_TWICE") != "" {
-		return twice
+		return without
 	}
-	return clause
-}
-
-// once is the condition under which a one-time thing is spent; with PASSPORT_FAULT_TWICE there is none.
-func once(condition string) string {
-	if os.Getenv("PASSPORT_FAULT_TWICE") != "" {
-		return "true"
-	}
-	return condition
+	return rule
 }

@@ -48,7 +48,6 @@ type loginRow struct {
 	AMR       string `gorm:"column:amr"`
 	ACR       string `gorm:"column:acr"`
 	Event     []byte
-	Epoch     int64
 	CreatedAt stamp
 	EndedAt   stamp
 }
@@ -67,7 +66,7 @@ func (s *Store) ReadSession(ctx context.Context, hash []byte) (*session.Browser,
 		ExpiresAt stamp
 		Login     loginRow `gorm:"embedded"` // all NULL: nobody is signed in there
 	}
-	err := s.read(ctx).Raw(`SELECT b.id AS browser, b.expires_at, l.*
+	err := s.read(ctx).Raw(`SELECT b.id AS browser, b.expires_at, `+columnsOf("l", &loginRow{})+`
 		FROM session_secret x JOIN browser b ON b.id = x.browser_id
 		LEFT JOIN login l ON l.browser_id = b.id AND l.ended_at IS NULL
 		WHERE x.hash = ? AND x.kind = ? ORDER BY l.auth_time DESC, l.id DESC`, hash, kindSID).Scan(&rows).Error
@@ -154,7 +153,7 @@ func (s *Store) takeBrowser(ctx context.Context, e session.Entry) (id string, ke
 			return "", false, err
 		}
 		var old []sessionSecretRow
-		err := db.Clauses(clause.Returning{}).Where("hash = ? AND kind = ?", e.Old, kindSID).Delete(&old).Error
+		err := db.Clauses(returning(&sessionSecretRow{})).Where("hash = ? AND kind = ?", e.Old, kindSID).Delete(&old).Error
 		if err != nil {
 			return "", false, err
 		}
@@ -200,6 +199,14 @@ func (s *Store) RenewSecret(ctx context.Context, old, renewed []byte, when time.
 	return kept, expires, err
 }
 
+// returning asks for the columns of a row struct.
+func returning(row any) (r clause.Returning) {
+	for _, name := range namesOf(row) {
+		r.Columns = append(r.Columns, clause.Column{Name: name})
+	}
+	return r
+}
+
 // lockLogins locks the live logins of the browser that has this secret, in the order of endLogins and, as
 // there, before the secret: a sign-in and an end of the same logins would else wait for each other.
 func (s *Store) lockLogins(ctx context.Context, secret []byte) error {
@@ -215,7 +222,7 @@ func (s *Store) lockLogins(ctx context.Context, secret []byte) error {
 func (s *Store) saveLogin(ctx context.Context, browser string, e session.Entry) (session.Login, error) {
 	db := s.db(ctx)
 	var rows []loginRow
-	err := db.Model(&rows).Clauses(clause.Returning{}).
+	err := db.Model(&rows).Clauses(returning(&loginRow{})).
 		Where("browser_id = ? AND account_id = ? AND ended_at IS NULL", browser, e.AccountID).
 		Updates(map[string]any{"auth_time": at(e.AuthTime), "amr": joined(e.AMR), "acr": e.ACR, "event": e.Event}).Error
 	if err != nil {
@@ -311,7 +318,7 @@ func (s *Store) ListLogins(ctx context.Context, accountID string, ended bool) ([
 		UsedAt  stamp
 		Login   loginRow `gorm:"embedded"`
 	}
-	err := s.read(ctx).Raw(`SELECT b.device, b.network, b.seen_at, l.*,
+	err := s.read(ctx).Raw(`SELECT b.device, b.network, b.seen_at, `+columnsOf("l", &loginRow{})+`,
 			(SELECT max(v.last_at) FROM login_client v WHERE v.login_id = l.id) AS used_at
 		FROM login l JOIN browser b ON b.id = l.browser_id
 		WHERE l.account_id = ? AND (l.ended_at IS NULL OR ?) ORDER BY l.auth_time DESC, l.id DESC`, accountID, ended).Scan(&rows).Error

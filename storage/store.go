@@ -48,6 +48,7 @@ func gormConfig() *gorm.Config {
 	return &gorm.Config{
 		SkipDefaultTransaction: true,
 		TranslateError:         true,
+		QueryFields:            true, // see columnsOf
 		// Statements carry hashes and addresses: nothing of them goes to a log.
 		Logger: logger.Discard,
 	}

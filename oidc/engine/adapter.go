@@ -108,7 +108,7 @@ func (e *Engine) read(ctx context.Context, w *work, sig []byte) (grant.CodeRead,
 	if !ok {
 		return grant.CodeRead{}, grant.ErrNotFound
 	}
-	promised, err := e.cfg.Store.ReadPromised(ctx, code.Grant.AccountID, code.Grant.ID)
+	promised, err := e.cfg.Store.ReadSealed(ctx, code.Grant.AccountID, code.Grant.ID)
 	if err != nil {
 		return grant.CodeRead{}, err
 	}

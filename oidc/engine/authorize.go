@@ -39,8 +39,9 @@ type AuthorizeOutput struct {
 	GrantID string
 }
 
-// Authorize issues what the response type asks for and writes all of it at once, or, where a sealed code is all, nothing. grant.ErrGone (wrapped) when the login, the person,
-// the client or the interaction is no longer what it was: nothing was written, and the caller decides anew.
+// Authorize issues what the response type asks for and writes all of it at once, or, where a sealed code is all, nothing.
+// grant.ErrGone (wrapped) when the login, the person, the client or the interaction is no longer what it was: nothing was written,
+// and the caller decides anew.
 // An *Error when the request cannot be answered; any other error is the database's.
 func (e *Engine) Authorize(ctx context.Context, in AuthorizeInput) (AuthorizeOutput, error) {
 	w, err := e.authorization(in)
@@ -105,7 +106,7 @@ func (e *Engine) authorization(in AuthorizeInput) (*work, error) {
 
 // issuance is the grant; fosite's calls add the code.
 func (e *Engine) issuance(id string, now time.Time, in AuthorizeInput) *grant.Issuance {
-	lifetime := e.cfg.CodeLifetime + max(e.cfg.AccessLifetime, e.cfg.IDTokenLifetime)
+	lifetime := e.brief()
 	if in.Device != nil {
 		lifetime += in.DeviceExpires.Sub(now)
 	}
@@ -136,17 +137,26 @@ func (e *Engine) issuance(id string, now time.Time, in AuthorizeInput) *grant.Is
 		Pushed:      in.Pushed,
 	}
 	if refresh && in.Device == nil {
-		// Nobody has the first refresh token before the code is redeemed, but its row need not be written a second time then.
-		g := &is.Grant
-		g.Generation, g.RotatedAt, g.RefreshExpiresAt = 1, now, e.refreshExpiry(g, now)
+		// Nobody has it before the code is redeemed, but the row need not be written a second time then.
+		e.firstRefresh(&is.Grant, now)
 	}
 	return is
 }
 
-// newCode is the authorization code of a grant. The redirect_uri is kept as it was sent: it must be repeated character for character
+// firstRefresh notes the first refresh token of a grant.
+func (e *Engine) firstRefresh(g *grant.Grant, now time.Time) {
+	g.Generation, g.RotatedAt, g.RefreshExpiresAt = 1, now, e.refreshExpiry(g, now)
+}
+
+// brief is how long a grant lives that cannot be refreshed: as long as anything that it may give.
+func (e *Engine) brief() time.Duration {
+	return e.cfg.CodeLifetime + max(e.cfg.AccessLifetime, e.cfg.IDTokenLifetime)
+}
+
+// newCode is the authorization code of a grant, without its Sig. The redirect_uri is kept as it was sent: it must be repeated character for character
 // (RFC 6749 §4.1.3). The challenge stands here, where nothing but the code's end removes it (H01).
-func (e *Engine) newCode(sig []byte, g *grant.Grant, params url.Values) *grant.Code {
-	return &grant.Code{Sig: sig, GrantID: g.ID, ClientID: g.ClientID, RedirectURI: params.Get("redirect_uri"),
+func (e *Engine) newCode(g *grant.Grant, params url.Values) *grant.Code {
+	return &grant.Code{GrantID: g.ID, ClientID: g.ClientID, RedirectURI: params.Get("redirect_uri"),
 		Challenge: params.Get("code_challenge"), Method: params.Get("code_challenge_method"), Nonce: params.Get("nonce"),
 		CreatedAt: g.CreatedAt, ExpiresAt: g.CreatedAt.Add(e.cfg.CodeLifetime)}
 }

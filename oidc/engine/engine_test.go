@@ -68,7 +68,7 @@ func newBench(t *testing.T, dsn string) *bench {
 		must(t, err)
 	}
 	person := grant.Person{AccountID: "a", Sub: "sub", State: grant.Active, Proven: true}
-	return &bench{Engine: e, raw: raw, client: made, login: grant.Login{ID: "l", Person: person, AuthTime: time.Unix(1, 0)}}
+	return &bench{Engine: e, raw: raw, client: made, login: grant.Login{ID: "l", Person: person, AuthTime: time.Unix(1, 0), Epoch: 1}}
 }
 
 // each runs fn on both databases.

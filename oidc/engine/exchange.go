@@ -138,7 +138,10 @@ func (e *Engine) refused(ctx context.Context, w *work, err error) error {
 // spend ends a code that was live, and gives nothing for it.
 func (e *Engine) spend(ctx context.Context, w *work) error {
 	if w.code.Sealed {
-		return e.cfg.Store.SpendPromised(ctx, w.code.Grant, w.now)
+		g := w.code.Grant // live, as one whose code has a row: what comes next is a replay, and recorded
+		g.Generation, g.RotatedAt, g.RefreshExpiresAt = 0, time.Time{}, time.Time{}
+		g.ExpiresAt = g.CreatedAt.Add(e.brief())
+		return e.cfg.Store.SpendSealed(ctx, g)
 	}
 	return e.cfg.Store.SpendCode(ctx, w.code.Code.Sig, w.now)
 }
@@ -163,18 +166,15 @@ func (e *Engine) redeem(ctx context.Context, w *work) error {
 	g := &w.code.Grant
 	// The grant has the first refresh token already; of who comes late with the code that is made anew.
 	late := w.refresh && (g.Generation == 0 || w.now.Sub(g.RotatedAt) > prompt)
+	if late {
+		e.firstRefresh(g, w.now)
+	}
 	var err error
 	if w.code.Sealed {
-		if late {
-			g.RotatedAt, g.RefreshExpiresAt = w.now, e.refreshExpiry(g, w.now)
-		}
 		err = e.cfg.Store.Issue(ctx, grant.Issuance{Grant: *g, Epoch: w.code.Epoch, Token: w.token})
 	} else {
-		r := grant.Redemption{Sig: w.code.Code.Sig, GrantID: g.ID, ClientID: w.client.ID, At: w.now, Token: w.token}
-		if late {
-			r.Refresh, r.RefreshExpiresAt = true, e.refreshExpiry(g, w.now)
-		}
-		err = e.cfg.Store.Redeem(ctx, r)
+		err = e.cfg.Store.Redeem(ctx, grant.Redemption{Sig: w.code.Code.Sig, GrantID: g.ID, ClientID: w.client.ID, At: w.now, Token: w.token,
+			Refresh: late, RefreshExpiresAt: g.RefreshExpiresAt})
 	}
 	if errors.Is(err, grant.ErrGone) {
 		return e.overtaken(ctx, w)

@@ -8,7 +8,7 @@ import (
 )
 
 // fresh are the codes that this process issued in the last seconds, as a read of the database would find them: most are
-// redeemed at once, and here need no read then. It decides nothing: Redeem asks the database whether code, grant, person and
+// redeemed at once, and here need no read then. It decides nothing: what redeems asks the database whether code, grant, person and
 // client still are what they must be, and a code that is not here is read. Of the person it knows what held when the code was
 // issued. A code is taken out by its first use, whatever becomes of that.
 type fresh struct {
@@ -20,7 +20,7 @@ type fresh struct {
 // freshMost is how many young codes are kept, of some KB each, and so how many old ones. What is issued beyond it is read.
 const freshMost = 2000
 
-// put keeps a code that was just written.
+// put keeps a code that was just issued.
 func (f *fresh) put(read grant.CodeRead, now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

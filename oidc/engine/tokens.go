@@ -35,7 +35,7 @@ var Kinds = map[string]string{
 }
 
 // tokens makes and reads codes and tokens. To fosite, the "signature" of a code or access token is the SHA-256
-// that its row has; that of a refresh token is the token itself, once its HMAC was verified. A malformed or
+// that its row has (of a sealed code, which has none, that of the whole); that of a refresh token is the token itself, once its HMAC was verified. A malformed or
 // forged one has the signature "", and the adapter asks no database for it.
 type tokens struct {
 	engine *Engine
@@ -88,7 +88,7 @@ func (t *tokens) refreshToken(grantID string, generation int64) (string, error) 
 	b := make([]byte, 0, refreshBytes)
 	b = append(b, id[:]...)
 	b = binary.BigEndian.AppendUint32(b, uint32(generation))
-	b = append(b, t.mac(b)...)
+	b = append(b, t.mac(refreshPrefix, b)...)
 	return refreshPrefix + base64.RawURLEncoding.EncodeToString(b), nil
 }
 
@@ -99,15 +99,15 @@ func (t *tokens) readRefresh(raw string) (grantID string, generation int64, ok b
 		return "", 0, false
 	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(body)
-	if err != nil || !hmac.Equal(b[20:], t.mac(b[:20])) {
+	if err != nil || !hmac.Equal(b[20:], t.mac(refreshPrefix, b[:20])) {
 		return "", 0, false
 	}
 	return uuid.UUID(b[:16]).String(), int64(binary.BigEndian.Uint32(b[16:20])), true
 }
 
-func (t *tokens) mac(b []byte) []byte {
+func (t *tokens) mac(prefix string, b []byte) []byte {
 	m := hmac.New(sha256.New, t.secret())
-	m.Write([]byte(refreshPrefix)) // the kind is part of what is signed
+	m.Write([]byte(prefix)) // the kind is part of what is signed
 	m.Write(b)
 	return m.Sum(nil)
 }
@@ -140,16 +140,15 @@ func (t *tokens) ValidateAccessToken(context.Context, fosite.Requester, string) 
 
 // AuthorizeCodeSignature notes the code: the adapter unseals it.
 func (t *tokens) AuthorizeCodeSignature(ctx context.Context, raw string) string {
-	if w := workOf(ctx); w != nil {
-		w.shown = raw
-	}
+	workOf(ctx).shown = raw
 	return string(codeHash(raw))
 }
 
-// GenerateAuthorizeCode makes the code, and everything that is known of it: fosite has checked what it stands for.
+// GenerateAuthorizeCode makes the code, and everything that is known of it. What fosite finds wrong with that later is answered
+// without it (H27).
 func (t *tokens) GenerateAuthorizeCode(ctx context.Context, r fosite.Requester) (raw, sig string, err error) {
 	w := workOf(ctx)
-	code := t.engine.newCode(nil, &w.issue.Grant, r.GetRequestForm())
+	code := t.engine.newCode(&w.issue.Grant, r.GetRequestForm())
 	if w.sealable() {
 		if raw, w.sealed, err = t.engine.seal(&w.issue.Grant, code, w.issue.Epoch); err != nil {
 			return "", "", err

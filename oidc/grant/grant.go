@@ -41,7 +41,7 @@ type Login struct {
 	AuthTime time.Time // of the active authentication, whole seconds
 	AMR      []string  // RFC 8176
 	ACR      string
-	Epoch    int64     // of the codes that are sealed for it: those of an earlier one are void
+	Epoch    int64     // of the codes that are sealed for it: those of another one are void
 	Event    []byte    // InteractionHash of the interaction that the last authentication served; nil: none
 	Consents []Consent // what this account allowed the client that was asked for: for good, and in this login
 }

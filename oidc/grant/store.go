@@ -33,12 +33,12 @@ func (r Request) At(now time.Time, live func(authTime, now time.Time) bool) Requ
 	return r
 }
 
-// Issuance is everything that one authorization response leaves behind, written at once.
+// Issuance is everything that one authorization response, or the redemption of a sealed code, leaves behind, written at once.
 type Issuance struct {
 	Grant   Grant
 	Epoch   int64    // of the login, as it was read
 	Code    *Code    // nil: the response type has none, or it is sealed
-	Token   *Token   // nil: none from the authorization endpoint
+	Token   *Token   // nil: none is given
 	Consent *Consent // replaces what was remembered under its LoginID; nil: nothing new to remember
 	// Interaction and Pushed are the hashes of the interaction that this ends, and of the pushed request that it
 	// spends; nil: there was none. Each must hit exactly one row.
@@ -55,7 +55,7 @@ type CodeRead struct {
 	Epoch  int64 // only with Sealed: of the login
 }
 
-// Redemption is everything that a code's redemption leaves behind.
+// Redemption is everything that the redemption of a code with a row leaves behind.
 type Redemption struct {
 	Sig              []byte // of the code; must be unused
 	GrantID          string // must be live
@@ -125,9 +125,9 @@ type Store interface {
 	// ListUses lists the sites to which an account has said yes, that hold a live grant of it, or where it was signed in from a
 	// browser that is known still, by their ids.
 	ListUses(ctx context.Context, accountID string, now time.Time) ([]Use, error)
-	// EndUse forgets the yes to a site, and revokes all its grants of the account: ErrGone when there was nothing. It begins a new
-	// epoch of the account's logins: a code that was sealed for one would give a new grant. Three statements.
-	EndUse(ctx context.Context, accountID, clientID string, at time.Time) error
+	// EndUse forgets the yes to a site, and revokes all its grants of the account; ended: there were some. It begins a new epoch of the
+	// account's logins: a code that was sealed for one would give a new grant, and those of other sites are void, too. Three statements.
+	EndUse(ctx context.Context, accountID, clientID string, at time.Time) (ended bool, err error)
 
 	// PollDevice reads a device that its client asks about, and notes that it asked: early when that was sooner than its
 	// Pause allows, by more than the half second that a clock or a network may take from a wait. Each early one makes the
@@ -150,11 +150,12 @@ type Store interface {
 	// unused, the grant live, the client enabled and the person allowed.
 	Redeem(ctx context.Context, r Redemption) error
 
-	// ReadPromised reads the person for whom a code was sealed, and the grant with this id; the Grant is empty while the code is
+	// ReadSealed reads the person for whom a code was sealed, and the grant with this id; the Grant is empty while the code is
 	// unspent. ErrNotFound: there is no such account.
-	ReadPromised(ctx context.Context, accountID, grantID string) (GrantRead, error)
-	// SpendPromised writes the grant of a sealed code, revoked (SpendCode's reasons); ErrGone when there is one, or no such account.
-	SpendPromised(ctx context.Context, g Grant, at time.Time) error
+	ReadSealed(ctx context.Context, accountID, grantID string) (GrantRead, error)
+	// SpendSealed writes the grant of a sealed code and nothing else, which spends it (SpendCode's reasons); ErrGone when there is
+	// one, or no such account or client.
+	SpendSealed(ctx context.Context, g Grant) error
 
 	// ReadGrant: ErrNotFound when there is none.
 	ReadGrant(ctx context.Context, id string) (GrantRead, error)

@@ -204,10 +204,11 @@ func (d *Directory) prove(ctx context.Context, p Proof) error {
 }
 
 func (d *Directory) endAll(ctx context.Context, accountID string) error {
-	if err := d.sessions.EndAll(ctx, accountID, ""); err != nil {
+	// The grants first: that locks all logins, in their order.
+	if err := d.grants.RevokeAll(ctx, accountID); err != nil {
 		return err
 	}
-	return d.grants.RevokeAll(ctx, accountID)
+	return d.sessions.EndAll(ctx, accountID, "")
 }
 
 // Cancel deletes the registration and all of it; the address is free at once. After a confirmation the old

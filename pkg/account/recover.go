@@ -300,10 +300,10 @@ func (d *Directory) newPassword(ctx context.Context, rec Record, hash, staying, 
 	if err := d.stopRequests(ctx, rec.ID, now); err != nil {
 		return "", err
 	}
-	if err := d.sessions.EndAll(ctx, rec.ID, staying); err != nil {
+	if err := d.grants.RevokeAll(ctx, rec.ID); err != nil { // first, as in endAll
 		return "", err
 	}
-	if err := d.grants.RevokeAll(ctx, rec.ID); err != nil {
+	if err := d.sessions.EndAll(ctx, rec.ID, staying); err != nil {
 		return "", err
 	}
 	err = d.audit.Record(ctx, audit.Event{Event: audit.AccountPasswordChanged, ActorKind: audit.ActorAccount, ActorID: rec.ID,

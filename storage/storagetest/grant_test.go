@@ -110,7 +110,7 @@ func (f *flows) issuance() grant.Issuance {
 		AMR: []string{"pwd", "otp"}, ACR: "1", Claims: `{"userinfo":{"email":null}}`, Offline: true, Cnf: "thumb",
 		CreatedAt: grantTime, ExpiresAt: grantTime.Add(time.Hour),
 	}
-	return grant.Issuance{Grant: g, Code: &grant.Code{
+	return grant.Issuance{Grant: g, Epoch: 1, Code: &grant.Code{
 		Sig: hash(), GrantID: g.ID, ClientID: f.client, RedirectURI: "https://app.test/cb?ü", Challenge: "c", Method: "S256",
 		Nonce: "نونس", Cnf: "jkt", CreatedAt: grantTime, ExpiresAt: grantTime.Add(time.Minute),
 	}}
@@ -190,7 +190,7 @@ func TestIssue(t *testing.T) {
 				t.Fatal(err)
 			}
 			same(t, grant.Request{BrowserID: "browser-login", ExpiresAt: time.Unix(2, 0).UTC(), Logins: []grant.Login{{
-				ID: f.login, Person: f.person(), AuthTime: time.Unix(1, 0).UTC(), AMR: []string{"pwd", "otp"}, ACR: "1", Event: []byte("event"),
+				ID: f.login, Person: f.person(), AuthTime: time.Unix(1, 0).UTC(), AMR: []string{"pwd", "otp"}, ACR: "1", Epoch: 1, Event: []byte("event"),
 				Consents: []grant.Consent{
 					{Scopes: []string{"openid"}, Claims: []string{"email"}, GrantedAt: grantTime},
 					{LoginID: f.login, Scopes: []string{"profile"}, Claims: []string{}, GrantedAt: grantTime.Add(1000)},
@@ -450,19 +450,19 @@ func TestRedeem(t *testing.T) {
 	})
 }
 
-// TestPromised: the grant of a sealed code, which Issue writes when the code is redeemed.
-func TestPromised(t *testing.T) {
+// TestSealed: the grant of a sealed code, which Issue writes when the code is redeemed.
+func TestSealed(t *testing.T) {
 	eachFlows(t, func(t *testing.T, f *flows) {
 		ctx := t.Context()
 		promised := func(login string, epoch int64) grant.Issuance {
 			is := f.issuance()
-			is.Code, is.Grant.LoginID, is.Epoch = nil, login, epoch
+			is.Code, is.Grant.LoginID, is.Epoch = nil, login, 1+epoch // the first one of signIn's logins is 1
 			is.Token = f.token(is.Grant.ID)
 			return is
 		}
 		t.Run("it is read as unspent, and then as what was written", func(t *testing.T) {
 			is := promised(f.login, 0)
-			read, err := f.ReadPromised(ctx, f.account, is.Grant.ID)
+			read, err := f.ReadSealed(ctx, f.account, is.Grant.ID)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -472,12 +472,12 @@ func TestPromised(t *testing.T) {
 			if err := f.Issue(ctx, is); err != nil {
 				t.Fatal(err)
 			}
-			read, err = f.ReadPromised(ctx, f.account, is.Grant.ID)
+			read, err = f.ReadSealed(ctx, f.account, is.Grant.ID)
 			if err != nil {
 				t.Fatal(err)
 			}
 			same(t, grant.GrantRead{Grant: is.Grant, Person: f.person()}, read)
-			if _, err := f.ReadPromised(ctx, "another", is.Grant.ID); !errors.Is(err, grant.ErrNotFound) {
+			if _, err := f.ReadSealed(ctx, "another", is.Grant.ID); !errors.Is(err, grant.ErrNotFound) {
 				t.Error(err)
 			}
 		})
@@ -492,22 +492,22 @@ func TestPromised(t *testing.T) {
 			if won != 1 || f.count(t, "access_token") != before+1 {
 				t.Errorf("%d won", won)
 			}
-			gone(t, f.SpendPromised(ctx, is.Grant, grantTime))
+			gone(t, f.SpendSealed(ctx, is.Grant))
 		})
 		t.Run("spent without a gift, once", func(t *testing.T) {
 			is := promised(f.login, 0)
-			if won := race(8, func() error { return f.SpendPromised(ctx, is.Grant, grantTime) }); won != 1 {
+			if won := race(8, func() error { return f.SpendSealed(ctx, is.Grant) }); won != 1 {
 				t.Errorf("%d won", won)
 			}
 			gone(t, f.Issue(ctx, is))
-			read, err := f.ReadPromised(ctx, f.account, is.Grant.ID)
-			if err != nil || !read.Grant.RevokedAt.Equal(grantTime) {
-				t.Errorf("%v %v", read.Grant.RevokedAt, err)
+			read, err := f.ReadSealed(ctx, f.account, is.Grant.ID)
+			if err != nil || read.Grant.ID != is.Grant.ID {
+				t.Errorf("%+v %v", read.Grant, err)
 			}
 			for _, change := range []func(*grant.Grant){func(g *grant.Grant) { g.AccountID = "another" }, func(g *grant.Grant) { g.ClientID = "https://other.test" }} {
 				g := promised(f.login, 0).Grant
 				change(&g)
-				gone(t, f.SpendPromised(ctx, g, grantTime))
+				gone(t, f.SpendSealed(ctx, g))
 			}
 		})
 		t.Run("spent and redeemed at the same moment: one of them", func(t *testing.T) {
@@ -518,7 +518,7 @@ func TestPromised(t *testing.T) {
 					if n.Add(1) == 1 {
 						return f.Issue(ctx, is)
 					}
-					return f.SpendPromised(ctx, is.Grant, grantTime)
+					return f.SpendSealed(ctx, is.Grant)
 				}); won != 1 {
 					t.Fatalf("%d won", won)
 				}
@@ -537,20 +537,20 @@ func TestPromised(t *testing.T) {
 			if err := f.Issue(ctx, promised("epochs", 1)); err != nil {
 				t.Fatal(err)
 			}
-			if err := f.EndUse(ctx, f.account, f.client, grantTime); err != nil {
-				t.Fatal(err)
+			for _, want := range []bool{true, false} { // there is nothing to end the second time but what is not there yet
+				if ended, err := f.EndUse(ctx, f.account, f.client, grantTime); err != nil || ended != want {
+					t.Errorf("%v %v", ended, err)
+				}
 			}
 			gone(t, f.Issue(ctx, promised("epochs", 1)))
-			if err := f.EndUse(ctx, f.account, f.client, grantTime); !errors.Is(err, grant.ErrGone) {
-				t.Errorf("there was nothing to end: %v", err)
-			}
-			if err := f.Issue(ctx, promised("epochs", 2)); err != nil {
+			gone(t, f.Issue(ctx, promised("epochs", 2)))
+			if err := f.Issue(ctx, promised("epochs", 3)); err != nil {
 				t.Error(err)
 			}
 		})
 		t.Run("the epoch is that of the login that was read", func(t *testing.T) {
 			session := f.signIn(t, "read")
-			f.exec(t, `UPDATE login SET epoch = 7 WHERE id = 'read'`)
+			f.exec(t, `UPDATE login SET created_at = 7 WHERE id = 'read'`)
 			read, err := f.ReadRequest(ctx, session, f.client)
 			if err != nil || len(read.Logins) != 1 || read.Logins[0].Epoch != 7 {
 				t.Errorf("%+v %v", read, err)
@@ -560,7 +560,6 @@ func TestPromised(t *testing.T) {
 			for n := range 30 {
 				login := fmt.Sprintf("back-%d", n)
 				f.signIn(t, login)
-				f.exec(t, `INSERT INTO consent (account_id, client_id, scopes, granted_at) VALUES ('account', $1, 'openid', 1)`, f.client)
 				is := promised(login, 0)
 				var wg sync.WaitGroup
 				wg.Go(func() {
@@ -569,7 +568,13 @@ func TestPromised(t *testing.T) {
 					}
 				})
 				wg.Go(func() {
-					if err := f.EndUse(ctx, f.account, f.client, grantTime); err != nil {
+					var err error
+					if n%2 == 0 {
+						_, err = f.EndUse(ctx, f.account, f.client, grantTime)
+					} else {
+						err = f.RevokeAll(ctx, f.account)
+					}
+					if err != nil {
 						t.Error(err)
 					}
 				})
@@ -588,7 +593,7 @@ func TestPromised(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := tx.ExecContext(ctx, `UPDATE login SET epoch = epoch + 1 WHERE id = 'waits'`); err != nil {
+			if _, err := tx.ExecContext(ctx, `UPDATE login SET created_at = created_at + 1 WHERE id = 'waits'`); err != nil {
 				t.Fatal(err)
 			}
 			issued := make(chan error, 1)

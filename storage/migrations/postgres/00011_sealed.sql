@@ -1,13 +1,10 @@
 -- An authorization code that carries what it stands for has no row: its redemption writes the grant (oidc/engine, seal.go).
 -- +goose Up
 
--- Codes that were sealed for a login in an earlier epoch are void: grants were revoked since.
-ALTER TABLE login ADD COLUMN epoch bigint NOT NULL DEFAULT 0;
-
 -- What servers of the version before cannot read is not written before then: they may still run beside this one.
 CREATE TABLE upgrade (
     what       text PRIMARY KEY,
-    written_at bigint NOT NULL
+    not_before bigint NOT NULL
 );
 INSERT INTO upgrade SELECT 'sealed_code', CASE WHEN EXISTS (SELECT 1 FROM account)
     THEN CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint) + 3600000000 ELSE 0 END;
