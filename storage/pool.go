@@ -42,13 +42,18 @@ func traced(ctx context.Context, statement string) {
 type checkedPool struct {
 	*sql.DB
 	era      *era      // PostgreSQL: of its connections
+	flows    *sql.DB   // PostgreSQL: what the hot statements run on
 	prepared *prepared // SQLite: the hot statements
 	isHot    bool      // what comes is one of them
 }
 
-// hot is the pool for the hot statements.
+// hot is the pool for the hot statements. They have connections of their own: a crowd that signs in, each with many statements and a
+// password to be hashed between them, would else take all of them (D4).
 func (p checkedPool) hot() gorm.ConnPool {
 	p.isHot = p.prepared != nil
+	if p.flows != nil {
+		p.DB = p.flows
+	}
 	return p
 }
 

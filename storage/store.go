@@ -27,6 +27,7 @@ import (
 type Store struct {
 	writer *gorm.DB        // PostgreSQL: the pool; SQLite: the one immediate writer connection
 	reader *gorm.DB        // PostgreSQL: the same pool; SQLite: a pool of query_only connections
+	flows  *sql.DB         // PostgreSQL: the pool of the hot statements
 	file   string          // SQLite: the database's file
 	shared sharer          // access tokens of clients
 	pgx    *pgx.ConnConfig // PostgreSQL: how to connect
@@ -128,7 +129,7 @@ func sqlitePool(ctx context.Context, conns int, dsn string) (*gorm.DB, error) {
 	return g, nil
 }
 
-// Settings of PostgreSQL connections; pool_max_conns in the URL overrides the first.
+// Settings of PostgreSQL connections; pool_max_conns in the URL overrides the first. Half of them are for the hot statements.
 const (
 	postgresConns    = 20
 	connIdle         = 5 * time.Minute
@@ -146,19 +147,23 @@ func openPostgres(ctx context.Context, dsn string) (_ *Store, err error) {
 		return nil, err
 	}
 	era := &era{}
-	db := stdlib.OpenDB(*cfg, stdlib.OptionAfterConnect(era.begin), stdlib.OptionResetSession(era.check))
-	db.SetMaxOpenConns(conns)
-	db.SetMaxIdleConns(conns)
-	db.SetConnMaxIdleTime(connIdle)
-	db.SetConnMaxLifetime(connLife)
+	pool := func(conns int) *sql.DB {
+		db := stdlib.OpenDB(*cfg, stdlib.OptionAfterConnect(era.begin), stdlib.OptionResetSession(era.check))
+		db.SetMaxOpenConns(conns)
+		db.SetMaxIdleConns(conns)
+		db.SetConnMaxIdleTime(connIdle)
+		db.SetConnMaxLifetime(connLife)
+		return db
+	}
+	db, flows := pool(conns-conns/2), pool(conns/2)
 	if err := checkPostgres(ctx, db); err != nil {
-		return nil, errors.Join(err, db.Close())
+		return nil, errors.Join(err, db.Close(), flows.Close())
 	}
-	g, err := gorm.Open(postgresDialect{&postgres.Dialector{Config: &postgres.Config{Conn: checkedPool{DB: db, era: era}}}}, gormConfig())
+	g, err := gorm.Open(postgresDialect{&postgres.Dialector{Config: &postgres.Config{Conn: checkedPool{DB: db, era: era, flows: flows}}}}, gormConfig())
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open PostgreSQL: %w", err), db.Close())
+		return nil, errors.Join(fmt.Errorf("open PostgreSQL: %w", err), db.Close(), flows.Close())
 	}
-	return &Store{writer: g, reader: g, shared: sharer{most: 2}, pgx: cfg}, nil
+	return &Store{writer: g, reader: g, flows: flows, shared: sharer{most: 2}, pgx: cfg}, nil
 }
 
 func postgresConfig(dsn string) (*pgx.ConnConfig, int, error) {
@@ -222,6 +227,9 @@ func refuseServer(version int, encoding, commit string) error {
 // Close ends all connections.
 func (s *Store) Close() error {
 	var errs []error
+	if s.flows != nil {
+		errs = append(errs, s.flows.Close())
+	}
 	for _, db := range []*gorm.DB{s.writer, s.reader} {
 		if db == nil {
 			continue

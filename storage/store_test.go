@@ -8,12 +8,14 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"gorm.io/gorm"
 	gosqlite "modernc.org/sqlite"
 
+	"github.com/passport-network/passport/oidc/grant"
 	"github.com/passport-network/passport/pkg/audit"
 	"github.com/passport-network/passport/storage"
 	"github.com/passport-network/passport/storage/storagetest"
@@ -426,4 +428,34 @@ func TestRecordRefusesTheUnknown(t *testing.T) {
 			t.Errorf("the event outlived the act: %d rows, %v", n, err)
 		}
 	})
+}
+
+// However many transactions wait for something, a token is looked up: the hot statements have connections of their own (D4).
+func TestFlowsHaveConnections(t *testing.T) {
+	if storagetest.Databases() == "sqlite" {
+		return // its readers wait for nobody
+	}
+	dsn := storagetest.Postgres(t)
+	storagetest.Open(t, dsn) // migrates
+	s, err := storage.Open(t.Context(), dsn+"&pool_max_conns=4")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
+	defer stop()
+	release := make(chan struct{})
+	var held sync.WaitGroup
+	defer func() { close(release); held.Wait(); _ = s.Close() }()
+	pool, _ := s.Pools()
+	for range 4 {
+		held.Go(func() {
+			_ = s.InTx(ctx, func(context.Context) error { <-release; return nil })
+		})
+	}
+	for pool.Stats().InUse < pool.Stats().MaxOpenConnections && ctx.Err() == nil {
+		runtime.Gosched()
+	}
+	if _, err := s.ReadToken(ctx, []byte("none")); !errors.Is(err, grant.ErrNotFound) {
+		t.Errorf("while all others are held: %v", err)
+	}
 }

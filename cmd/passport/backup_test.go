@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -51,6 +52,43 @@ func relies(t *testing.T, env []string, base func() string) relying {
 	}
 	s.secret = made.Secret
 	return s
+}
+
+// Until every server knows sealed codes, none is given (storage.SealedCodesFrom).
+func TestSealedCodesWait(t *testing.T) {
+	box := newMailbox(t)
+	dsn := storagetest.SQLite(t)
+	env := production(dsn, "PASSPORT_SMTP_URL=smtp://"+box.addr)
+	var site relying
+	var ada *visitor
+	for _, want := range []string{"pp2c_", "pp1c_"} {
+		base, stop := serving(t, env)
+		at := func() string { return base }
+		if ada == nil {
+			site = relies(t, env, at)
+			ada = registered(t, t.Context(), at, box, "ada@example.test")
+			if _, err := site.authorize(t.Context(), ada); err != nil { // she is asked for consent
+				t.Fatal(err)
+			}
+		}
+		site.base = at
+		code, err := site.authorize(t.Context(), ada.twin(at))
+		if err != nil || !strings.HasPrefix(code, want) {
+			t.Errorf("%v %s, not %s", err, code, want)
+		}
+		if a, err := site.redeem(t.Context(), code); err != nil || a.Access == "" {
+			t.Errorf("%v %+v", err, a)
+		}
+		stop()
+		db, err := sql.Open("sqlite", "file:"+strings.TrimPrefix(dsn, "sqlite:"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.Exec("UPDATE upgrade SET not_before = 1000000 * 9000000000"); err != nil {
+			t.Fatal(err)
+		}
+		_ = db.Close()
+	}
 }
 
 // A copy that is made under load, restored: whoever was signed in is not any more, and nothing of what was given out before works;
