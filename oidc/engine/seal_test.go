@@ -33,7 +33,7 @@ func TestSealedCodes(t *testing.T) {
 				t.Errorf("%s: %v", why, err)
 			}
 		}
-		t.Run("authorizing writes nothing, redeeming the grant that was promised", func(t *testing.T) {
+		t.Run("Q049 authorizing writes nothing, redeeming the grant that was promised", func(t *testing.T) {
 			before := b.rows(t)
 			raw := code(t, nil)
 			if n := b.rows(t) - before; n != 0 {
@@ -48,7 +48,7 @@ func TestSealedCodes(t *testing.T) {
 				t.Errorf("%+v %v", read.Grant, err)
 			}
 		})
-		t.Run("nobody can read it", func(t *testing.T) {
+		t.Run("Q043 nobody can read it", func(t *testing.T) {
 			raw := code(t, func(in *AuthorizeInput) { in.Params.Set("nonce", "a-nonce-that-is-easy-to-find") })
 			body, err := base64.RawURLEncoding.DecodeString(strings.TrimPrefix(raw, sealedPrefix))
 			must(t, err)

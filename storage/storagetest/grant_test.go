@@ -481,7 +481,7 @@ func TestSealed(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		t.Run("it is written once", func(t *testing.T) {
+		t.Run("Q049 it is written once", func(t *testing.T) {
 			is := promised(f.login, 0)
 			before := f.count(t, "access_token")
 			won := race(32, func() error {
