@@ -129,7 +129,8 @@ func sqlitePool(ctx context.Context, conns int, dsn string) (*gorm.DB, error) {
 	return g, nil
 }
 
-// Settings of PostgreSQL connections; pool_max_conns in the URL overrides the first. Half of them are for the hot statements.
+// Settings of PostgreSQL connections; pool_max_conns in the URL overrides the first. Half of them are for the hot
+// statements; of two none.
 const (
 	postgresConns    = 20
 	connIdle         = 5 * time.Minute
@@ -155,15 +156,21 @@ func openPostgres(ctx context.Context, dsn string) (_ *Store, err error) {
 		db.SetConnMaxLifetime(connLife)
 		return db
 	}
-	db, flows := pool(conns-conns/2), pool(conns/2)
+	s := &Store{shared: sharer{most: 2}, pgx: cfg}
+	if conns > 2 { // whoever holds a lock (Locked) needs a second one
+		s.flows = pool(conns / 2)
+		conns -= conns / 2
+	}
+	db := pool(conns)
 	if err := checkPostgres(ctx, db); err != nil {
-		return nil, errors.Join(err, db.Close(), flows.Close())
+		return nil, errors.Join(err, db.Close(), s.Close())
 	}
-	g, err := gorm.Open(postgresDialect{&postgres.Dialector{Config: &postgres.Config{Conn: checkedPool{DB: db, era: era, flows: flows}}}}, gormConfig())
+	g, err := gorm.Open(postgresDialect{&postgres.Dialector{Config: &postgres.Config{Conn: checkedPool{DB: db, era: era, flows: s.flows}}}}, gormConfig())
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open PostgreSQL: %w", err), db.Close(), flows.Close())
+		return nil, errors.Join(fmt.Errorf("open PostgreSQL: %w", err), db.Close(), s.Close())
 	}
-	return &Store{writer: g, reader: g, flows: flows, shared: sharer{most: 2}, pgx: cfg}, nil
+	s.writer, s.reader = g, g
+	return s, nil
 }
 
 func postgresConfig(dsn string) (*pgx.ConnConfig, int, error) {

@@ -459,3 +459,27 @@ func TestFlowsHaveConnections(t *testing.T) {
 		t.Errorf("while all others are held: %v", err)
 	}
 }
+
+// As few connections as can be asked for are enough: one holds the lock, another migrates.
+func TestTwoConnections(t *testing.T) {
+	if storagetest.Databases() == "sqlite" {
+		return
+	}
+	for _, conns := range []string{"2", "3"} {
+		s, err := storage.Open(t.Context(), storagetest.Postgres(t)+"&pool_max_conns="+conns)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+		if err := s.Migrate(ctx); err != nil {
+			t.Errorf("%s: %v", conns, err)
+		}
+		if _, err := s.ReadToken(ctx, []byte("none")); !errors.Is(err, grant.ErrNotFound) {
+			t.Errorf("%s: %v", conns, err)
+		}
+		stop()
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
