@@ -33,6 +33,9 @@ func (s *Store) Pools() (writer, reader *sql.DB) {
 	return w, r
 }
 
+// Flows is the pool of the hot statements.
+func (s *Store) Flows() *sql.DB { return s.flows }
+
 // Fixed are the columns, with PostgreSQL's types, that the fixed SQL of hot.go writes, by table.
 func Fixed() map[string]map[string]string {
 	all := map[string]map[string]string{}

@@ -172,6 +172,7 @@ func TestSites(t *testing.T) {
 	if b.Status != http.StatusSeeOther {
 		t.Fatalf("consent was not remembered: %d", b.Status)
 	}
+	b.redeems("app")
 	b.get("/account/sites").want(200, "main")
 	for _, text := range []string{"Fabrikam", "app.test", "Your e-mail address", "since " + stamped(first), "last used " + stamped(w.clock())} {
 		if !strings.Contains(b.Body, text) {
@@ -201,6 +202,7 @@ func TestSites(t *testing.T) {
 		if b.get(authorizeURL("own")); b.Status != http.StatusSeeOther {
 			t.Fatalf("%d", b.Status)
 		}
+		b.redeems("own")
 		w.pass(24 * time.Hour)
 		b := w.browser(t).loginWith(t, "ada@example.test", password).get("/account/sites").want(200, "main")
 		if !strings.Contains(b.Body, "Tailspin") || !strings.Contains(b.Body, "lets it sign you in without asking") || strings.Contains(b.Body, `name="site" value="own"`) {

@@ -311,6 +311,7 @@ func (c *camera) tour() {
 	if there.get(authorizeURL("app")); there.has("consent-allow") {
 		there.submit("consent-allow")
 	}
+	there.redeems("app")
 	for _, page := range []string{"security", "sites", "activity", "password", "address", "data", "close"} {
 		c.open("/account/" + page)
 		c.shoot(page)

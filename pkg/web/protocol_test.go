@@ -414,6 +414,7 @@ func TestSignedOut(t *testing.T) {
 		if b.get(authorizeURL("app")); b.Status != 303 {
 			t.Fatalf("the consent of before is not remembered: %d", b.Status)
 		}
+		b.redeems("app")
 		b.get("/end_session?client_id=app&state=s&post_logout_redirect_uri=" + url.QueryEscape("https://app.test/bye"))
 		b.want(200, "logout-yes").submit("logout-yes").want(200, "logout-continue")
 		const to = "https://app.test/bye?state=s"

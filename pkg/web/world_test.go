@@ -280,6 +280,17 @@ func (b *browser) get(target string) *browser {
 	return b.send(http.MethodGet, target, "", "").follow()
 }
 
+// redeems has the site that the browser has just been sent to redeem its code: a sealed one leaves nothing behind before.
+func (b *browser) redeems(site string) {
+	b.t.Helper()
+	code := must(url.Parse(b.Header.Get("Location"))).Query().Get("code")
+	c := b.clone()
+	c.post("/token", url.Values{"grant_type": {"authorization_code"}, "client_id": {site}, "code": {code}, "redirect_uri": {callback}, "code_verifier": {verifier}})
+	if c.Status != http.StatusOK {
+		b.t.Fatalf("%d %s", c.Status, c.Body)
+	}
+}
+
 const formType = "application/x-www-form-urlencoded"
 
 func (b *browser) post(target string, form url.Values) *browser {
