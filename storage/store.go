@@ -309,7 +309,7 @@ func (s *Store) Now(ctx context.Context) (time.Time, error) {
 		q = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 	}
 	var us int64
-	err := s.reader.WithContext(ctx).Raw(q).Scan(&us).Error
+	err := s.read(ctx).Raw(q).Scan(&us).Error // in a transaction by its own connection: those who wait for a second one could be all
 	return time.UnixMicro(us).UTC(), err
 }
 

@@ -484,3 +484,33 @@ func TestTwoConnections(t *testing.T) {
 		}
 	}
 }
+
+// A transaction needs no second connection: as many at once as there are would else wait for each other for ever.
+func TestTransactionsNeedOneConnection(t *testing.T) {
+	if storagetest.Databases() == "sqlite" {
+		return
+	}
+	dsn := storagetest.Postgres(t)
+	storagetest.Open(t, dsn) // migrates
+	s, err := storage.Open(t.Context(), dsn+"&pool_max_conns=4")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
+	defer stop()
+	var all, begun sync.WaitGroup
+	begun.Add(2)
+	for range 2 {
+		all.Go(func() {
+			if err := s.InTx(ctx, func(ctx context.Context) error {
+				begun.Done()
+				begun.Wait() // both have one
+				return s.RevokeAll(ctx, "nobody")
+			}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+}
