@@ -22,9 +22,12 @@ func columnsOf(table string, row any) string {
 	return strings.Join(names, ", ")
 }
 
+// parsed are the row structs that were read already: statements of pages ask for them each time.
+var parsed sync.Map
+
 // namesOf panics for what is no row struct.
 func namesOf(row any) []string {
-	sch, err := schema.Parse(row, &sync.Map{}, schema.NamingStrategy{})
+	sch, err := schema.Parse(row, &parsed, schema.NamingStrategy{})
 	if err != nil {
 		panic(err)
 	}

@@ -153,8 +153,8 @@ func (e *Engine) brief() time.Duration {
 	return e.cfg.CodeLifetime + max(e.cfg.AccessLifetime, e.cfg.IDTokenLifetime)
 }
 
-// newCode is the authorization code of a grant, without its Sig. The redirect_uri is kept as it was sent: it must be repeated character for character
-// (RFC 6749 §4.1.3). The challenge stands here, where nothing but the code's end removes it (H01).
+// newCode is the authorization code of a grant, without its Sig. The redirect_uri is kept as it was sent: it must be repeated
+// character for character (RFC 6749 §4.1.3). The challenge stands here, where nothing but the code's end removes it (H01).
 func (e *Engine) newCode(g *grant.Grant, params url.Values) *grant.Code {
 	return &grant.Code{GrantID: g.ID, ClientID: g.ClientID, RedirectURI: params.Get("redirect_uri"),
 		Challenge: params.Get("code_challenge"), Method: params.Get("code_challenge_method"), Nonce: params.Get("nonce"),
