@@ -29,23 +29,18 @@ type insert struct {
 	table    string
 	columns  [][2]string // name and PostgreSQL type: a parameter in a SELECT list has none by itself
 	conflict string
+	into     string // how each begins
+	values   string // the statement for SQLite
 }
 
-func (i insert) names() string {
-	list := make([]string, len(i.columns))
-	for n, c := range i.columns {
-		list[n] = c[0]
+func newInsert(table string, columns [][2]string, conflict string) insert {
+	names, values := make([]string, len(columns)), make([]string, len(columns))
+	for n, c := range columns {
+		names[n], values[n] = c[0], "$"+strconv.Itoa(n+1)
 	}
-	return strings.Join(list, ", ")
-}
-
-// values is the statement for SQLite.
-func (i insert) values() string {
-	list := make([]string, len(i.columns))
-	for n := range i.columns {
-		list[n] = "$" + strconv.Itoa(n+1)
-	}
-	return "INSERT INTO " + i.table + " (" + i.names() + ") VALUES (" + strings.Join(list, ", ") + ")" + i.conflict
+	into := "INSERT INTO " + table + " (" + strings.Join(names, ", ") + ") "
+	return insert{table: table, columns: columns, conflict: conflict, into: into,
+		values: into + "VALUES (" + strings.Join(values, ", ") + ")" + conflict}
 }
 
 // write is a row for it.
@@ -60,33 +55,33 @@ func (i insert) from(first int, source string) string {
 	for n, c := range i.columns {
 		list[n] = "$" + strconv.Itoa(first+n) + "::" + c[1]
 	}
-	return "INSERT INTO " + i.table + " (" + i.names() + ") SELECT " + strings.Join(list, ", ") + " FROM " + source + i.conflict
+	return i.into + "SELECT " + strings.Join(list, ", ") + " FROM " + source + i.conflict
 }
 
 // visitEach is how exactly it is known when a site was last visited, in microseconds: who comes again before writes nothing.
 const visitEach = "300000000"
 
 var (
-	insertGrant = insert{table: "authorization_grant", columns: [][2]string{{"id", "text"}, {"account_id", "text"},
+	insertGrant = newInsert("authorization_grant", [][2]string{{"id", "text"}, {"account_id", "text"},
 		{"client_id", "text"}, {"login_id", "text"}, {"sid", "text"}, {"scopes", "text"}, {"audience", "text"},
 		{"auth_time", "bigint"}, {"amr", "text"}, {"acr", "text"}, {"claims", "text"}, {"offline", "boolean"},
 		{"cnf", "text"}, {"created_at", "bigint"}, {"refresh_generation", "bigint"}, {"rotated_at", "bigint"},
 		{"refresh_expires_at", "bigint"}, {"expires_at", "bigint"}},
-		conflict: " ON CONFLICT (id) DO " + once("NOTHING", "UPDATE SET claims = excluded.claims")}
-	insertCode = insert{table: "code", columns: [][2]string{{"sig", "bytea"}, {"grant_id", "text"}, {"client_id", "text"},
+		" ON CONFLICT (id) DO "+once("NOTHING", "UPDATE SET claims = excluded.claims"))
+	insertCode = newInsert("code", [][2]string{{"sig", "bytea"}, {"grant_id", "text"}, {"client_id", "text"},
 		{"redirect_uri", "text"}, {"challenge", "text"}, {"method", "text"}, {"nonce", "text"}, {"cnf", "text"},
-		{"created_at", "bigint"}, {"expires_at", "bigint"}}}
-	insertToken = insert{table: "access_token", columns: [][2]string{{"sig", "bytea"}, {"grant_id", "text"},
+		{"created_at", "bigint"}, {"expires_at", "bigint"}}, "")
+	insertToken = newInsert("access_token", [][2]string{{"sig", "bytea"}, {"grant_id", "text"},
 		{"client_id", "text"}, {"scopes", "text"}, {"audience", "text"}, {"cnf", "text"}, {"issued_at", "bigint"},
-		{"expires_at", "bigint"}}}
-	insertConsent = insert{table: "consent", columns: [][2]string{{"account_id", "text"}, {"client_id", "text"},
+		{"expires_at", "bigint"}}, "")
+	insertConsent = newInsert("consent", [][2]string{{"account_id", "text"}, {"client_id", "text"},
 		{"login_id", "text"}, {"scopes", "text"}, {"claims", "text"}, {"granted_at", "bigint"}},
-		conflict: ` ON CONFLICT (account_id, client_id, login_id)
-			DO UPDATE SET scopes = excluded.scopes, claims = excluded.claims`}
-	insertVisit = insert{table: "login_client", columns: [][2]string{{"login_id", "text"}, {"client_id", "text"},
+		` ON CONFLICT (account_id, client_id, login_id)
+			DO UPDATE SET scopes = excluded.scopes, claims = excluded.claims`)
+	insertVisit = newInsert("login_client", [][2]string{{"login_id", "text"}, {"client_id", "text"},
 		{"sid", "text"}, {"first_at", "bigint"}, {"last_at", "bigint"}},
-		conflict: ` ON CONFLICT (login_id, client_id) DO UPDATE SET last_at = excluded.last_at
-			WHERE login_client.last_at < excluded.last_at - ` + visitEach}
+		` ON CONFLICT (login_id, client_id) DO UPDATE SET last_at = excluded.last_at
+			WHERE login_client.last_at < excluded.last_at - `+visitEach)
 )
 
 func grantArgs(g *grant.Grant) []any {
@@ -132,17 +127,20 @@ func (s *Store) Issue(ctx context.Context, is grant.Issuance) error {
 	head := []any{is.Grant.LoginID, is.Grant.AccountID, is.Grant.ClientID, is.Epoch}
 	grantRow, rows := write{insertGrant, grantArgs(&is.Grant)}, rowsOf(&is)
 	if s.postgres() {
-		q, args := issuePostgres(head, drop, grantRow, rows)
-		return s.one(ctx, "issue a grant", q, args...)
+		args := append(append(head, drop...), grantRow.args...)
+		for _, row := range rows {
+			args = append(args, row.args...)
+		}
+		return s.one(ctx, "issue a grant", issues[issuing{len(drop), is.Code != nil, is.Token != nil, is.Consent != nil}], args...)
 	}
 	return s.InTx(ctx, func(ctx context.Context) error {
 		steps := []step{{issuable, head, true}}
 		for _, id := range drop {
 			steps = append(steps, step{"DELETE FROM interaction WHERE id = $1 RETURNING 1", []any{id}, true})
 		}
-		steps = append(steps, step{grantRow.values() + " RETURNING 1", grantRow.args, true})
+		steps = append(steps, step{grantRow.values + " RETURNING 1", grantRow.args, true})
 		for _, row := range rows {
-			steps = append(steps, step{row.values(), row.args, false})
+			steps = append(steps, step{row.values, row.args, false})
 		}
 		return s.steps(ctx, "issue a grant", steps)
 	})
@@ -163,46 +161,75 @@ func rowsOf(is *grant.Issuance) []write {
 	return append(rows, write{insertVisit, visitArgs(&is.Grant)})
 }
 
-// issuePostgres locks the login's row: a logout, or a new epoch, at the same moment either comes first, and nothing is issued, or
-// waits, and its revocation sees the new grant. Of two that redeem one sealed code the slower waits, and then writes nothing. Of two that spend one pushed request at the same moment the slower
-// issues nothing; its own interaction, which is then of no use, is gone. It has only the parts that are needed: one that
-// writes nothing costs PostgreSQL a third of one that does.
-func issuePostgres(head, drop []any, grantRow write, rows []write) (string, []any) {
-	q := cte{}
-	q.part("ok", issuable+" FOR SHARE OF l", head)
-	live := "ok"
-	if n := strconv.Itoa(len(drop)); n != "0" {
-		list := make([]string, len(drop))
-		for i := range drop {
-			list[i] = "$" + strconv.Itoa(len(q.args)+1+i)
+// issuing is what is written with a grant.
+type issuing struct {
+	drop                 int // interactions
+	code, token, consent bool
+}
+
+// issues are the statements for PostgreSQL, each with only the parts that are needed: one that writes nothing costs PostgreSQL a third
+// of one that does. All are made at once, and none again.
+var issues = func() map[issuing]string {
+	all := map[issuing]string{}
+	for drop := range 3 {
+		for bits := range 8 {
+			is := issuing{drop, bits&1 != 0, bits&2 != 0, bits&4 != 0}
+			all[is] = is.postgres()
 		}
-		q.part("there", "SELECT id FROM interaction WHERE id IN ("+strings.Join(list, ", ")+")", drop)
+	}
+	return all
+}()
+
+// postgres locks the login's row: a logout, or a new epoch, at the same moment either comes first, and nothing is issued, or
+// waits, and its revocation sees the new grant. Of two that redeem one sealed code the slower waits, and then writes nothing. Of two
+// that spend one pushed request at the same moment the slower issues nothing; its own interaction, which is then of no use, is gone.
+func (is issuing) postgres() string {
+	q := cte{}
+	q.part("ok", issuable+" FOR SHARE OF l", 4)
+	live := "ok"
+	if is.drop > 0 {
+		list, n := make([]string, is.drop), strconv.Itoa(is.drop)
+		for i := range list {
+			list[i] = "$" + strconv.Itoa(q.next()+i)
+		}
+		q.part("there", "SELECT id FROM interaction WHERE id IN ("+strings.Join(list, ", ")+")", is.drop)
 		q.part("dropped", `DELETE FROM interaction WHERE id IN (SELECT id FROM there) AND EXISTS (SELECT 1 FROM ok)
-			AND (SELECT count(*) FROM there) = `+n+` RETURNING id`, nil)
-		q.part("live", "SELECT 1 FROM ok WHERE (SELECT count(*) FROM dropped) = "+n, nil)
+			AND (SELECT count(*) FROM there) = `+n+` RETURNING id`, 0)
+		q.part("live", "SELECT 1 FROM ok WHERE (SELECT count(*) FROM dropped) = "+n, 0)
 		live = "live"
 	}
-	q.part("g", grantRow.from(len(q.args)+1, live)+" RETURNING id", grantRow.args)
-	for _, row := range rows {
-		first, source := len(q.args)+1, "g"
-		if row.table == insertVisit.table { // a conflict alone locks the row, and writes so: $1 login, $3 client
-			source += fmt.Sprintf(" WHERE NOT EXISTS (SELECT 1 FROM login_client WHERE login_id = $1 AND client_id || '' = $3 AND last_at >= $%d - %s)",
-				first+len(row.columns)-1, visitEach)
+	q.insert("g", insertGrant, live, " RETURNING id")
+	for _, row := range []struct {
+		insert
+		wanted bool
+	}{{insertCode, is.code}, {insertToken, is.token}, {insertConsent, is.consent}} {
+		if row.wanted {
+			q.insert(row.table, row.insert, "g", "")
 		}
-		q.part(row.table, row.from(first, source), row.args)
 	}
-	return q.count("g"), q.args
+	// A conflict alone locks the row, and writes so: $1 login, $3 client.
+	q.insert(insertVisit.table, insertVisit, fmt.Sprintf(`g WHERE NOT EXISTS (SELECT 1 FROM login_client
+		WHERE login_id = $1 AND client_id || '' = $3 AND last_at >= $%d - %s)`, q.next()+len(insertVisit.columns)-1, visitEach), "")
+	return q.count("g")
 }
 
-// cte is one data-changing statement in the making.
+// cte is the text of one data-changing statement in the making.
 type cte struct {
-	parts []string
-	args  []any
+	parts  []string
+	params int
 }
 
-// part adds one with its parameters, which are numbered from len(args)+1.
-func (c *cte) part(name, sql string, args []any) {
-	c.parts, c.args = append(c.parts, name+" AS ("+sql+")"), append(c.args, args...)
+// next is the number of the next part's first parameter.
+func (c *cte) next() int { return c.params + 1 }
+
+// part adds one with so many parameters of its own, numbered from next.
+func (c *cte) part(name, sql string, params int) {
+	c.parts, c.params = append(c.parts, name+" AS ("+sql+")"), c.params+params
+}
+
+// insert adds the part that writes a row for each of source.
+func (c *cte) insert(name string, i insert, source, returning string) {
+	c.part(name, i.from(c.next(), source)+returning, len(i.columns))
 }
 
 // count is the statement: it answers how many rows a part has.
@@ -216,20 +243,41 @@ var redeemable = `UPDATE code SET used_at = $4 FROM authorization_grant g, accou
 	AND g.id = code.grant_id AND g.client_id || '' = code.client_id AND g.revoked_at IS NULL
 	AND a.id = g.account_id AND ` + allowedPerson + ` AND k.client_id = code.client_id AND k.disabled_at IS NULL`
 
+// redeeming is what is written when a code is spent, and redeems are the statements for PostgreSQL.
+type redeeming struct{ refresh, token bool }
+
+var redeems = func() map[redeeming]string {
+	all := map[redeeming]string{}
+	for _, r := range []redeeming{{false, false}, {false, true}, {true, false}, {true, true}} {
+		all[r] = r.postgres()
+	}
+	return all
+}()
+
+func (r redeeming) postgres() string {
+	q := cte{}
+	q.part("c", redeemable+" RETURNING code.grant_id", 4)
+	if r.refresh {
+		q.part("g", `UPDATE authorization_grant SET refresh_generation = 1, rotated_at = $4, refresh_expires_at = $5
+			WHERE id IN (SELECT grant_id FROM c)`, 1)
+	}
+	if r.token {
+		q.insert("t", insertToken, "c", "")
+	}
+	return q.count("c")
+}
+
 // Redeem implements grant.Store.
 func (s *Store) Redeem(ctx context.Context, r grant.Redemption) error {
 	args := []any{r.Sig, r.GrantID, r.ClientID, at(r.At)}
 	if s.postgres() {
-		q := cte{}
-		q.part("c", redeemable+" RETURNING code.grant_id", args)
 		if r.Refresh {
-			q.part("g", `UPDATE authorization_grant SET refresh_generation = 1, rotated_at = $4, refresh_expires_at = $5
-				WHERE id IN (SELECT grant_id FROM c)`, []any{at(r.RefreshExpiresAt)})
+			args = append(args, at(r.RefreshExpiresAt))
 		}
 		if r.Token != nil {
-			q.part("t", insertToken.from(len(q.args)+1, "c"), tokenArgs(r.Token))
+			args = append(args, tokenArgs(r.Token)...)
 		}
-		return s.one(ctx, "redeem a code", q.count("c"), q.args...)
+		return s.one(ctx, "redeem a code", redeems[redeeming{r.Refresh, r.Token != nil}], args...)
 	}
 	return s.InTx(ctx, func(ctx context.Context) error {
 		steps := []step{{redeemable + " RETURNING 1", args, true}}
@@ -238,7 +286,7 @@ func (s *Store) Redeem(ctx context.Context, r grant.Redemption) error {
 				refresh_expires_at = $3 WHERE id = $1`, []any{r.GrantID, at(r.At), at(r.RefreshExpiresAt)}, false})
 		}
 		if r.Token != nil {
-			steps = append(steps, step{insertToken.values(), tokenArgs(r.Token), false})
+			steps = append(steps, step{insertToken.values, tokenArgs(r.Token), false})
 		}
 		return s.steps(ctx, "redeem a code", steps)
 	})
@@ -251,21 +299,31 @@ const rotatable = `UPDATE authorization_grant SET refresh_generation = refresh_g
 	AND authorization_grant.revoked_at IS NULL AND a.id = authorization_grant.account_id AND ` + allowedPerson + `
 	AND k.client_id = $2 AND k.disabled_at IS NULL`
 
+// rotates are the statements for PostgreSQL, without and with an access token.
+var rotates = map[bool]string{false: rotating(false), true: rotating(true)}
+
+func rotating(token bool) string {
+	q := cte{}
+	q.part("g", rotatable+" RETURNING authorization_grant.id", 5)
+	if token {
+		q.insert("t", insertToken, "g", "")
+	}
+	return q.count("g")
+}
+
 // Rotate implements grant.Store.
 func (s *Store) Rotate(ctx context.Context, r grant.Rotation) error {
 	args := []any{r.GrantID, r.ClientID, r.From, at(r.At), at(r.RefreshExpiresAt)}
 	if s.postgres() {
-		q := cte{}
-		q.part("g", rotatable+" RETURNING authorization_grant.id", args)
 		if r.Token != nil {
-			q.part("t", insertToken.from(len(q.args)+1, "g"), tokenArgs(r.Token))
+			args = append(args, tokenArgs(r.Token)...)
 		}
-		return s.one(ctx, "rotate a refresh token", q.count("g"), q.args...)
+		return s.one(ctx, "rotate a refresh token", rotates[r.Token != nil], args...)
 	}
 	return s.InTx(ctx, func(ctx context.Context) error {
 		steps := []step{{rotatable + " RETURNING 1", args, true}}
 		if r.Token != nil {
-			steps = append(steps, step{insertToken.values(), tokenArgs(r.Token), false})
+			steps = append(steps, step{insertToken.values, tokenArgs(r.Token), false})
 		}
 		return s.steps(ctx, "rotate a refresh token", steps)
 	})

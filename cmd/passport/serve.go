@@ -74,6 +74,7 @@ func (a *app) serve(cmd *cobra.Command) error {
 			return nil
 		})
 	}
+	defer seldomCollect()()
 	if a.cfg.Dev {
 		greet(cmd.OutOrStdout(), a.cfg.Issuer, sites)
 	}
