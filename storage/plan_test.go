@@ -124,6 +124,35 @@ func TestKeyPlans(t *testing.T) {
 	}
 }
 
+// TestLoginOrder: who locks several logins of a person does it in the order of their ids, or two that end the same ones would wait for
+// each other. No two runs that a test can make would meet so each time: what is looked at is what is asked of PostgreSQL.
+func TestLoginOrder(t *testing.T) {
+	if storagetest.Databases() == "sqlite" {
+		return // it has one writer
+	}
+	s := storagetest.Open(t, storagetest.Postgres(t))
+	execute(t, s, "INSERT INTO account (id, sub, state, created_at, updated_at) VALUES ('id1', 'sub', 'active', 1, 1)")
+	execute(t, s, "INSERT INTO browser (id, created_at, seen_at, expires_at) VALUES ('b', 1, 1, 9000000000000000)")
+	execute(t, s, "INSERT INTO login (id, browser_id, account_id, auth_time, amr, acr, created_at) VALUES ('l', 'b', 'id1', 1, '', '', 1)")
+	of := regexp.MustCompile(`(FROM|UPDATE) "?login"?[ (]`)
+	ordered := regexp.MustCompile(`ORDER BY (l\.)?"?id"?\s+FOR (UPDATE|SHARE)`)
+	byIDs := regexp.MustCompile(`^UPDATE "login" SET .* WHERE id IN \(\$`) // which the statement before it has locked
+	one := regexp.MustCompile(`l\.id = \$1 `)
+	seen := map[string]bool{}
+	for q, name := range asked(t, s) {
+		if !of.MatchString(q) || !strings.Contains(q, "UPDATE") && !strings.Contains(q, "FOR SHARE") {
+			continue
+		}
+		seen[name] = true
+		if !ordered.MatchString(q) && !byIDs.MatchString(q) && !one.MatchString(q) {
+			t.Errorf("%s locks logins in any order:\n%s", name, q)
+		}
+	}
+	if !seen["EndLogins"] || !seen["RevokeAll"] && !seen["EndUse"] { // these two share a statement
+		t.Errorf("only %v were seen to lock logins", seen)
+	}
+}
+
 // asked are the statements of what anybody can have the database asked, each with the call that makes it.
 func asked(t *testing.T, s *storage.Store) map[string]string {
 	asked := map[string]string{}

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -16,6 +17,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -88,6 +90,24 @@ func TestBounds(t *testing.T) {
 		}
 		if got := settings(t)[0x3]; got != 100 { // SETTINGS_MAX_CONCURRENT_STREAMS, RFC 9113 §6.5.2
 			t.Errorf("a client is told of %d streams", got)
+		}
+	})
+	t.Run("D3 a stream that was reset is not worked at", func(t *testing.T) {
+		gone, leave := context.WithCancel(t.Context())
+		leave()
+		for _, c := range []struct {
+			major int
+			ctx   context.Context
+			want  bool
+		}{{2, gone, false}, {2, t.Context(), true}, {1, gone, true}} {
+			worked := false
+			s := a.httpServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { worked = true }))
+			r := httptest.NewRequestWithContext(c.ctx, http.MethodGet, "/login", nil)
+			r.ProtoMajor = c.major
+			s.Handler.ServeHTTP(httptest.NewRecorder(), r)
+			if worked != c.want {
+				t.Errorf("HTTP/%d, gone %v: worked at is %v", c.major, c.ctx.Err() != nil, worked)
+			}
 		}
 	})
 }

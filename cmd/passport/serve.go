@@ -230,7 +230,7 @@ func plainTCP() net.ListenConfig {
 // httpServer has the limits that keep slow and greedy clients from the others (D1, D2, D3).
 func (a *app) httpServer(h http.Handler) *http.Server {
 	return &http.Server{
-		Handler:           h,
+		Handler:           awaited(h),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       15 * time.Second,
 		WriteTimeout:      30 * time.Second,
@@ -241,6 +241,17 @@ func (a *app) httpServer(h http.Handler) *http.Server {
 
 		DisableGeneralOptionsHandler: true, // OPTIONS * comes to our handler like anything else
 	}
+}
+
+// awaited leaves out what nobody waits for any more: over HTTP/2 a client resets streams without ending its connection, and can begin
+// thousands a second (D3, CVE-2023-44487). Of HTTP/1 a client that has only closed its half looks the same.
+func awaited(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor == 2 && r.Context().Err() != nil {
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // connectionLog takes net/http's own complaints without the peer's address and without stacks.
