@@ -34,6 +34,7 @@ type world struct {
 	Purged           bool     // purges have run since rows went old (I12)
 	Drained          bool     // no mail waits (I7)
 	KeySetMaxAge     int64    // µs
+	Copied           int64    // when the copy was begun that the database was made of, in µs; 0: of none
 }
 
 // judge is the checker at work.
@@ -88,8 +89,12 @@ func checker(question string) int {
 			j.revoked[a.Code] = true
 		}
 	}
-	for _, rule := range []func(){j.tokens, j.families, j.revocations, j.rows, j.accounts, j.letters, j.registrations, j.events,
-		j.times, j.keys, j.secrets, j.access, j.asked} {
+	rules := []func(){j.tokens, j.families, j.revocations, j.rows, j.unique, j.accounts, j.letters, j.registrations, j.events,
+		j.times, j.keys, j.secrets, j.access, j.asked}
+	if j.Copied != 0 {
+		rules = []func(){j.restored}
+	}
+	for _, rule := range rules {
 		rule()
 	}
 	slices.Sort(j.found)
@@ -196,9 +201,29 @@ func (j *judge) revocations() {
 	}
 }
 
-// rows are I5 and I10, and what else no two rows may be.
+// unique is I10: what no two rows may be.
+func (j *judge) unique() {
+	j.none(map[string]string{
+		"I10: proven addresses that are there twice": `SELECT count(*) - count(DISTINCT canonical) FROM address WHERE proven_at IS NOT NULL`,
+		"I10: subs that are there twice":             `SELECT count(*) - count(DISTINCT sub) FROM account`,
+		"I10: accounts with two passwords":           `SELECT count(*) - count(DISTINCT account_id) FROM credential WHERE kind = 'password'`,
+		"I10: clients that are there twice":          `SELECT count(*) - count(DISTINCT client_id) FROM client`,
+		"I10: the same in one browser twice":         `SELECT count(*) FROM (SELECT 1 FROM login WHERE ended_at IS NULL GROUP BY browser_id, account_id HAVING count(*) > 1) AS twice`,
+	})
+}
+
+// none: there is nothing that any of these counts.
+func (j *judge) none(counts map[string]string) {
+	for what, q := range counts {
+		if n := j.count(q); n != 0 {
+			j.wrong("%s: %d", what, n)
+		}
+	}
+}
+
+// rows is I5.
 func (j *judge) rows() {
-	for what, q := range map[string]string{
+	j.none(map[string]string{
 		"I5: access tokens of a person without a grant": `SELECT count(*) FROM access_token t LEFT JOIN authorization_grant g ON g.id = t.grant_id WHERE t.grant_id IS NOT NULL AND g.id IS NULL`,
 		"I5: spent codes that gave nothing":             `SELECT count(*) FROM code c WHERE c.used_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM access_token t WHERE t.grant_id = c.grant_id)`,
 		"I5: codes that gave and are not spent":         `SELECT count(*) FROM code c WHERE c.used_at IS NULL AND EXISTS (SELECT 1 FROM access_token t WHERE t.grant_id = c.grant_id)`,
@@ -208,17 +233,8 @@ func (j *judge) rows() {
 		"I5: registrations without address, password or link": `SELECT count(*) FROM account a WHERE NOT EXISTS (SELECT 1 FROM address d WHERE d.account_id = a.id)
 			OR NOT EXISTS (SELECT 1 FROM credential c WHERE c.account_id = a.id)
 			OR a.state = 'pending' AND NOT EXISTS (SELECT 1 FROM mail_token m WHERE m.account_id = a.id AND m.purpose = 'confirm')`,
-		"I5: consents of nobody, or to nobody":       `SELECT count(*) FROM consent c WHERE NOT EXISTS (SELECT 1 FROM account a WHERE a.id = c.account_id) OR NOT EXISTS (SELECT 1 FROM client k WHERE k.client_id = c.client_id)`,
-		"I10: proven addresses that are there twice": `SELECT count(*) - count(DISTINCT canonical) FROM address WHERE proven_at IS NOT NULL`,
-		"I10: subs that are there twice":             `SELECT count(*) - count(DISTINCT sub) FROM account`,
-		"I10: accounts with two passwords":           `SELECT count(*) - count(DISTINCT account_id) FROM credential WHERE kind = 'password'`,
-		"I10: clients that are there twice":          `SELECT count(*) - count(DISTINCT client_id) FROM client`,
-		"I10: the same in one browser twice":         `SELECT count(*) FROM (SELECT 1 FROM login WHERE ended_at IS NULL GROUP BY browser_id, account_id HAVING count(*) > 1) AS twice`,
-	} {
-		if n := j.count(q); n != 0 {
-			j.wrong("%s: %d", what, n)
-		}
-	}
+		"I5: consents of nobody, or to nobody": `SELECT count(*) FROM consent c WHERE NOT EXISTS (SELECT 1 FROM account a WHERE a.id = c.account_id) OR NOT EXISTS (SELECT 1 FROM client k WHERE k.client_id = c.client_id)`,
+	})
 	// That of a sealed code has no other row than its access tokens.
 	if n := j.count(`SELECT count(*) FROM authorization_grant g WHERE g.revoked_at IS NULL AND NOT EXISTS (SELECT 1 FROM code c WHERE c.grant_id = g.id)
 		AND NOT EXISTS (SELECT 1 FROM access_token t WHERE t.grant_id = g.id)`); n > int64(len(j.early)) {
@@ -291,7 +307,7 @@ func (r *trial) check() []string {
 		r.t.Fatal(err)
 	}
 	w := world{Ledger: r.b.file.Name(), Database: r.database, Client: r.site.id, Secret: r.site.secret, Folders: r.folders, Hidden: r.hidden,
-		Purged: r.purged, Drained: true, KeySetMaxAge: r.keySetMaxAge.Microseconds()}
+		Purged: r.purged, Drained: true, KeySetMaxAge: r.keySetMaxAge.Microseconds(), Copied: r.copied}
 	for _, replica := range r.f.replicas {
 		if replica.up {
 			w.Replicas = append(w.Replicas, replica.base)

@@ -30,7 +30,8 @@ const resultsHead = `# What faults do
 Each line is written by the run that it names (` + "`make ha`, `make ha-db`, `make fault`" + `), never by hand. *Lost* is what was
 answered with success and is not there afterwards; *doubled* is what may happen once and happened twice. *Time to recover*
 goes from the fault's end (from the primary's death in ` + "`make ha-db`" + `) to the last request that failed; –: none did. Of a mail
-server it is how long until every mail was out, of a killed replica how long until it was ready. *Short* is a run of
+server it is how long until every mail was out, of a killed replica how long until it was ready, of a restore the time from the order
+to the first replica that is ready. *Short* is a run of
 ` + "`make test`" + `'s length; *changed* means that not all of the tree was committed.
 
 | fault | load | requests | failed | lost | doubled | time to recover | when, where |

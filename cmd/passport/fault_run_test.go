@@ -67,6 +67,7 @@ type trial struct {
 	people   int           // that go their ways at the same time
 
 	issued       func(idToken string) // of each ID token
+	copied       int64                // when the copy was begun that the database was made of, in µs
 	purged       bool                 // rows were made old, and purges have run since
 	keySetMaxAge time.Duration        // as the replicas have it
 
