@@ -85,8 +85,15 @@ func checker(question string) int {
 		}
 	}
 	for _, a := range j.acts {
-		if a.Op == "revoke" && a.Outcome != refused || a.Op == "replay" {
+		switch {
+		case a.Op == "revoke" && a.Outcome != refused, a.Op == "replay":
 			j.revoked[a.Code] = true
+		case a.Op == "password" && a.Outcome != refused: // all that the account had
+			for _, b := range j.acts {
+				if b.Email == a.Email {
+					j.revoked[b.Code] = true
+				}
+			}
 		}
 	}
 	rules := []func(){j.tokens, j.families, j.revocations, j.rows, j.unique, j.accounts, j.letters, j.registrations, j.events,
@@ -189,7 +196,7 @@ func (j *judge) families() {
 func (j *judge) revocations() {
 	for _, a := range j.acts {
 		switch {
-		case a.Op == "revoke" && a.Outcome == acked, a.Op == "replay" && a.Outcome == refused:
+		case (a.Op == "revoke" || a.Op == "password") && a.Outcome == acked, a.Op == "replay" && a.Outcome == refused:
 			if j.count(`SELECT count(*) FROM authorization_grant WHERE id = $1 AND revoked_at IS NULL`, j.grantOf(a.Code)) != 0 {
 				j.wrong("I4: act %d revoked a grant that lives", a.N)
 			}
@@ -256,7 +263,7 @@ func (j *judge) accounts() {
 func (j *judge) asked() {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	passwords, confirmed := map[string]string{}, []string{}
+	var confirmed []string
 	for _, base := range j.Replicas {
 		j.site.base = func() string { return base }
 		for _, a := range j.acts {
@@ -276,16 +283,17 @@ func (j *judge) asked() {
 		}
 	}
 	for _, a := range j.acts {
-		switch {
-		case a.Op == "register":
-			passwords[a.Email] = a.Password
-		case a.Op == "confirm" && a.Outcome == acked && !strings.HasPrefix(a.Email, "p0-"): // somebody guesses at the first one's password
+		if a.Op == "confirm" && a.Outcome == acked && !strings.HasPrefix(a.Email, "p0-") { // somebody guesses at the first one's password
 			confirmed = append(confirmed, a.Email)
 		}
 	}
+	passwords := j.passwords()
 	for n, base := range j.Replicas {
 		for i := n; i < len(confirmed); i += 1 + len(confirmed)/3 {
 			v := newVisitor(func() string { return base }, confirmed[i], passwords[confirmed[i]])
+			if v.pass == "" {
+				continue
+			}
 			if err := v.login(ctx); err != nil {
 				j.wrong("I6: %s cannot sign in at %s: %v", v.email, base, err)
 			}
@@ -293,10 +301,24 @@ func (j *judge) asked() {
 	}
 }
 
+// passwords are those that people have now, as far as that is known.
+func (j *judge) passwords() map[string]string {
+	have := map[string]string{}
+	for _, a := range j.acts {
+		switch {
+		case a.Op == "register", a.Op == "password" && a.Outcome == acked:
+			have[a.Email] = a.Password
+		case a.Op == "password" && a.Outcome == unknown:
+			delete(have, a.Email)
+		}
+	}
+	return have
+}
+
 // surely tells whether the grant that came by a code is revoked without a doubt.
 func (j *judge) surely(code string) bool {
 	return slices.ContainsFunc(j.acts, func(a entry) bool {
-		return a.Code == code && (a.Op == "revoke" && a.Outcome == acked || a.Op == "replay" && a.Outcome == refused)
+		return a.Code == code && ((a.Op == "revoke" || a.Op == "password") && a.Outcome == acked || a.Op == "replay" && a.Outcome == refused)
 	})
 }
 

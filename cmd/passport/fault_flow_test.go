@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -139,7 +140,7 @@ func (p *person) told(idToken string) {
 func (p *person) ends(ctx context.Context, n int64) {
 	access, refresh := p.got.Access, p.got.Refresh
 	switch n % 5 {
-	case 0, 3:
+	case 0:
 		if p.b.act(entry{Op: "revoke", Refresh: refresh, Code: p.code}, func(*entry) (int, error) {
 			a, err := p.site.revoke(ctx, refresh)
 			return a.Status, err
@@ -151,12 +152,32 @@ func (p *person) ends(ctx context.Context, n int64) {
 			a, err := p.site.redeem(ctx, p.code)
 			return a.Status, err
 		})
+	case 3:
+		p.changes(ctx, access, refresh)
 	case 2:
 		was := p.twin(p.base)
 		if p.b.act(entry{Op: "logout", Email: p.email}, func(*entry) (int, error) { return 200, p.logout(ctx) }) {
 			p.forbidden("the session that was ended", func() (bool, error) { return was.signedIn(ctx) })
 		}
 	}
+}
+
+// changes: a new password ends what the old one, and who had it, could do (I4).
+func (p *person) changes(ctx context.Context, access, refresh string) {
+	was, next := p.twin(p.base), "another "+p.pass
+	if !p.b.act(entry{Op: "password", Email: p.email, Password: next, Code: p.code}, func(*entry) (int, error) { return 200, p.changePassword(ctx, next) }) {
+		return
+	}
+	p.dead(ctx, access, refresh)
+	p.forbidden("a copy of the cookie from before the new password", func() (bool, error) { return was.signedIn(ctx) })
+	p.forbidden("the password from before", func() (bool, error) {
+		var wrong *wrongPage
+		err := newVisitor(p.base, p.email, p.pass).login(ctx)
+		if errors.As(err, &wrong) && wrong.status < 500 {
+			return false, nil
+		}
+		return err == nil, err
+	})
 }
 
 // dead asks for what was revoked (I4, I20).

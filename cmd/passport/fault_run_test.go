@@ -86,7 +86,7 @@ type span struct{ from, to time.Time }
 // newTrial starts replicas. What they find at via is the database, as they are told of it.
 func newTrial(t *testing.T, replicas int, database, via string, more ...string) *trial {
 	t.Helper()
-	r := &trial{t: t, b: newBook(t), box: newMailbox(t), database: database, people: 3, within: 2 * time.Second, keySetMaxAge: 5 * time.Minute}
+	r := &trial{t: t, b: newBook(t), box: newMailbox(t), database: database, people: long(t, 3, 12), within: 2 * time.Second, keySetMaxAge: 5 * time.Minute}
 	r.box.hear = func(l postedLetter, said string) {
 		e := entry{Op: "letter", Email: l.to, ID: l.id, Outcome: refused}
 		for _, m := range mailedLink.FindAllStringSubmatch(l.text, -1) {
