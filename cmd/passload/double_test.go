@@ -31,15 +31,20 @@ type double struct {
 
 	mu       sync.Mutex
 	lie      string
-	codes    map[string]url.Values // code → the request
-	access   map[string]bool
-	refresh  map[string]bool
-	sessions map[string]bool
+	last     string                // access token
+	nonce    string                // the first
+	codes    map[string]url.Values // code → the request, and with it the user
+	access   map[string]string     // → the user, as below
+	refresh  map[string]string
+	sessions map[string]string
+	signedIn map[string]int // how often who did
+	signedOn map[string]int // how often a code of theirs was redeemed
 }
 
 func newDouble(t *testing.T) *double {
 	t.Helper()
-	d := &double{t: t, busy: make(chan struct{}), codes: map[string]url.Values{}, access: map[string]bool{}, refresh: map[string]bool{}, sessions: map[string]bool{}}
+	d := &double{t: t, busy: make(chan struct{}), codes: map[string]url.Values{}, access: map[string]string{}, refresh: map[string]string{},
+		sessions: map[string]string{}, signedIn: map[string]int{}, signedOn: map[string]int{}}
 	var err, err2 error
 	d.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	d.other, err2 = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -105,7 +110,7 @@ func (d *double) answer(w http.ResponseWriter, v any) {
 func (d *double) discovery(w http.ResponseWriter, _ *http.Request) {
 	at := d.server.URL
 	d.answer(w, map[string]any{
-		"issuer": d.or("another issuer", at, "https://evil.test"), "authorization_endpoint": at + "/authorize", "token_endpoint": at + "/token",
+		"issuer": d.or("another issuer", at, "https://evil.test"), "authorization_endpoint": at + "/authorize", "token_endpoint": d.or("another endpoint", at, "https://evil.test") + "/token",
 		"introspection_endpoint": at + "/introspect", "userinfo_endpoint": at + "/userinfo", "jwks_uri": at + "/jwks",
 		"authorization_response_iss_parameter_supported": true,
 	})
@@ -113,44 +118,58 @@ func (d *double) discovery(w http.ResponseWriter, _ *http.Request) {
 
 func (d *double) jwks(w http.ResponseWriter, _ *http.Request) {
 	set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: d.key.Public(), KeyID: "1", Algorithm: "ES256", Use: "sig"}}}
-	if d.lies() == "no keys" {
+	switch d.lies() {
+	case "no keys":
 		set.Keys = nil
+	case "a key more":
+		set.Keys = append(set.Keys, jose.JSONWebKey{Key: d.other.Public(), KeyID: "2"})
+	case "a private key":
+		set.Keys = append(set.Keys, jose.JSONWebKey{Key: d.other, KeyID: "2"})
+	case "a symmetric key":
+		set.Keys = append(set.Keys, jose.JSONWebKey{Key: []byte("a secret of somebody else's, 32 bytes"), KeyID: "2"})
+	case "another key":
+		set.Keys[0].Key, set.Keys[0].KeyID = d.other.Public(), "2"
+	case "another key of that kid":
+		set.Keys[0].Key = d.other.Public()
 	}
 	d.answer(w, set)
 }
 
 func (d *double) authorize(w http.ResponseWriter, r *http.Request) {
-	cookie, err := r.Cookie("session")
-	d.mu.Lock()
-	known := err == nil && d.sessions[cookie.Value]
-	d.mu.Unlock()
+	user := ""
+	if cookie, err := r.Cookie("session"); err == nil {
+		d.mu.Lock()
+		user = d.sessions[cookie.Value]
+		d.mu.Unlock()
+	}
 	switch {
 	case d.lies() == "round and round":
 		http.Redirect(w, r, r.URL.String(), http.StatusSeeOther)
 	case d.lies() == "a strange page":
 		fmt.Fprint(w, "<title>Are you human?</title><form><input name=captcha></form>")
-	case !known || d.lies() == "signed out":
+	case user == "" || d.lies() == "signed out":
 		// Another form, a hidden field of the same name as the user's, a box that is not ticked.
 		fmt.Fprintf(w, `<!doctype html><title>Sign in</title><form action="/search"><input name=q></form>
 			<form method="post" action="/signin"><input type=hidden name=back value="%s"><input name=user type=text>
 			<input name=pass type=password><input type=checkbox name=keep value=1><button name=do value=in class="x go">Go</button></form>`, r.URL.RawQuery)
 	default:
-		d.back(w, r, r.URL.Query())
+		d.back(w, r, r.URL.Query(), user)
 	}
 }
 
 func (d *double) signIn(w http.ResponseWriter, r *http.Request) {
-	if err := r.ParseForm(); err != nil || r.PostForm.Get("user") != "alice" || r.PostForm.Get("pass") != "open sesame" ||
+	if err := r.ParseForm(); err != nil || r.PostForm.Get("user") == "" || r.PostForm.Get("pass") != "open sesame" ||
 		r.PostForm.Get("do") != "in" || r.PostForm.Has("keep") || d.lies() == "signed out" {
 		fmt.Fprint(w, `<form method="post" action="/signin"><input name=user><input name=pass type=password></form>`)
 		return
 	}
 	session := rand.Text()
 	d.mu.Lock()
-	d.sessions[session] = true
+	d.sessions[session] = r.PostForm.Get("user")
+	d.signedIn[r.PostForm.Get("user")]++
 	d.mu.Unlock()
 	http.SetCookie(w, &http.Cookie{Name: "session", Value: session, Path: "/"})
-	back := r.PostForm.Get("back")
+	back := r.PostForm.Get("back") + "&user=" + r.PostForm.Get("user")
 	fmt.Fprintf(w, `<title>Allow?</title><form method="post" action="allow?%s"><button id="no" name="answer" value="no">No</button>
 		<button id="yes" name="answer" value="yes">Yes</button></form>`, strings.ReplaceAll(back, "&", "&amp;"))
 }
@@ -159,11 +178,12 @@ func (d *double) allow(w http.ResponseWriter, r *http.Request) {
 	if err := r.ParseForm(); err != nil || r.PostForm.Get("answer") != "yes" {
 		d.t.Errorf("consent: %v", r.PostForm)
 	}
-	d.back(w, r, r.URL.Query())
+	d.back(w, r, r.URL.Query(), r.URL.Query().Get("user"))
 }
 
-func (d *double) back(w http.ResponseWriter, r *http.Request, asked url.Values) {
+func (d *double) back(w http.ResponseWriter, r *http.Request, asked url.Values, user string) {
 	code := rand.Text()
+	asked.Set("user", user)
 	d.mu.Lock()
 	d.codes[code] = asked
 	d.mu.Unlock()
@@ -187,7 +207,7 @@ func (d *double) token(w http.ResponseWriter, r *http.Request) {
 		d.answer(w, map[string]string{"error": "invalid_client"})
 		return
 	}
-	nonce, offline, good := "", false, true
+	nonce, offline, good, user := "", false, true, ""
 	d.mu.Lock()
 	switch r.PostForm.Get("grant_type") {
 	case "authorization_code":
@@ -195,9 +215,11 @@ func (d *double) token(w http.ResponseWriter, r *http.Request) {
 		delete(d.codes, r.PostForm.Get("code"))
 		sum := sha256.Sum256([]byte(r.PostForm.Get("code_verifier")))
 		good = asked != nil && asked.Get("code_challenge") == base64.RawURLEncoding.EncodeToString(sum[:]) && asked.Get("redirect_uri") == r.PostForm.Get("redirect_uri")
-		nonce, offline = asked.Get("nonce"), strings.Contains(asked.Get("scope"), "offline_access")
+		nonce, offline, user = asked.Get("nonce"), strings.Contains(asked.Get("scope"), "offline_access"), asked.Get("user")
+		d.signedOn[user]++
 	case "refresh_token":
-		good, offline = d.refresh[r.PostForm.Get("refresh_token")], true
+		user = d.refresh[r.PostForm.Get("refresh_token")]
+		good, offline = user != "", true
 		delete(d.refresh, r.PostForm.Get("refresh_token"))
 	}
 	d.mu.Unlock()
@@ -206,24 +228,52 @@ func (d *double) token(w http.ResponseWriter, r *http.Request) {
 		d.answer(w, map[string]string{"error": "invalid_grant", "error_description": "\x1b[2J no"})
 		return
 	}
-	d.answer(w, d.tokens(nonce, offline, r.PostForm.Get("grant_type") != "client_credentials"))
+	out := d.tokens(user, nonce, offline)
+	if r.PostForm.Get("grant_type") == "refresh_token" {
+		d.stay(out, user, r.PostForm.Get("refresh_token"))
+	}
+	d.answer(w, out)
 }
 
-func (d *double) tokens(nonce string, offline, person bool) map[string]any {
-	access := rand.Text()
-	out := map[string]any{"access_token": access, "token_type": d.or("token_type", "bearer", "mac"), "expires_in": 3600}
+// stay answers as one who does not rotate refresh tokens does.
+func (d *double) stay(out map[string]any, user, refresh string) {
+	switch d.lies() {
+	case "the refresh token stays":
+		out["refresh_token"] = refresh
+	case "no next refresh_token":
+		delete(out, "refresh_token")
+	default:
+		return
+	}
 	d.mu.Lock()
-	d.access[access] = true
+	defer d.mu.Unlock()
+	d.refresh[refresh] = user
+}
+
+func (d *double) tokens(user, nonce string, offline bool) map[string]any {
+	d.mu.Lock()
+	access := rand.Text()
+	if d.lie == "the access token stays" {
+		access = d.last
+	}
+	d.access[access], d.last = user, access
 	d.mu.Unlock()
+	out := map[string]any{"access_token": access, "token_type": d.or("token_type", "bearer", "mac"), "expires_in": 3600}
 	if offline && d.lies() != "no refresh_token" {
 		next := rand.Text()
 		out["refresh_token"] = next
 		d.mu.Lock()
-		d.refresh[next] = true
+		d.refresh[next] = user
 		d.mu.Unlock()
 	}
-	if person {
-		out["id_token"] = d.idToken(nonce, access)
+	switch d.lies() {
+	case "scope":
+		out["scope"] = "profile email"
+	case "scope in another order":
+		out["scope"] = "more offline_access openid"
+	}
+	if user != "" {
+		out["id_token"] = d.idToken(user, nonce, access)
 	}
 	for _, name := range []string{"access_token", "id_token"} {
 		if d.lies() == "no "+name {
@@ -233,12 +283,20 @@ func (d *double) tokens(nonce string, offline, person bool) map[string]any {
 	return out
 }
 
-func (d *double) idToken(nonce, access string) string {
+func (d *double) idToken(user, nonce, access string) string {
 	now := time.Now()
 	claims := map[string]any{
 		"iss": d.or("iss of the ID token", d.server.URL, "https://evil.test"), "aud": []string{d.or("aud", "load", "another")},
-		"sub": d.or("sub", "alice's", "bob's"), "iat": now.Unix(), "exp": now.Add(time.Hour).Unix(),
+		"sub": d.or("sub", user+"'s", "eve's"), "iat": now.Unix(), "exp": now.Add(time.Hour).Unix(),
 		"at_hash": leftHalf("ES256", d.or("at_hash", access, "another")),
+	}
+	if d.lies() == "the nonce of the first" {
+		d.mu.Lock()
+		if nonce != "" {
+			d.nonce = nonce
+		}
+		nonce = d.nonce
+		d.mu.Unlock()
 	}
 	if nonce != "" {
 		claims["nonce"] = d.or("nonce", nonce, "of another")
@@ -250,6 +308,10 @@ func (d *double) idToken(nonce, access string) string {
 		claims["iat"] = now.Add(time.Hour).Unix()
 	case "no nonce":
 		delete(claims, "nonce")
+	case "nonce of another, where none need be":
+		claims["nonce"] = "of another"
+	case "azp alone":
+		claims["azp"] = "another"
 	case "azp":
 		claims["aud"], claims["azp"] = []string{"load", "another"}, "another"
 	}
@@ -289,19 +351,24 @@ func (d *double) idToken(nonce, access string) string {
 
 func (d *double) introspect(w http.ResponseWriter, r *http.Request) {
 	d.mu.Lock()
-	active := d.access[r.FormValue("token")]
+	user, active := d.access[r.FormValue("token")]
 	d.mu.Unlock()
+	exp := time.Now().Add(time.Hour)
+	if d.lies() == "exp of the introspection" {
+		exp = time.Now().Add(-time.Hour)
+	}
 	d.answer(w, map[string]any{"active": active && d.lies() != "inactive", "client_id": d.or("client_id", "load", "another"),
-		"iss": d.or("iss of the introspection", d.server.URL, "https://evil.test")})
+		"iss": d.or("iss of the introspection", d.server.URL, "https://evil.test"),
+		"sub": d.or("sub of the introspection", user+"'s", "eve's"), "exp": exp.Unix()})
 }
 
 func (d *double) userinfo(w http.ResponseWriter, r *http.Request) {
 	d.mu.Lock()
-	good := d.access[strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")]
+	user := d.access[strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")]
 	d.mu.Unlock()
-	if !good || d.lies() == "invalid_token" {
+	if user == "" || d.lies() == "invalid_token" {
 		w.WriteHeader(http.StatusUnauthorized)
 		return
 	}
-	d.answer(w, map[string]any{"sub": d.or("sub of the userinfo", "alice's", "bob's")})
+	d.answer(w, map[string]any{"sub": d.or("sub of the userinfo", user+"'s", "eve's")})
 }

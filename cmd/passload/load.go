@@ -100,8 +100,20 @@ func (r *recorder) so() (ok, failed uint64, p50, p99 time.Duration) {
 	return r.all.n, r.failed, r.all.at(0.5), r.all.at(0.99)
 }
 
+// prepare gives each session of a worker what the next operation needs; who fails tries again with that.
+func (s scenario) prepare(ctx context.Context, w *worker) {
+	for range w.held {
+		w.next()
+		if s.ready != nil {
+			w.agent.begin()
+			_ = s.ready(w, ctx)
+		}
+	}
+}
+
 // one does an operation, and tells when it began and ended. due is when it should have begun; the zero time: when it does.
 func (s scenario) one(ctx context.Context, w *worker, due time.Time) (begin, end time.Time, err error) {
+	w.next()
 	if s.ready != nil {
 		w.agent.begin()
 		err = s.ready(w, ctx)
@@ -122,12 +134,7 @@ func (p plan) run(stop context.Context, s scenario, workers []*worker, tell func
 	defer kill()
 	defer context.AfterFunc(stop, func() { time.AfterFunc(grace, kill) })()
 
-	each(workers, func(w *worker) { // all are signed in before the clock runs; who fails tries again with the first operation
-		if s.ready != nil {
-			w.agent.begin()
-			_ = s.ready(w, ctx)
-		}
-	})
+	each(workers, func(w *worker) { s.prepare(ctx, w) }) // all are signed in before the clock runs
 	r := newRecorder(p)
 	start := time.Now()
 	r.from = start.Add(p.warmUp)

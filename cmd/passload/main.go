@@ -148,11 +148,8 @@ func (o *options) load(cmd *cobra.Command, names []string) error {
 // scenario tries one operation alone, so that what can never work says why at once, and then does the run.
 func (o *options) scenario(stop context.Context, stderr io.Writer, p *provider, s scenario) (*recorder, error) {
 	var workers []*worker
-	for i := range o.plan.workers {
-		w := &worker{o: o, p: p, agent: newAgent(o)}
-		if len(o.people) > 0 {
-			w.who = o.people[i%len(o.people)]
-		}
+	for range o.plan.workers {
+		w := newWorker(o, p)
 		defer w.agent.close()
 		workers = append(workers, w)
 	}

@@ -38,7 +38,7 @@ type options struct {
 	tls      *tls.Config
 	secret   string
 	redirect *url.URL
-	people   []person
+	people   crowd
 	pages    pages
 	params   url.Values
 }
@@ -67,7 +67,7 @@ func (o *options) flags(cmd *cobra.Command) {
 
 	f.StringVar(&o.username, "username", "", "who signs in")
 	f.StringVar(&o.passwordFile, "password-file", "", "holds the password (- for standard input)")
-	f.StringVar(&o.peopleFile, "people", "", "instead: a file with a name, a space and a password a line; workers take them in turn")
+	f.StringVar(&o.peopleFile, "people", "", "instead: a file with a name, a space and a password a line; who signs in anew is the next one, and a worker uses up to eight in turn")
 	f.StringVar(&o.preset, "pages", "passport", "whose pages ask for it: "+strings.Join(slices.Sorted(maps.Keys(presets)), " or "))
 	f.StringVar(&o.given.username, "username-field", "", "the name of the field for the user, over --pages")
 	f.StringVar(&o.given.password, "password-field", "", "the name of the field for the password, over --pages")
@@ -179,13 +179,13 @@ func (o *options) readFiles(cmd *cobra.Command) (err error) {
 	case o.peopleFile != "" && (o.username != "" || o.passwordFile != ""):
 		return errors.New("--people stands instead of --username and --password-file")
 	case o.peopleFile != "":
-		o.people, err = readPeople(cmd, o.peopleFile)
+		o.people.list, err = readPeople(cmd, o.peopleFile)
 	case (o.username == "") != (o.passwordFile == ""):
 		return errors.New("--username and --password-file need each other")
 	case o.username != "":
 		var password string
 		password, err = readSecret(cmd, "password", o.passwordFile)
-		o.people = []person{{o.username, password}}
+		o.people.list = []person{{o.username, password}}
 	}
 	return err
 }

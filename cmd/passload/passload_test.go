@@ -5,9 +5,13 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -97,7 +101,12 @@ func TestLies(t *testing.T) {
 		{"discovery", "500", "status 500"},
 		{"discovery", "hang up", "connection lost"},
 		{"discovery", "silence", "timeout"},
+		{"discovery", "another endpoint", "another document"},
 		{"jwks", "no keys", "not a key set"},
+		{"jwks", "a private key", "secret key published"},
+		{"jwks", "a symmetric key", "secret key published"},
+		{"jwks", "another key", "key withdrawn"},
+		{"jwks", "another key of that kid", "key withdrawn"},
 		{"jwks", "not JSON", "not a key set"},
 		{"client_credentials", "no access_token", "no access_token"},
 		{"client_credentials", "token_type", "wrong token_type"},
@@ -106,6 +115,8 @@ func TestLies(t *testing.T) {
 		{"introspect", "inactive", "inactive"},
 		{"introspect", "client_id", "wrong client_id"},
 		{"introspect", "iss of the introspection", "wrong iss"},
+		{"introspect", "sub of the introspection", "wrong sub"},
+		{"introspect", "exp of the introspection", "wrong exp"},
 		{"userinfo", "sub of the userinfo", "wrong sub"},
 		{"userinfo", "invalid_token", "status 401"},
 		{"userinfo", "hang up", "connection lost"},
@@ -115,6 +126,11 @@ func TestLies(t *testing.T) {
 		{"refresh", "signature", "bad signature"},
 		{"refresh", "sub", "wrong sub"},
 		{"refresh", "aud", "wrong aud"},
+		{"refresh", "nonce of another, where none need be", "wrong nonce"},
+		{"refresh", "the access token stays", "same access_token"},
+		{"refresh", "the refresh token stays", "not rotated"},
+		{"refresh", "no next refresh_token", "not rotated"},
+		{"refresh", "scope", "wrong scope"},
 		{"sso", "state", "wrong state"},
 		{"sso", "iss", "wrong iss"},
 		{"sso", "no iss", "wrong iss"},
@@ -131,6 +147,8 @@ func TestLies(t *testing.T) {
 		{"sso", "iss of the ID token", "wrong iss"},
 		{"sso", "aud", "wrong aud"},
 		{"sso", "azp", "wrong azp"},
+		{"sso", "azp alone", "wrong azp"},
+		{"sso", "scope", "wrong scope"},
 		{"sso", "sub", "wrong sub"},
 		{"sso", "expired", "expired ID token"},
 		{"sso", "of the future", "wrong iat"},
@@ -141,6 +159,7 @@ func TestLies(t *testing.T) {
 		{"sso", "signed by a secret", "bad signature"},
 		{"login", "a strange page", "unknown page"},
 		{"login", "signed out", "not signed in"},
+		{"login", "sub", "wrong sub"},
 		{"login", "state", "wrong state"},
 		{"login", "nonce", "wrong nonce"},
 	} {
@@ -183,25 +202,139 @@ func TestLies(t *testing.T) {
 	}
 }
 
+// TestTruths: what a provider may do is no failure, however often.
+func TestTruths(t *testing.T) {
+	for _, c := range []struct{ scenario, way string }{
+		{"jwks", "a key more"},
+		{"sso", "scope in another order"},
+		{"refresh", "scope in another order"},
+		{"refresh", "the nonce of the first"},
+		{"refresh", "the refresh token stays"},
+		{"refresh", "no next refresh_token"},
+	} {
+		t.Run(c.scenario+": "+c.way, func(t *testing.T) {
+			d := newDouble(t)
+			w := d.worker(t)
+			d.tell(c.way)
+			s, _ := scenarioNamed(c.scenario)
+			for range 3 {
+				if _, _, err := s.one(t.Context(), w, time.Time{}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+}
+
+// TestKeys: keys may go, but not the one that signs; and what was wrong makes no ID token wrong.
+func TestKeys(t *testing.T) {
+	for _, signed := range []bool{false, true} {
+		d := newDouble(t)
+		d.tell("a key more")
+		w := d.worker(t)
+		w.next()
+		if signed {
+			check(t, w.login(t.Context()))
+		}
+		d.tell("another key")
+		if err := w.jwks(t.Context()); (err != nil) != signed {
+			t.Errorf("signed by the other %v: %v", signed, err)
+		}
+		d.tell("")
+		check(t, w.login(t.Context()))
+	}
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// TestPeople: who signs in anew is the next one, and a worker uses the sessions that it holds in turn.
+func TestPeople(t *testing.T) {
+	people := func(n int) string {
+		all := ""
+		for i := range n {
+			all += "p" + strconv.Itoa(i) + " open sesame\n"
+		}
+		return all
+	}
+	for _, c := range []struct {
+		scenario                               string
+		people, workers, operations            int
+		signedIn, signedOn, whoSignedIn, whoOn int // how often, and how many people
+	}{
+		{"sso", 1, 1, 10, 1, 11, 1, 1},
+		{"sso", 5, 1, 10, 5, 15, 5, 5},
+		{"sso", 9, 2, 10, 10, 20, 9, 9},   // five each
+		{"sso", 20, 1, 10, 8, 18, 8, 8},   // eight at most
+		{"refresh", 5, 1, 10, 5, 5, 5, 5}, // no code afterwards
+		{"introspect", 5, 1, 10, 5, 5, 5, 5},
+		{"userinfo", 5, 1, 10, 5, 5, 5, 5},
+		{"login", 5, 1, 10, 10, 10, 5, 5},
+	} {
+		t.Run(fmt.Sprintf("%s: %d people, %d workers", c.scenario, c.people, c.workers), func(t *testing.T) {
+			d := newDouble(t)
+			workers := []*worker{}
+			first := d.worker(t, "--username", "", "--password-file", "", "--people", file(t, people(c.people)), "--workers", strconv.Itoa(c.workers))
+			for range c.workers {
+				workers = append(workers, newWorker(first.o, first.p))
+			}
+			s, _ := scenarioNamed(c.scenario)
+			for _, w := range workers {
+				t.Cleanup(w.agent.close)
+				s.prepare(t.Context(), w)
+			}
+			for i := range c.operations {
+				_, _, err := s.one(t.Context(), workers[i%len(workers)], time.Time{})
+				check(t, err)
+			}
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			if sum(d.signedIn) != c.signedIn || sum(d.signedOn) != c.signedOn || len(d.signedIn) != c.whoSignedIn || len(d.signedOn) != c.whoOn {
+				t.Errorf("signed in %v, on %v", d.signedIn, d.signedOn)
+			}
+			if c.scenario == "sso" && spreadOf(d.signedOn) > 2 {
+				t.Errorf("not in turn: %v", d.signedOn)
+			}
+		})
+	}
+}
+
+func sum(of map[string]int) (n int) {
+	for _, v := range of {
+		n += v
+	}
+	return n
+}
+
+// spreadOf is how much more often the most frequent one is there than the least.
+func spreadOf(of map[string]int) int {
+	all := slices.Collect(maps.Values(of))
+	return slices.Max(all) - slices.Min(all)
+}
+
 // worker is one that knows the double.
-func (d *double) worker(t *testing.T) *worker {
+func (d *double) worker(t *testing.T, more ...string) *worker {
 	t.Helper()
 	o, cmd := &options{}, &cobra.Command{}
 	o.flags(cmd)
-	if err := cmd.ParseFlags(d.args(t)); err != nil {
+	if err := cmd.ParseFlags(d.args(t, more...)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := o.read(cmd, nil); err != nil {
 		t.Fatal(err)
 	}
-	a := newAgent(o)
-	t.Cleanup(a.close)
-	a.begin()
-	p, err := discover(t.Context(), a, o.issuer)
-	if err != nil {
+	w := newWorker(o, nil)
+	t.Cleanup(w.agent.close)
+	w.agent.begin()
+	var err error
+	if w.p, err = discover(t.Context(), w.agent, o.issuer); err != nil {
 		t.Fatal(err)
 	}
-	return &worker{o: o, p: p, agent: a, who: o.people[0]}
+	return w
 }
 
 func TestCommandLine(t *testing.T) {

@@ -25,11 +25,24 @@ type provider struct {
 	authorize, token, introspect, person *url.URL // nil: it has none
 	sendsIss                             bool     // RFC 9207 §3
 	document                             []byte   // as it was first answered, and found right
-	keySet                               []byte
+	first                                metadata // what it said
 
 	mu      sync.Mutex
-	keys    jose.JSONWebKeySet
+	keySet  []byte             // as it was last found right
+	keys    jose.JSONWebKeySet // all that were ever published: none goes
+	signer  *jose.JSONWebKey   // of the last ID token; nil: there was none
 	fetched time.Time
+}
+
+// metadata is what we use of a discovery document.
+type metadata struct {
+	Issuer     string `json:"issuer"`
+	Authorize  string `json:"authorization_endpoint"`
+	Token      string `json:"token_endpoint"`
+	Introspect string `json:"introspection_endpoint"`
+	Userinfo   string `json:"userinfo_endpoint"`
+	JWKS       string `json:"jwks_uri"`
+	SendsIss   bool   `json:"authorization_response_iss_parameter_supported"`
 }
 
 // clockSkew is how far the provider's clock may be off ours.
@@ -59,7 +72,6 @@ func discover(ctx context.Context, a *agent, issuer string) (*provider, error) {
 	if err := p.checkKeys(got); err != nil {
 		return nil, fmt.Errorf("ask for the key set: %w", err)
 	}
-	p.keySet = got.body
 	return p, nil
 }
 
@@ -71,15 +83,7 @@ func (p *provider) checkDocument(a *answer) error {
 	if p.document != nil && bytes.Equal(a.body, p.document) {
 		return nil
 	}
-	var m struct {
-		Issuer     string `json:"issuer"`
-		Authorize  string `json:"authorization_endpoint"`
-		Token      string `json:"token_endpoint"`
-		Introspect string `json:"introspection_endpoint"`
-		Userinfo   string `json:"userinfo_endpoint"`
-		JWKS       string `json:"jwks_uri"`
-		SendsIss   bool   `json:"authorization_response_iss_parameter_supported"`
-	}
+	var m metadata
 	if err := json.Unmarshal(a.body, &m); err != nil {
 		return faultf("not a discovery document", "%v", err)
 	}
@@ -87,9 +91,12 @@ func (p *provider) checkDocument(a *answer) error {
 		return faultf("wrong iss", "the document is of the issuer %q, not %q: give --issuer as the document has it", printable(m.Issuer, 200), p.issuer)
 	}
 	if p.document != nil {
-		return nil // another than the first, but of the same issuer
+		if m != p.first {
+			return faultf("another document", "its endpoints are not those of the first")
+		}
+		return nil // what we do not use may change
 	}
-	p.sendsIss = m.SendsIss
+	p.first, p.sendsIss = m, m.SendsIss
 	for name, e := range map[string]struct {
 		raw string
 		to  **url.URL
@@ -112,11 +119,13 @@ func (p *provider) checkDocument(a *answer) error {
 	return nil
 }
 
-// checkKeys judges a key set, and keeps what it holds.
+// checkKeys judges a key set, and adds what it holds to what we know: one wrong answer shall not make ID tokens wrong.
 func (p *provider) checkKeys(a *answer) error {
 	if a.status != 200 {
 		return statusFault(a)
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.keySet != nil && bytes.Equal(a.body, p.keySet) {
 		return nil
 	}
@@ -127,10 +136,35 @@ func (p *provider) checkKeys(a *answer) error {
 	if len(set.Keys) == 0 {
 		return faultf("not a key set", "it has no keys")
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.keys, p.fetched = set, time.Now()
+	for _, k := range set.Keys {
+		if !k.IsPublic() {
+			return faultf("secret key published", "%q is private or symmetric", printable(k.KeyID, 100))
+		}
+	}
+	if len(p.keys.Keys) > 0 && !p.stays(set.Keys) {
+		return faultf("key withdrawn", "the key that signs is gone")
+	}
+	for _, k := range set.Keys {
+		if !holds(p.keys.Keys, k) {
+			p.keys.Keys = append(p.keys.Keys, k)
+		}
+	}
+	p.keySet, p.fetched = a.body, time.Now()
 	return nil
+}
+
+// stays tells whether a later key set has the key that signs; as long as none has, any of those that there were. The lock is held.
+func (p *provider) stays(later []jose.JSONWebKey) bool {
+	if p.signer != nil {
+		return holds(later, *p.signer)
+	}
+	return slices.ContainsFunc(p.keys.Keys, func(k jose.JSONWebKey) bool { return holds(later, k) })
+}
+
+// holds tells whether a key is among public ones, under the same kid.
+func holds(set []jose.JSONWebKey, key jose.JSONWebKey) bool {
+	public, ok := key.Key.(interface{ Equal(crypto.PublicKey) bool })
+	return ok && slices.ContainsFunc(set, func(k jose.JSONWebKey) bool { return k.KeyID == key.KeyID && public.Equal(k.Key) })
 }
 
 // key finds the published keys that may have signed; an unknown kid asks for the key set again, for a key may have
@@ -214,11 +248,11 @@ func (p *provider) verify(ctx context.Context, a *agent, raw string, w wanted) (
 		return nil, faultf("wrong iss", "the ID token is of %q", printable(c.Iss, 200))
 	case !slices.Contains(c.Aud, w.clientID):
 		return nil, faultf("wrong aud", "the ID token is not for %q", w.clientID)
-	case len(c.Aud) > 1 && c.Azp != "" && c.Azp != w.clientID:
+	case c.Azp != "" && c.Azp != w.clientID:
 		return nil, faultf("wrong azp", "the ID token was issued to another client")
 	case c.Sub == "":
 		return nil, faultf("wrong sub", "the ID token has none")
-	case now.Add(-clockSkew).After(time.Unix(int64(c.Exp), 0)):
+	case past(c.Exp):
 		return nil, faultf("expired ID token", "or the clocks differ")
 	case c.Iat == 0 || now.Add(clockSkew).Before(time.Unix(int64(c.Iat), 0)):
 		return nil, faultf("wrong iat", "the ID token is of the future, or the clocks differ")
@@ -229,6 +263,9 @@ func (p *provider) verify(ctx context.Context, a *agent, raw string, w wanted) (
 	}
 	return c, nil
 }
+
+// past tells whether a time of a token (NumericDate, RFC 7519 §2) is over by both clocks.
+func past(t float64) bool { return time.Now().Add(-clockSkew).After(time.Unix(int64(t), 0)) }
 
 // open checks the signature and gives what was signed.
 func (p *provider) open(ctx context.Context, a *agent, parsed *jose.JSONWebSignature, secret string) ([]byte, error) {
@@ -249,6 +286,9 @@ func (p *provider) open(ctx context.Context, a *agent, parsed *jose.JSONWebSigna
 			continue
 		}
 		if payload, err := parsed.Verify(k.Key); err == nil {
+			p.mu.Lock()
+			p.signer = &k
+			p.mu.Unlock()
 			return payload, nil
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -55,14 +56,72 @@ func scenarioNamed(name string) (scenario, bool) {
 	return scenarios[i], true
 }
 
-// worker is one of those that ask at the same time: a connection, a person, and what they got.
+// worker is one of those that ask at the same time: a connection, and the sessions that it uses in turn.
 type worker struct {
-	o       *options
-	p       *provider
-	agent   *agent
-	who     person
+	o        *options
+	p        *provider
+	agent    *agent
+	held     []*session
+	turn     int
+	*session // whose turn it is
+}
+
+// session is a person, and what they got.
+type session struct {
+	who     person   // who signed in last
 	browser *browser // nil: not signed in
 	tokens  *tokens  // nil: none
+
+	refreshed, rotates bool // a refresh token of it was used; the first time another took its place
+}
+
+// mostHeld bounds the sessions of a worker: each costs a sign-in before anything is measured.
+const mostHeld = 8
+
+// newWorker makes one with as many sessions as bring every person a turn.
+func newWorker(o *options, p *provider) *worker {
+	w := &worker{o: o, p: p, agent: newAgent(o)}
+	each := (len(o.people.list) + o.plan.workers - 1) / o.plan.workers
+	for range min(max(each, 1), mostHeld) {
+		w.held = append(w.held, &session{})
+	}
+	w.session = w.held[0]
+	return w
+}
+
+// next gives the next session its turn.
+func (w *worker) next() {
+	w.session = w.held[w.turn%len(w.held)]
+	w.turn++
+}
+
+// crowd are all people that there are to sign in. Whoever signs in anew takes the next one.
+type crowd struct {
+	list []person
+
+	mu   sync.Mutex
+	turn int
+	subs map[string]string // by username, from the first ID token on
+}
+
+func (c *crowd) next() person {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.turn++
+	return c.list[(c.turn-1)%len(c.list)]
+}
+
+// is tells whether somebody's sub is the one of before.
+func (c *crowd) is(who person, sub string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.subs == nil {
+		c.subs = map[string]string{}
+	}
+	if c.subs[who.username] == "" {
+		c.subs[who.username] = sub
+	}
+	return c.subs[who.username] == sub
 }
 
 // tokens are those of the last answer of the token endpoint.
@@ -70,10 +129,13 @@ type tokens struct {
 	Access  string  `json:"access_token"`
 	Refresh string  `json:"refresh_token"`
 	ID      string  `json:"id_token"`
+	Scope   string  `json:"scope"`
 	Type    string  `json:"token_type"`
 	Life    float64 `json:"expires_in"`
 
+	asked   string    // the scope that was asked for
 	sub     string    // of the ID token
+	nonce   string    // of the request that all began with
 	renewAt time.Time // zero: nobody said when it ends
 }
 
@@ -122,9 +184,9 @@ func (w *worker) ask(ctx context.Context, to *url.URL, form url.Values, into any
 	return nil
 }
 
-// exchange asks the token endpoint.
-func (w *worker) exchange(ctx context.Context, form url.Values) (*tokens, error) {
-	t := &tokens{}
+// exchange asks the token endpoint for tokens of a scope, which may be known from an earlier request.
+func (w *worker) exchange(ctx context.Context, form url.Values, scope string) (*tokens, error) {
+	t := &tokens{asked: scope}
 	if err := w.ask(ctx, w.p.token, form, t); err != nil {
 		return nil, err
 	}
@@ -133,6 +195,8 @@ func (w *worker) exchange(ctx context.Context, form url.Values) (*tokens, error)
 		return nil, faultf("no access_token", "%s", form.Get("grant_type"))
 	case !strings.EqualFold(t.Type, "Bearer"):
 		return nil, faultf("wrong token_type", "%q", printable(t.Type, 40))
+	case t.Scope != "" && lacks(t.Scope, scope): // RFC 6749 §5.1: without one it is what was asked for
+		return nil, faultf("wrong scope", "%q, where %q was asked for", printable(t.Scope, 100), printable(scope, 100))
 	}
 	if t.Life > 0 { // a tenth before its end it is renewed
 		t.renewAt = time.Now().Add(time.Duration(t.Life * 0.9 * float64(time.Second)))
@@ -140,12 +204,18 @@ func (w *worker) exchange(ctx context.Context, form url.Values) (*tokens, error)
 	return t, nil
 }
 
+// lacks tells whether a scope has not all of another.
+func lacks(scope, asked string) bool {
+	has := strings.Fields(scope)
+	return slices.ContainsFunc(strings.Fields(asked), func(s string) bool { return !slices.Contains(has, s) })
+}
+
 func (w *worker) clientCredentials(ctx context.Context) error {
 	form := url.Values{"grant_type": {"client_credentials"}}
 	if w.o.ccScope != "" {
 		form.Set("scope", w.o.ccScope)
 	}
-	t, err := w.exchange(ctx, form)
+	t, err := w.exchange(ctx, form, w.o.ccScope)
 	if err == nil {
 		w.tokens = t
 	}
@@ -158,7 +228,7 @@ func (w *worker) haveToken(ctx context.Context) error {
 		return nil
 	}
 	w.tokens = nil
-	if w.who.username == "" {
+	if len(w.o.people.list) == 0 {
 		return w.clientCredentials(ctx)
 	}
 	if w.browser != nil && w.sso(ctx) == nil {
@@ -169,9 +239,11 @@ func (w *worker) haveToken(ctx context.Context) error {
 
 func (w *worker) introspection(ctx context.Context) error {
 	var out struct {
-		Active   bool   `json:"active"`
-		ClientID string `json:"client_id"`
-		Iss      string `json:"iss"`
+		Active   bool    `json:"active"`
+		ClientID string  `json:"client_id"`
+		Iss      string  `json:"iss"`
+		Sub      string  `json:"sub"`
+		Exp      float64 `json:"exp"`
 	}
 	if err := w.ask(ctx, w.p.introspect, url.Values{"token": {w.tokens.Access}, "token_type_hint": {"access_token"}}, &out); err != nil {
 		return err
@@ -184,6 +256,10 @@ func (w *worker) introspection(ctx context.Context) error {
 		return faultf("wrong client_id", "of another client")
 	case out.Iss != "" && out.Iss != w.p.issuer:
 		return faultf("wrong iss", "of %q", printable(out.Iss, 200))
+	case out.Sub != "" && w.tokens.sub != "" && out.Sub != w.tokens.sub:
+		return faultf("wrong sub", "of another person than the ID token")
+	case out.Exp != 0 && past(out.Exp):
+		return faultf("wrong exp", "a token that has ended is not active, or the clocks differ")
 	}
 	return nil
 }
@@ -219,7 +295,7 @@ func (w *worker) haveRefreshToken(ctx context.Context) error {
 	if w.tokens != nil && w.tokens.Refresh != "" {
 		return nil
 	}
-	w.browser = newBrowser(w.agent)
+	w.browser, w.who = newBrowser(w.agent), w.o.people.next()
 	t, err := w.flow(ctx, &w.who, url.Values{"scope": {w.o.scope + " offline_access"}, "prompt": {"consent"}})
 	if err != nil {
 		return err
@@ -234,24 +310,45 @@ func (w *worker) haveRefreshToken(ctx context.Context) error {
 func (w *worker) refresh(ctx context.Context) error {
 	old := w.tokens
 	w.tokens = nil // after a failure nobody knows which one is good
-	next, err := w.exchange(ctx, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {old.Refresh}})
+	next, err := w.exchange(ctx, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {old.Refresh}}, old.asked)
 	if err != nil {
 		return err
 	}
-	next.sub = old.sub
-	if next.ID != "" { // Core §12.2
-		c, err := w.p.verify(ctx, w.agent, next.ID, wanted{clientID: w.o.clientID, secret: w.o.secret, access: next.Access})
-		if err != nil {
-			return err
-		}
-		if c.Sub != old.sub {
-			return faultf("wrong sub", "of another person than before")
-		}
+	next.sub, next.nonce = old.sub, old.nonce
+	if err := w.checkRefreshed(ctx, old, next); err != nil {
+		return err
+	}
+	rotated := next.Refresh != "" && next.Refresh != old.Refresh
+	if w.rotates && !rotated {
+		return faultf("not rotated", "the refresh token was followed by another at first")
+	}
+	if !w.refreshed {
+		w.refreshed, w.rotates = true, rotated
 	}
 	if next.Refresh == "" {
 		next.Refresh = old.Refresh // RFC 6749 §6: the old one goes on
 	}
 	w.tokens = next
+	return nil
+}
+
+// checkRefreshed judges new tokens beside the old ones.
+func (w *worker) checkRefreshed(ctx context.Context, old, next *tokens) error {
+	if next.Access == old.Access {
+		return faultf("same access_token", "refresh_token")
+	}
+	if next.ID == "" {
+		return nil
+	}
+	c, err := w.p.verify(ctx, w.agent, next.ID, wanted{clientID: w.o.clientID, secret: w.o.secret, access: next.Access})
+	switch { // Core §12.2
+	case err != nil:
+		return err
+	case c.Sub != old.sub:
+		return faultf("wrong sub", "of another person than before")
+	case c.Nonce != "" && c.Nonce != old.nonce:
+		return faultf("wrong nonce", "the ID token is for another request than the first")
+	}
 	return nil
 }
 
@@ -264,22 +361,18 @@ func (w *worker) haveSession(ctx context.Context) error {
 }
 
 func (w *worker) sso(ctx context.Context) error {
-	before := w.tokens
 	w.tokens = nil
 	t, err := w.flow(ctx, nil, nil)
 	if err != nil {
 		w.browser = nil // the next one signs in again
 		return err
 	}
-	if before != nil && before.sub != "" && t.sub != before.sub {
-		return faultf("wrong sub", "of another person than who is signed in")
-	}
 	w.tokens = t
 	return nil
 }
 
 func (w *worker) login(ctx context.Context) error {
-	w.browser, w.tokens = newBrowser(w.agent), nil
+	w.browser, w.tokens, w.who = newBrowser(w.agent), nil, w.o.people.next()
 	t, err := w.flow(ctx, &w.who, nil)
 	if err != nil {
 		w.browser = nil
@@ -317,7 +410,7 @@ func (w *worker) flow(ctx context.Context, who *person, extra url.Values) (*toke
 		return nil, err
 	}
 	t, err := w.exchange(ctx, url.Values{"grant_type": {"authorization_code"}, "code": {back.Get("code")},
-		"redirect_uri": {w.o.redirect.String()}, "code_verifier": {verifier}})
+		"redirect_uri": {w.o.redirect.String()}, "code_verifier": {verifier}}, query.Get("scope"))
 	if err != nil {
 		return nil, err
 	}
@@ -328,7 +421,10 @@ func (w *worker) flow(ctx context.Context, who *person, extra url.Values) (*toke
 	if err != nil {
 		return nil, err
 	}
-	t.sub = c.Sub
+	if !w.o.people.is(w.who, c.Sub) {
+		return nil, faultf("wrong sub", "of another person than who signed in")
+	}
+	t.sub, t.nonce = c.Sub, nonce
 	return t, nil
 }
 
@@ -356,7 +452,7 @@ func (s scenario) possible(o *options, p *provider) error {
 			return p.lacks(name)
 		}
 	}
-	person := s.person || s.name == "introspect" && len(o.people) > 0
+	person := s.person || s.name == "introspect" && len(o.people.list) > 0
 	if (person || s.name == "introspect") && p.token == nil {
 		return p.lacks("token_endpoint")
 	}
@@ -370,7 +466,7 @@ func (s scenario) possible(o *options, p *provider) error {
 	if s.secret && o.secret == "" {
 		missing = append(missing, "--client-secret-file")
 	}
-	if person && len(o.people) == 0 {
+	if person && len(o.people.list) == 0 {
 		missing = append(missing, "--username with --password-file, or --people")
 	}
 	if len(missing) > 0 {
