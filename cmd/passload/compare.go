@@ -24,21 +24,30 @@ func compareCommand() *cobra.Command {
 		Long: `Compare servers by the JSON of their runs.
 
 Several files under one name are rounds: their median counts. The first name is what the others are compared to: a
-ratio of 2 is twice as many operations a second. Compare only what one machine did in one sitting.`,
+ratio of 2 is twice as many operations a second. Compare only what one machine did in one sitting. Rounds that were
+interrupted, or in which nothing was right, do not count.
+
+The status is 1 when a --target is missed, or cannot be told because nothing counts; the table is printed all the same.`,
 		Example: `  passload compare before=before.json after=after.json
   passload compare peer=peer-1.json peer=peer-2.json ours=ours-1.json ours=ours-2.json --target sso=1.8 --markdown`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := readComparison(args, targets)
-			switch {
-			case err != nil:
+			if err != nil {
 				return err
-			case asJSON:
-				return printJSON(cmd.OutOrStdout(), c.rows())
-			case markdown:
-				return c.markdown(cmd.OutOrStdout())
 			}
-			return c.print(cmd.OutOrStdout())
+			rows := c.rows()
+			print := c.print
+			switch {
+			case asJSON:
+				print = func(w io.Writer, rows []row) error { return printJSON(w, rows) }
+			case markdown:
+				print = c.markdown
+			}
+			if err := print(cmd.OutOrStdout(), rows); err != nil {
+				return err
+			}
+			return missed(rows)
 		},
 	}
 	f := cmd.Flags()
@@ -53,7 +62,7 @@ ratio of 2 is twice as many operations a second. Compare only what one machine d
 type comparison struct {
 	names   []string                       // in the order of the command line; the first is the base
 	rounds  map[string]map[string][]result // by name and scenario
-	targets map[string]float64
+	targets map[string]float64             // by scenario, or name:scenario
 }
 
 func readComparison(args, targets []string) (*comparison, error) {
@@ -75,6 +84,9 @@ func readComparison(args, targets []string) (*comparison, error) {
 			c.names, c.rounds[name] = append(c.names, name), map[string][]result{}
 		}
 		for _, s := range r.Scenarios {
+			if r.Interrupted {
+				s.Operations = 0 // it does not count
+			}
 			c.rounds[name][s.Scenario] = append(c.rounds[name][s.Scenario], s)
 		}
 	}
@@ -84,16 +96,28 @@ func readComparison(args, targets []string) (*comparison, error) {
 		if !ok || err != nil || v <= 0 {
 			return nil, &usageError{fmt.Errorf("--target: %q is not scenario=ratio", t)}
 		}
+		if !c.judges(what) {
+			return nil, &usageError{fmt.Errorf("--target: %q names no scenario, or none that is compared to %s", t, c.names[0])}
+		}
 		c.targets[what] = v
 	}
 	return c, nil
+}
+
+// judges tells whether a target, scenario or name:scenario, is of something that has a ratio.
+func (c *comparison) judges(what string) bool {
+	others := c.names[1:]
+	i := strings.LastIndex(what, ":")
+	_, known := scenarioNamed(what[i+1:])
+	return known && len(others) > 0 && (i < 0 || slices.Contains(others, what[:i]))
 }
 
 // row is one server at one scenario: medians over the rounds.
 type row struct {
 	Scenario  string  `json:"scenario"`
 	Name      string  `json:"name"`
-	Rounds    int     `json:"rounds"`
+	Rounds    int     `json:"rounds"`      // that count
+	Made      int     `json:"rounds_made"` // and those that do not
 	PerSecond float64 `json:"operations_per_second"`
 	Lowest    float64 `json:"lowest"` // of the rounds
 	Highest   float64 `json:"highest"`
@@ -109,31 +133,42 @@ func (c *comparison) rows() (all []row) {
 	for _, s := range scenarios {
 		base := 0.0
 		for i, name := range c.names {
-			rounds := c.rounds[name][s.name]
-			if len(rounds) == 0 {
-				continue
-			}
-			r := row{Scenario: s.name, Name: name, Rounds: len(rounds)}
-			r.PerSecond, r.Lowest, r.Highest = spread(rounds, func(x result) float64 { return x.PerSecond })
-			r.P50, _, _ = spread(rounds, func(x result) float64 { return x.Latency.P50 })
-			r.P99, _, _ = spread(rounds, func(x result) float64 { return x.Latency.P99 })
-			for _, x := range rounds {
-				r.Failed += x.Failed
-			}
+			r := summed(s.name, name, c.rounds[name][s.name])
 			if i == 0 {
 				base = r.PerSecond
-			} else if base > 0 {
-				r.Ratio = r.PerSecond / base
-				r.judge(c.targets)
+			} else {
+				r.judge(base, c.targets)
 			}
-			all = append(all, r)
+			if r.Made > 0 || r.Reached != nil { // a target where there is nothing is missed too
+				all = append(all, r)
+			}
 		}
 	}
 	return all
 }
 
-// judge: a run with failures reaches nothing.
-func (r *row) judge(targets map[string]float64) {
+// summed is the row of some rounds; failures are told of those too that do not count.
+func summed(scenario, name string, rounds []result) row {
+	r := row{Scenario: scenario, Name: name, Made: len(rounds)}
+	var count []result
+	for _, x := range rounds {
+		r.Failed += x.Failed
+		if x.Operations > 0 {
+			count = append(count, x)
+		}
+	}
+	r.Rounds = len(count)
+	r.PerSecond, r.Lowest, r.Highest = spread(count, func(x result) float64 { return x.PerSecond })
+	r.P50, _, _ = spread(count, func(x result) float64 { return x.Latency.P50 })
+	r.P99, _, _ = spread(count, func(x result) float64 { return x.Latency.P99 })
+	return r
+}
+
+// judge: a run with failures reaches nothing, nor does anything beside a base that has nothing.
+func (r *row) judge(base float64, targets map[string]float64) {
+	if base > 0 {
+		r.Ratio = r.PerSecond / base
+	}
 	t, ok := targets[r.Name+":"+r.Scenario]
 	if !ok {
 		t, ok = targets[r.Scenario]
@@ -145,37 +180,57 @@ func (r *row) judge(targets map[string]float64) {
 	r.Target, r.Reached = t, &reached
 }
 
-// spread gives median, lowest and highest.
+// missed names the targets that were not reached.
+func missed(rows []row) error {
+	var all []error
+	for _, r := range rows {
+		switch {
+		case r.Reached == nil || *r.Reached:
+		case r.Ratio == 0:
+			all = append(all, fmt.Errorf("%s: %s has no ratio, and should have %g", r.Scenario, r.Name, r.Target))
+		default:
+			all = append(all, fmt.Errorf("%s: %s has %.3f, %d failed, and should have %g", r.Scenario, r.Name, r.Ratio, r.Failed, r.Target))
+		}
+	}
+	return errors.Join(all...)
+}
+
+// spread gives median, lowest and highest; 0 of none.
 func spread(rounds []result, of func(result) float64) (median, lowest, highest float64) {
 	var v []float64
 	for _, r := range rounds {
 		v = append(v, of(r))
 	}
-	slices.Sort(v)
 	n := len(v)
+	if n == 0 {
+		return 0, 0, 0
+	}
+	slices.Sort(v)
 	return (v[(n-1)/2] + v[n/2]) / 2, v[0], v[n-1]
 }
 
 func (r *row) cells() []string {
-	ratio, target := "", ""
+	ratio, target, rounds := "", "", strconv.Itoa(r.Rounds)
+	if r.Rounds < r.Made {
+		rounds = fmt.Sprintf("%d of %d", r.Rounds, r.Made)
+	}
 	if r.Ratio > 0 {
 		ratio = fmt.Sprintf("%.2f", r.Ratio)
 	}
 	if r.Reached != nil {
 		target = fmt.Sprintf("≥ %g: %s", r.Target, map[bool]string{true: "yes", false: "NO"}[*r.Reached])
 	}
-	return []string{r.Scenario, r.Name, fmt.Sprintf("%.0f", r.PerSecond), fmt.Sprintf("%.0f–%.0f", r.Lowest, r.Highest),
+	return []string{r.Scenario, r.Name, fmt.Sprintf("%.0f", r.PerSecond), fmt.Sprintf("%.0f–%.0f", r.Lowest, r.Highest), rounds,
 		strconv.FormatUint(r.Failed, 10), fmt.Sprintf("%.2f", r.P50), fmt.Sprintf("%.2f", r.P99), ratio, target}
 }
 
 func (c *comparison) head() []string {
-	return []string{"scenario", "server", "per second", "rounds", "failed", "p50 ms", "p99 ms", "ratio to " + c.names[0], "target"}
+	return []string{"scenario", "server", "per second", "from–to", "rounds", "failed", "p50 ms", "p99 ms", "ratio to " + c.names[0], "target"}
 }
 
 var errNothing = errors.New("the files hold no scenario")
 
-func (c *comparison) print(w io.Writer) error {
-	rows := c.rows()
+func (c *comparison) print(w io.Writer, rows []row) error {
 	if len(rows) == 0 {
 		return errNothing
 	}
@@ -187,12 +242,11 @@ func (c *comparison) print(w io.Writer) error {
 	return t.Flush()
 }
 
-func (c *comparison) markdown(w io.Writer) error {
-	rows := c.rows()
+func (c *comparison) markdown(w io.Writer, rows []row) error {
 	if len(rows) == 0 {
 		return errNothing
 	}
-	fmt.Fprintf(w, "| %s |\n|---|---|--:|--:|--:|--:|--:|--:|---|\n", strings.Join(c.head(), " | "))
+	fmt.Fprintf(w, "| %s |\n|---|---|--:|--:|--:|--:|--:|--:|--:|---|\n", strings.Join(c.head(), " | "))
 	for _, r := range rows {
 		if _, err := fmt.Fprintf(w, "| %s |\n", strings.Join(r.cells(), " | ")); err != nil {
 			return err

@@ -153,8 +153,20 @@ func (p plan) run(stop context.Context, s scenario, workers []*worker, tell func
 	close(done)
 	<-ended
 	r.interrupts = stop.Err() != nil
-	r.elapsed = r.last.Sub(r.from)
+	r.elapsed = r.span(p)
 	return r
+}
+
+// span is the time that what was done counts over. In the open loop that is the time planned: the last of few operations begins, and
+// may end, long before it is over.
+func (r *recorder) span(p plan) time.Duration {
+	switch {
+	case p.rate == 0 || r.interrupts:
+		return r.last.Sub(r.from)
+	case p.count > 0:
+		return min(p.duration, time.Duration(float64(p.count)/p.rate*float64(time.Second)))
+	}
+	return p.duration
 }
 
 func each(workers []*worker, do func(w *worker)) {

@@ -434,6 +434,33 @@ func TestOmission(t *testing.T) {
 	}
 }
 
+// TestSpan: what a second brings is counted over the time planned, where operations were due at times.
+func TestSpan(t *testing.T) {
+	for _, c := range []struct {
+		what        string
+		plan        plan
+		interrupted bool
+		want        float64
+	}{
+		{"open loop", plan{rate: 0.5, duration: 10 * time.Second}, false, 0.5},
+		{"open loop, so many", plan{rate: 0.5, duration: time.Hour, count: 5}, false, 0.5},
+		{"open loop, more than fit", plan{rate: 0.5, duration: 10 * time.Second, count: 50}, false, 0.5},
+		{"open loop, interrupted", plan{rate: 0.5, duration: time.Hour}, true, 0.625},
+		{"closed loop", plan{duration: time.Hour}, false, 0.625},
+	} {
+		r := newRecorder(c.plan)
+		r.from, r.interrupts = time.Unix(1000, 0), c.interrupted
+		for i := range 5 {
+			due := r.from.Add(time.Duration(i) * 2 * time.Second)
+			r.add(due, due, nil) // the last eight seconds after the first was due
+		}
+		r.elapsed = r.span(c.plan)
+		if got := r.result("sso"); got.PerSecond != c.want {
+			t.Errorf("%s: %g a second in %g s, not %g", c.what, got.PerSecond, got.Seconds, c.want)
+		}
+	}
+}
+
 func TestPlot(t *testing.T) {
 	d := newDouble(t)
 	picture := filepath.Join(t.TempDir(), "p.svg")
@@ -471,36 +498,86 @@ func TestPlot(t *testing.T) {
 	}
 }
 
-func TestCompare(t *testing.T) {
-	run := func(perSecond float64, failed uint64) string {
-		b, err := json.Marshal(report{Scenarios: []result{{Scenario: "sso", PerSecond: perSecond, Failed: failed}}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return file(t, string(b))
+// rounds is a file of one round of sso, as passload prints it.
+func rounds(t *testing.T, perSecond float64, operations, failed uint64, interrupted bool) string {
+	t.Helper()
+	b, err := json.Marshal(report{Interrupted: interrupted, Scenarios: []result{{Scenario: "sso", PerSecond: perSecond, Operations: operations, Failed: failed}}})
+	if err != nil {
+		t.Fatal(err)
 	}
-	args := []string{"compare", "peer=" + run(100, 0), "peer=" + run(110, 0), "peer=" + run(500, 0),
-		"ours=" + run(220, 0), "bad=" + run(220, 1), "slow=" + run(219, 0), "--target", "sso=2", "--target", "slow:sso=1.5"}
+	return file(t, string(b))
+}
+
+func TestCompare(t *testing.T) {
+	run := func(perSecond float64, failed uint64) string { return rounds(t, perSecond, 1000, failed, false) }
+	cut, nothing := rounds(t, 9999, 1000, 0, true), rounds(t, 0, 0, 1, false)
+	args := []string{"compare", "peer=" + run(100, 0), "peer=" + run(110, 0), "peer=" + run(500, 0), "peer=" + cut,
+		"ours=" + run(220, 0), "bad=" + run(220, 1), "slow=" + run(219, 0), "half=" + run(330, 0), "half=" + nothing, "none=" + nothing,
+		"--target", "sso=2", "--target", "slow:sso=1.5"}
 	var rows []row
 	got := call(append(args, "--json")...)
-	if err := json.Unmarshal([]byte(got.stdout), &rows); err != nil || len(rows) != 4 {
+	if err := json.Unmarshal([]byte(got.stdout), &rows); err != nil || len(rows) != 6 {
 		t.Fatalf("%v: %+v", err, got)
 	}
 	if rows[0].PerSecond != 110 || rows[0].Highest != 500 || rows[0].Reached != nil || rows[1].Ratio != 2 || !*rows[1].Reached {
 		t.Errorf("%+v", rows)
 	}
-	if *rows[2].Reached {
+	if *rows[2].Reached || *rows[4].Reached || *rows[5].Reached {
 		t.Error("a run with failures reached its target")
 	}
 	if !*rows[3].Reached || rows[3].Target != 1.5 {
 		t.Errorf("a target of its own: %+v", rows[3])
 	}
-	if table := call(append(args, "--markdown")...).stdout; !strings.Contains(table, "| sso | bad | 220 | 220–220 | 1 | 0.00 | 0.00 | 2.00 | ≥ 2: NO |") {
-		t.Error(table)
+	table := call(append(args, "--markdown")...)
+	for _, line := range []string{"| sso | peer | 110 | 100–500 | 3 of 4 | 0 | 0.00 | 0.00 |  |  |\n",
+		"| sso | bad | 220 | 220–220 | 1 | 1 | 0.00 | 0.00 | 2.00 | ≥ 2: NO |\n",
+		"| sso | half | 330 | 330–330 | 1 of 2 | 1 | 0.00 | 0.00 | 3.00 | ≥ 2: NO |\n",
+		"| sso | none | 0 | 0–0 | 0 of 1 | 1 | 0.00 | 0.00 |  | ≥ 2: NO |\n"} {
+		if !strings.Contains(table.stdout, line) {
+			t.Errorf("%s is not in\n%s", line, table.stdout)
+		}
 	}
 	for _, wrong := range [][]string{{"compare", "x"}, {"compare", "a=" + file(t, "no")}, {"compare", "a=" + file(t, "{}")}, {"compare", "a=" + run(1, 0), "--target", "sso"}} {
 		if got := call(wrong...); got.status == 0 || got.stderr == "" {
 			t.Errorf("%v: %+v", wrong, got)
 		}
+	}
+}
+
+// TestTargets: who misses one, or cannot tell, says so by the status, and which; the table is there all the same.
+func TestTargets(t *testing.T) {
+	run := func(perSecond float64) string { return rounds(t, perSecond, 1000, 0, false) }
+	nothing := rounds(t, 0, 0, 1, false)
+	for _, c := range []struct {
+		what, base, ours, target string
+		status                   int
+		says                     string
+	}{
+		{"reached", run(100), run(200), "sso=2", 0, ""},
+		{"missed", run(100), run(199), "sso=2", 1, "sso: ours has 1.990"},
+		{"missed by its name", run(100), run(199), "ours:sso=2", 1, "sso: ours has 1.990"},
+		{"the base has nothing", nothing, run(200), "sso=2", 1, "sso: ours has no ratio"},
+		{"it has nothing", run(100), nothing, "sso=2", 1, "sso: ours has no ratio"},
+		{"interrupted", run(100), rounds(t, 200, 1000, 0, true), "sso=2", 1, "sso: ours has no ratio"},
+		{"nobody did it", run(100), run(200), "refresh=2", 1, "refresh: ours has no ratio"},
+		{"no such scenario", run(100), run(200), "sso1=2", 2, `"sso1=2" names no scenario`},
+		{"no such server", run(100), run(200), "theirs:sso=2", 2, `"theirs:sso=2" names no scenario`},
+		{"the base", run(100), run(200), "base:sso=2", 2, `"base:sso=2" names no scenario`},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			for _, form := range []string{"--markdown", "--json", ""} {
+				args := []string{"compare", "base=" + c.base, "ours=" + c.ours, "--target", c.target}
+				if form != "" {
+					args = append(args, form)
+				}
+				got := call(args...)
+				if got.status != c.status || !strings.Contains(got.stderr, c.says) || (got.stdout == "") != (c.status == 2) {
+					t.Errorf("%s: %+v", form, got)
+				}
+			}
+		})
+	}
+	if got := call("compare", "base="+run(100), "--target", "sso=2"); got.status != 2 {
+		t.Errorf("nothing beside the base: %+v", got)
 	}
 }
