@@ -8,9 +8,11 @@ for (const file of readdirSync(`${folder}/cost`)) {
   const [, scenario, suffix] = file.match(/^(\w+)-\d+-(\w+)$/) ?? [];
   const text = readFileSync(`${folder}/json/${file}`, "utf8");
   if (!scenario || text === "") continue;
+  const { operations: counted } = JSON.parse(text).scenarios[0];
+  if (!counted) continue; // it went wrong
   const [server, postgres, user, system] = readFileSync(`${folder}/cost/${file}`, "utf8").trim().split(" ").map(Number);
   // What is counted is the time without the warm-up, what was spent is with it.
-  const operations = (JSON.parse(text).scenarios[0].operations * percent) / 100;
+  const operations = (counted * percent) / 100;
   const each = [server / ticks, suffix === "peer" || suffix === "sqlite" ? 0 : postgres / ticks, user + system].map((s) => (s * 1000) / operations);
   ((costs[scenario] ??= {})[suffix] ??= []).push(each);
 }

@@ -11,6 +11,8 @@ work=$(mktemp -d)
 cluster=$work/pg # PostgreSQL's folder
 # Of each server, by name: where it is, its process, and the milliseconds until it answered.
 declare -A issuer=() pid=() took=()
+# Who signs in at a server, a file for --people; of those that have none, load@example.com.
+declare -A people=()
 finish() {
 	local name
 	for name in "${!pid[@]}"; do end "$name"; done
@@ -127,15 +129,16 @@ ticks() {
 
 # put NAME CLIENT SCENARIO [flags] puts the load on a server, and prints what passload does.
 put() {
-	local name=$1 client=$2 scenario=$3
+	local name=$1 client=$2 scenario=$3 who=(--username load@example.com --password-file "$work/password")
 	shift 3
+	[ -z "${people[$name]:-}" ] || who=(--people "${people[$name]}")
 	"$work/passload" --issuer "${issuer[$name]}" --client-id "$client" --client-secret-file "$work/secret" --redirect-uri "$redirect" \
-		--username load@example.com --password-file "$work/password" --workers "$workers" --duration "${seconds}s" \
+		"${who[@]}" --workers "$workers" --duration "${seconds}s" \
 		--warm-up "${warmup}s" --timeout 30s --quiet --json "$@" "$scenario"
 }
 
 # measure NAME CLIENT SCENARIO FILE [flags]: what a server does, and beside it what that cost: ticks of the server and of
-# PostgreSQL, seconds of passload.
+# PostgreSQL, seconds of passload. A run that could not begin is a round that failed, and so it stands in the table.
 measure() {
 	local name=$1 client=$2 scenario=$3 file=$4 TIMEFORMAT='%U %S' server postgres spent
 	shift 4
@@ -143,16 +146,30 @@ measure() {
 	postgres=$(ticks "$(head -n 1 "$cluster/postmaster.pid")" children)
 	spent=$({ time put "$name" "$client" "$scenario" "$@" >"$file" 2>"$work/log" ||
 		echo "bench: $scenario at $name went wrong: $(cat "$work/log")" >&3; } 3>&2 2>&1)
+	[ -s "$file" ] || printf '{"scenarios": [{"scenario": "%s", "failed": 1}]}' "$scenario" >"$file"
 	echo "$(($(ticks "${pid[$name]}") - server)) $(($(ticks "$(head -n 1 "$cluster/postmaster.pid")" children) - postgres)) $spent" >"$work/cost/${file##*/}"
 }
 
-# runs NAME FILE... adds the files of a server for passload compare; a run that went wrong left none.
+# runs NAME FILE... adds the files of a server for passload compare, those that there are.
 runs() {
 	local name=$1 file
 	shift
 	for file in "$@"; do
 		if [ -s "$file" ]; then compare+=("$name=$file"); fi
 	done
+}
+
+# table [flags] prints what passload compare makes of the runs; the targets that were missed, and what else it has to say, are for the end.
+table() {
+	"$work/passload" compare --markdown "$@" "${compare[@]}" 2>>"$work/missed" || true
+}
+
+# publish writes the results to a file, whatever they are, and ends with 1 when a target was missed.
+publish() {
+	cp "$work/results.md" "$1"
+	say "$1"
+	cat "$1"
+	[ ! -s "$work/missed" ] || { printf '\nbench: targets missed:\n%s\n' "$(cat "$work/missed")" >&2 && exit 1; }
 }
 
 # machine prints what it was measured on.

@@ -58,13 +58,32 @@ fi
 say "starting"
 start_postgres
 sql() { on_postgres psql --quiet --no-align --tuples-only "$@"; }
-[ "$(sql --command "SELECT count(*) FROM pg_database WHERE datname = 'passport_filled'")" = 1 ] || on_postgres createdb passport_filled
-settings filled postgres
+
+# fill NAME ACCOUNTS GRANTS: a database, or what is missing in one that was kept.
+fill() {
+	[ "$(sql --command "SELECT count(*) FROM pg_database WHERE datname = 'passport_$1'")" = 1 ] || on_postgres createdb "passport_$1"
+	settings "$1" postgres
+	(. "$work/$1/env" && "$work/passport" dev fill --accounts "$2" --grants "$3" --password-file "$work/password")
+	# What autovacuum would do some time later, and a checkpoint, are not what is measured.
+	on_postgres vacuumdb --analyze --quiet "passport_$1"
+}
+
+# some ACCOUNTS prints the people of as many accounts as are measured, at random among so many: the same ones each time.
+some() {
+	awk -v all="$1" -v want="$measured" -v password="$(cat "$work/password")" 'BEGIN {
+		srand(1)
+		for (n = 0; n < want; ) {
+			who = int(rand() * all) + 1
+			if (!taken[who]++) { print "person" who "@fill.test " password; n++ }
+		}
+	}'
+}
+
+measured=$((accounts < 64 ? accounts : 64))
 say "filling"
 begun=$SECONDS
-(. "$work/filled/env" && "$work/passport" dev fill --accounts "$accounts" --grants "$grants" --password-file "$work/password")
-# What autovacuum would do some time later, and a checkpoint, are not what is measured.
-on_postgres vacuumdb --analyze --quiet passport_filled
+fill filled "$accounts" "$grants"
+fill few "$measured" 0 # what the empty one begins with: people can be filled in only where there are no others
 sql --command CHECKPOINT
 say "filled in $((SECONDS - begun)) s"
 [ -z "$only" ] || exit 0
@@ -72,8 +91,11 @@ disk=$(sql --command "SELECT pg_size_pretty(pg_database_size('passport_filled'))
 for name in empty large; do
 	sql --command "DROP DATABASE IF EXISTS passport_$name" 2>/dev/null # of a run before
 done
-ours empty "$work/passport" postgres
+ours empty "$work/passport" postgres --strategy file_copy --template passport_few
 ours large "$work/passport" postgres --strategy file_copy --template passport_filled
+for name in empty large; do people[$name]=$work/people-$name; done
+some "$measured" >"${people[empty]}"
+some "$accounts" >"${people[large]}"
 
 targets=()
 for scenario in $scenarios; do
@@ -99,12 +121,11 @@ Machine: $(machine);
 $("$bin/postgres" --version) as it is installed (shared_buffers of 128 MB), $(go version | cut -d' ' -f3). Load generator, server and database share it.
 
 *Large* has $accounts accounts, each with a browser that is signed in, and $grants grants, every tenth with an access token: $disk,
-made by \`passport dev fill\`. *Empty* has the account that is measured and no other. Closed loop, $workers workers,
-$warmup s warm-up, $seconds s, median of $rounds rounds, one after the other; while *large* is measured its servers purge what ends.
+made by \`passport dev fill\`. *Empty* has as many as are measured. Those are $measured, at *large* spread over all at random; each worker
+has up to eight of them signed in, and uses them in turn. Closed loop, $workers workers, $warmup s warm-up, $seconds s, median of
+$rounds rounds, one after the other; while *large* is measured its servers purge what ends.
 
 END
-	"$work/passload" compare --markdown "${targets[@]}" "${compare[@]}"
+	table "${targets[@]}"
 } >"$work/results.md"
-cp "$work/results.md" "$out"
-say "$out"
-cat "$out"
+publish "$out"
