@@ -159,7 +159,7 @@ runs() {
 	done
 }
 
-# table [flags] prints what passload compare makes of the runs; the targets that were missed, and what else it has to say, are for the end.
+# table [flags] prints what passload compare makes of the runs. What it has to say, of targets that were missed, is for the end.
 table() {
 	"$work/passload" compare --markdown "$@" "${compare[@]}" 2>>"$work/missed" || true
 }
