@@ -109,8 +109,17 @@ func (s *Store) ReadClient(ctx context.Context, id string) (*client.Client, erro
 // secrets: another order would have it sort all of them for each page. One document that cannot be read must not keep all
 // others from being listed.
 func (s *Store) ListClients(ctx context.Context, after string, n int) ([]*client.Client, error) {
+	return listClients(s.read(ctx), after, n)
+}
+
+// ListRedirects lists the enabled clients likewise, with their ids and documents alone.
+func (s *Store) ListRedirects(ctx context.Context, after string, n int) ([]*client.Client, error) {
+	return listClients(s.read(ctx).Select("client_id", "metadata").Where("disabled_at IS NULL"), after, n)
+}
+
+func listClients(of *gorm.DB, after string, n int) ([]*client.Client, error) {
 	var rows []clientRow
-	err := s.read(ctx).Where("client_id > ?", after).Order("client_id").Limit(n).Find(&rows).Error
+	err := of.Where("client_id > ?", after).Order("client_id").Limit(n).Find(&rows).Error
 	if err != nil {
 		return nil, err
 	}

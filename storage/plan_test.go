@@ -208,6 +208,7 @@ func asked(t *testing.T, s *storage.Store) map[string]string {
 		"Events":          func(ctx context.Context) error { _, err := s.Events(ctx, "id", now, 10); return err },
 		"ReadClient":      func(ctx context.Context) error { _, err := s.ReadClient(ctx, "shop"); return err },
 		"ListClients":     func(ctx context.Context) error { _, err := s.ListClients(ctx, "a", 500); return err },
+		"ListRedirects":   func(ctx context.Context) error { _, err := s.ListRedirects(ctx, "a", 500); return err },
 		"ChangedClients":  func(ctx context.Context) error { _, err := s.ChangedClients(ctx, 1, 2); return err },
 		"NoteClientUse":   func(ctx context.Context) error { return s.NoteClientUse(ctx, "shop", now) },
 		"ReadDevice":      func(ctx context.Context) error { _, err := s.ReadDevice(ctx, hash); return err },

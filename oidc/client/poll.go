@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 )
 
@@ -17,15 +18,17 @@ const (
 // origins is the set of all enabled clients' origins, for preflights. Between two rebuilds it only grows: an
 // origin too many costs nothing, for the request that follows is held to its own client.
 type origins struct {
-	set   map[string]struct{}
-	built time.Time
-	stale bool // a client may have gone or lost an origin
-	full  bool // maxOrigins was reached; said in the log once a rebuild
+	set    map[string]struct{} // nil: none has been built yet
+	next   map[string]struct{} // the one that is being built, which takes in what changes bring meanwhile; nil: none is
+	built  time.Time
+	stale  bool // a client may have gone or lost an origin
+	soon   bool // origins may be missing
+	failed bool // the last build did, and the log has it
 }
 
 // AllowsOrigin tells whether an origin belongs to any enabled client. Scripts of others get no preflight
 // answered; the request that follows must still pass its own client's AllowsOrigin. It knows at most 100,000
-// origins, and nothing before Run's first poll.
+// origins, and none before Run has read them once: until then Ready says so.
 func (r *Registry) AllowsOrigin(origin string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -34,16 +37,21 @@ func (r *Registry) AllowsOrigin(origin string) bool {
 }
 
 // Run keeps the cache true to the database: each second it asks for the revision and drops what has changed.
+// To read all clients' origins may take long, and no change waits for it.
 func (r *Registry) Run(ctx context.Context) error {
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
+	var building sync.WaitGroup
+	defer building.Wait()
 	for failing := false; ; {
-		err := r.Poll(ctx)
+		err := r.look(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return nil
 		case err != nil && !failing:
 			r.cfg.Logger.ErrorContext(ctx, "clients: the database does not tell what has changed", "error", err)
+		case err == nil && r.claimOrigins():
+			building.Go(func() { _ = r.readOrigins(ctx) }) // it logs its failure, and the next round begins again
 		}
 		failing = err != nil
 		select {
@@ -63,21 +71,34 @@ func (r *Registry) Wake() {
 	}
 }
 
-// Ready tells whether the cache heeds what the database says: an error when the last poll that succeeded is
-// more than five seconds ago.
+// Ready tells whether the cache heeds what the database says: an error when what the last poll that succeeded
+// saw is more than five seconds old, or when the origins have not been read yet, for every preflight would be refused.
 func (r *Registry) Ready() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.polled.IsZero() || r.cfg.Now().Sub(r.polled) > staleAfter {
+	switch {
+	case r.polled.IsZero() || r.cfg.Now().Sub(r.polled) > staleAfter:
 		return errors.New("clients: the last look at what has changed is too old")
+	case r.origins.set == nil:
+		return errors.New("clients: their origins have not been read yet")
 	}
 	return nil
 }
 
-// Poll is one round of Run. Two steps: the revision's row, and only when it has grown the clients changed.
+// Poll is one round of Run that also waits for the origins, unless somebody reads them already.
 func (r *Registry) Poll(ctx context.Context) error {
+	err := r.look(ctx)
+	if err != nil || !r.claimOrigins() {
+		return err
+	}
+	return r.readOrigins(ctx)
+}
+
+// look asks what has changed. Two steps: the revision's row, and only when it has grown the clients changed.
+func (r *Registry) look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, staleAfter)
 	defer cancel()
+	asked := r.cfg.Now() // what changes while the answers come is not in them
 	newest, err := r.cfg.Store.ClientsRevision(ctx)
 	if err != nil {
 		return fmt.Errorf("read the clients' revision: %w", err)
@@ -95,9 +116,9 @@ func (r *Registry) Poll(ctx context.Context) error {
 		}
 	}
 	r.mu.Lock()
-	r.seen, r.polled = newest, r.cfg.Now()
+	r.seen, r.polled = newest, asked
 	r.mu.Unlock()
-	return r.rebuildOrigins(ctx)
+	return nil
 }
 
 // heed drops the clients changed in (seen, newest]. A revision that no client carries was a deletion, or a
@@ -115,23 +136,31 @@ func (r *Registry) heed(ctx context.Context, seen, newest int64) error {
 		ids = append(ids, ch.ID)
 	}
 	r.forget(ids...)
-	r.mu.Lock()
-	r.origins.stale = true
-	if len(ids) > originsAtOnce {
-		// So many that one look at all is cheaper.
-		r.origins.built, ids = time.Time{}, nil
-	}
-	r.mu.Unlock()
-	for _, id := range ids {
-		c, err := r.Get(ctx, id)
-		if err != nil {
+	r.learnOrigins(ctx, ids)
+	return nil
+}
+
+// learnOrigins takes in the origins of clients that have changed. It has a second, for the next change waits meanwhile;
+// where that does not do, or one look at all is cheaper, all are read anew.
+func (r *Registry) learnOrigins(ctx context.Context, ids []string) {
+	ctx, cancel := context.WithTimeout(ctx, pollEvery)
+	defer cancel()
+	soon := len(ids) > originsAtOnce
+	for i := 0; i < len(ids) && !soon; i++ {
+		c, err := r.Get(ctx, ids[i])
+		soon = ctx.Err() != nil
+		if err != nil || !c.Enabled() {
 			continue // it is gone, or cannot be read: one client must not hold up what is known of all others
 		}
 		r.mu.Lock()
-		r.origins.add(c)
+		keep(r.origins.set, c.origins())
+		keep(r.origins.next, c.origins())
 		r.mu.Unlock()
 	}
-	return nil
+	r.mu.Lock()
+	r.origins.stale = true
+	r.origins.soon = r.origins.soon || soon
+	r.mu.Unlock()
 }
 
 // forgetAll drops all of the cache.
@@ -145,46 +174,75 @@ func (r *Registry) forgetAll() {
 	r.origins.stale = true
 }
 
-// rebuildOrigins reads all clients' origins anew, page by page, when some may have gone: at most once a minute.
-func (r *Registry) rebuildOrigins(ctx context.Context) error {
-	now := r.cfg.Now()
+// claimOrigins tells whether all clients' origins are to be read anew, and nobody does so already: when some are missing,
+// or, at most once a minute, when some may have gone. Who is told so calls readOrigins.
+func (r *Registry) claimOrigins() bool {
 	r.mu.Lock()
-	due := r.origins.set == nil || r.origins.stale && now.Sub(r.origins.built) >= rebuildEvery
-	r.mu.Unlock()
-	if !due {
-		return nil
+	defer r.mu.Unlock()
+	o := &r.origins
+	due := o.set == nil || o.soon || o.stale && r.cfg.Now().Sub(o.built) >= rebuildEvery
+	if !due || o.next != nil {
+		return false
 	}
-	fresh := origins{set: map[string]struct{}{}, built: now}
-	for after, more := "", true; more; {
-		page, err := r.cfg.Store.ListClients(ctx, after, originsInPage)
-		if err != nil {
-			return fmt.Errorf("read the clients' origins: %w", err)
-		}
-		for _, c := range page {
-			fresh.add(c)
-			after = c.ID
-		}
-		more = len(page) == originsInPage && !fresh.full
-	}
-	if fresh.full {
-		r.cfg.Logger.WarnContext(ctx, "clients: more origins than are kept; scripts of the others cannot ask", "kept", maxOrigins)
-	}
-	r.mu.Lock()
-	r.origins = fresh
-	r.mu.Unlock()
-	return nil
+	o.next, o.built, o.stale, o.soon = map[string]struct{}{}, r.cfg.Now(), false, false
+	return true
 }
 
-// add takes a client's origins in, up to the bound.
-func (o *origins) add(c *Client) {
-	if !c.Enabled() || o.set == nil {
-		return
+// readOrigins builds the set anew, page by page. Each page has a time of its own: however many there are, it ends.
+func (r *Registry) readOrigins(ctx context.Context) error {
+	full, err := r.readPages(ctx)
+	r.mu.Lock()
+	o := &r.origins
+	if err == nil {
+		o.set = o.next
+	} else {
+		o.soon = true
 	}
-	for _, origin := range c.origins() {
-		if len(o.set) >= maxOrigins {
-			o.full = true
-			return
+	said := o.failed
+	o.next, o.failed = nil, err != nil
+	r.mu.Unlock()
+	switch {
+	case err != nil && !said && ctx.Err() == nil:
+		r.cfg.Logger.ErrorContext(ctx, "clients: their origins cannot be read", "error", err)
+	case full:
+		r.cfg.Logger.WarnContext(ctx, "clients: more origins than are kept; scripts of the others cannot ask", "kept", maxOrigins)
+	}
+	return err
+}
+
+// readPages reads the origins of all enabled clients into the set that is being built; full: no more are kept.
+func (r *Registry) readPages(ctx context.Context) (full bool, err error) {
+	for after, more := "", true; more && !full; {
+		page, err := r.readPage(ctx, after)
+		if err != nil {
+			return false, fmt.Errorf("read the clients' origins: %w", err)
 		}
-		o.set[origin] = struct{}{}
+		var found []string
+		for _, c := range page {
+			found = append(found, c.origins()...)
+			after = c.ID
+		}
+		r.mu.Lock()
+		full = !keep(r.origins.next, found)
+		r.mu.Unlock()
+		more = len(page) == originsInPage
 	}
+	return full, nil
+}
+
+func (r *Registry) readPage(ctx context.Context, after string) ([]*Client, error) {
+	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
+	defer cancel()
+	return r.cfg.Store.ListRedirects(ctx, after, originsInPage)
+}
+
+// keep adds origins to a set that there is, up to the bound: false when not all have room.
+func keep(set map[string]struct{}, list []string) bool {
+	for _, origin := range list {
+		if set == nil || len(set) >= maxOrigins {
+			return false
+		}
+		set[origin] = struct{}{}
+	}
+	return true
 }

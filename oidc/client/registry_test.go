@@ -49,6 +49,7 @@ type counted struct {
 	polls atomic.Int64
 	fail  atomic.Bool
 	read  func(id string) // called after each read
+	poll  func()          // called with each question for the revision
 }
 
 var errDown = errors.New("the database is down")
@@ -67,6 +68,9 @@ func (c *counted) ReadClient(ctx context.Context, id string) (*client.Client, er
 
 func (c *counted) ClientsRevision(ctx context.Context) (int64, error) {
 	c.polls.Add(1)
+	if c.poll != nil {
+		c.poll()
+	}
 	if c.fail.Load() {
 		return 0, errDown
 	}
@@ -244,6 +248,11 @@ func TestReady(t *testing.T) {
 	if err := r.Ready(); err != nil {
 		t.Error(err)
 	}
+	store.poll = func() { now.t = now.t.Add(6 * time.Second) }
+	mustPoll(t, r)
+	if r.Ready() == nil {
+		t.Error("ready by an answer to what was asked six seconds ago")
+	}
 }
 
 // Whoever is woken does not wait for the next second: twenty looks in less than ten.
@@ -329,6 +338,160 @@ func TestB8Origins(t *testing.T) {
 	mustPoll(t, two)
 	if two.AllowsOrigin("https://c0.test") || two.AllowsOrigin("https://c1.test") || !two.AllowsOrigin("https://c2.test") {
 		t.Error("origins of clients that are gone stay")
+	}
+}
+
+// slowOrigins is a store whose first page of origins is read and then waits, until it is let go.
+type slowOrigins struct {
+	*counted
+	begun atomic.Int64
+	let   chan struct{}
+}
+
+func (s *slowOrigins) ListRedirects(ctx context.Context, after string, n int) ([]*client.Client, error) {
+	s.begun.Add(1)
+	page, err := s.Store.ListRedirects(ctx, after, n)
+	<-s.let
+	return page, err
+}
+
+// 5.4: however long it takes to read all origins, changes of clients are heeded meanwhile, and nobody reads them a second time.
+func TestOriginsThatTakeLong(t *testing.T) {
+	now := newClock()
+	s := storagetest.Open(t, storagetest.SQLite(t))
+	one, store := replica(t, s, now, 0), &slowOrigins{counted: &counted{Store: s}, let: make(chan struct{})}
+	two := replica(t, store, now, 0)
+	create := func(id string) {
+		t.Helper()
+		c := client.Client{ID: id, RequirePKCE: true, Metadata: client.Metadata{ClientName: id, RedirectURIs: []string{"https://" + id + ".test/cb"}}}
+		if _, _, err := one.Create(t.Context(), c, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
+	defer stop()
+	until := func(what string, done func() bool) {
+		t.Helper()
+		for !done() {
+			two.Wake()
+			select {
+			case <-ctx.Done():
+				t.Fatal("never: " + what)
+			case <-time.After(time.Millisecond):
+			}
+		}
+	}
+	create("a")
+	ended := make(chan error, 1)
+	go func() { ended <- two.Run(ctx) }()
+	until("the origins are read", func() bool { return store.begun.Load() == 1 })
+	if c, err := two.Get(t.Context(), "a"); err != nil || !c.Enabled() {
+		t.Fatal(err)
+	}
+	create("b")
+	if err := one.Disable(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	until("a change is heeded", func() bool {
+		c, err := two.Get(t.Context(), "a")
+		return err == nil && !c.Enabled()
+	})
+	polls := store.polls.Load()
+	until("five looks", func() bool { return store.polls.Load() >= polls+5 })
+	if n := store.begun.Load(); n != 1 {
+		t.Errorf("the origins are read %d times at once", n)
+	}
+	if two.Ready() == nil {
+		t.Error("ready, and it refuses every preflight")
+	}
+	close(store.let)
+	until("ready", func() bool { return two.Ready() == nil })
+	if !two.AllowsOrigin("https://b.test") {
+		t.Error("what was new while the origins were read is lost")
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// A read of the origins that failed is begun again, and those of before go on.
+func TestOriginsThatFail(t *testing.T) {
+	now := newClock()
+	store := &failingOrigins{Store: storagetest.Open(t, storagetest.SQLite(t))}
+	r := replica(t, store, now, 0)
+	create := func(id string) {
+		t.Helper()
+		c := client.Client{ID: id, RequirePKCE: true, Metadata: client.Metadata{ClientName: id, RedirectURIs: []string{"https://" + id + ".test/cb"}}}
+		if _, _, err := r.Create(t.Context(), c, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fails := func() {
+		t.Helper()
+		store.fail = true
+		if err := r.Poll(t.Context()); !errors.Is(err, errDown) {
+			t.Errorf("%v", err)
+		}
+		store.fail = false
+	}
+	create("a")
+	fails()
+	if r.Ready() == nil {
+		t.Error("ready, and it refuses every preflight")
+	}
+	mustPoll(t, r)
+	if err := r.Ready(); err != nil || !r.AllowsOrigin("https://a.test") {
+		t.Errorf("read at last: %v", err)
+	}
+	if err := r.Delete(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	create("b")
+	mustPoll(t, r)
+	now.t = now.t.Add(time.Minute)
+	fails()
+	if err := r.Ready(); err != nil || !r.AllowsOrigin("https://a.test") || !r.AllowsOrigin("https://b.test") {
+		t.Errorf("those of before do not go on: %v", err)
+	}
+	mustPoll(t, r)
+	if r.AllowsOrigin("https://a.test") || !r.AllowsOrigin("https://b.test") {
+		t.Error("not begun again")
+	}
+}
+
+type failingOrigins struct {
+	*storage.Store
+	fail bool
+}
+
+func (s *failingOrigins) ListRedirects(ctx context.Context, after string, n int) ([]*client.Client, error) {
+	if s.fail {
+		return nil, errDown
+	}
+	return s.Store.ListRedirects(ctx, after, n)
+}
+
+// A client that has changed and cannot be read holds up nobody's changes, and its origins come with all others'.
+func TestAChangedClientThatTakesLong(t *testing.T) {
+	now := newClock()
+	s := storagetest.Open(t, storagetest.SQLite(t))
+	let := make(chan struct{})
+	defer close(let)
+	one, store := replica(t, s, now, 0), &counted{Store: s, read: func(string) { <-let }}
+	two := replica(t, store, now, 0)
+	mustPoll(t, two)
+	c := client.Client{ID: "slow", RequirePKCE: true, Metadata: client.Metadata{ClientName: "slow", RedirectURIs: []string{"https://slow.test/cb"}}}
+	if _, _, err := one.Create(t.Context(), c, ""); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	mustPoll(t, two)
+	if took := time.Since(began); took > 4*time.Second {
+		t.Errorf("the next change waits for %s", took)
+	}
+	if !two.AllowsOrigin("https://slow.test") {
+		t.Error("its origin is not known")
 	}
 }
 

@@ -41,6 +41,8 @@ type Store interface {
 	// ListClients reads up to n clients in the order of their ids (the database's), beginning after one; without secrets.
 	// One whose document cannot be read (a later release wrote it) comes without its Metadata.
 	ListClients(ctx context.Context, after string, n int) ([]*Client, error)
+	// ListRedirects lists the enabled ones likewise, with ID and Metadata alone.
+	ListRedirects(ctx context.Context, after string, n int) ([]*Client, error)
 	// InsertClient adds a client, its secrets and what it serves; ErrExists, ErrResourceTaken.
 	InsertClient(ctx context.Context, c *Client) error
 	// UpdateClient writes all of a client but its secrets, CreatedAt, RegisteredBy, RegistrationHash and UsedAt;

@@ -167,6 +167,36 @@ func TestClientList(t *testing.T) {
 		if d := cmp.Diff(ids, got); d != "" {
 			t.Error(d)
 		}
+		var on *client.Client
+		var err error
+		enabled := []string{"A", "ab", "b"} // the others are as they came, disabled
+		for _, id := range enabled {
+			if on, err = s.ReadClient(ctx, id); err != nil {
+				t.Fatal(err)
+			}
+			on.DisabledAt = time.Time{}
+			if err := s.UpdateClient(ctx, on); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got = nil
+		for after, more := "", true; more; {
+			page, err := s.ListRedirects(ctx, after, 2)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range page {
+				got, after = append(got, c.ID), c.ID
+				if d := cmp.Diff(&client.Client{ID: c.ID, Metadata: on.Metadata}, c); d != "" {
+					t.Error(d)
+				}
+			}
+			more = len(page) > 0
+		}
+		slices.Sort(got)
+		if d := cmp.Diff(enabled, got); d != "" {
+			t.Error(d)
+		}
 	})
 }
 
