@@ -89,7 +89,7 @@ func newApp(ctx context.Context, cfg *config.Config, logger *slog.Logger) (_ *ap
 		return nil, err
 	}
 	if a.ring, err = keys.Open(ctx, keys.Config{
-		Store: a.store, Sealer: a.sealer, Now: now, KeySetMaxAge: cfg.KeySetMaxAge,
+		Store: a.store, Sealer: a.sealer, Now: now, KeySetMaxAge: cfg.KeySetMaxAge, Logger: logger,
 	}); err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,6 +31,8 @@ const (
 	// pollEvery and lag: every running server has seen a change of keys within lag, or says that it is not ready.
 	pollEvery = time.Second
 	lag       = 5 * time.Second
+	// promoteTime is how long a poll waits for whoever changes keys, and the next poll for it.
+	promoteTime = time.Second
 
 	lockName = "keys"
 )
@@ -51,6 +54,7 @@ type Config struct {
 	// TokenLifetime is how long a signature may be looked at: a retired key stays published that long.
 	// 0: DefaultTokenLifetime.
 	TokenLifetime time.Duration
+	Logger        *slog.Logger // default slog.Default()
 }
 
 // Ring holds the signing keys and secrets as the database has them. Reading it takes no lock.
@@ -60,9 +64,10 @@ type Ring struct {
 	now      func() time.Time
 	maxAge   time.Duration
 	lifetime time.Duration
+	logger   *slog.Logger
 
 	current atomic.Pointer[snapshot]
-	polled  atomic.Int64 // when the last poll succeeded, in µs
+	polled  atomic.Int64 // when what it has was asked for, in µs
 	polling sync.Mutex   // one poll or change at a time in this process
 	wake    chan struct{}
 }
@@ -78,7 +83,9 @@ func Open(ctx context.Context, c Config) (*Ring, error) {
 	}
 	r := &Ring{store: c.Store, sealer: c.Sealer, now: c.Now, wake: make(chan struct{}, 1),
 		maxAge:   cmp.Or(c.KeySetMaxAge, DefaultKeySetMaxAge),
-		lifetime: cmp.Or(c.TokenLifetime, DefaultTokenLifetime)}
+		lifetime: cmp.Or(c.TokenLifetime, DefaultTokenLifetime),
+		logger:   cmp.Or(c.Logger, slog.Default())}
+	asked := r.now()
 	// Opened before anything is made: a wrong secret must not add keys of its own.
 	snap, err := r.load(ctx)
 	if err != nil {
@@ -88,11 +95,12 @@ func Open(ctx context.Context, c Config) (*Ring, error) {
 		if err := r.store.Locked(ctx, lockName, r.fill); err != nil {
 			return nil, fmt.Errorf("make the first keys: %w", err)
 		}
+		asked = r.now()
 		if snap, err = r.load(ctx); err != nil {
 			return nil, fmt.Errorf("open the key ring: %w", err)
 		}
 	}
-	r.use(snap)
+	r.use(snap, asked)
 	return r, nil
 }
 
@@ -160,25 +168,29 @@ func (r *Ring) load(ctx context.Context) (*snapshot, error) {
 	return newSnapshot(r.sealer, revision, rows, secrets, r.now(), r.current.Load())
 }
 
-func (r *Ring) use(snap *snapshot) {
+// use takes up what was asked for at a time.
+func (r *Ring) use(snap *snapshot, asked time.Time) {
 	r.current.Store(snap)
-	r.polled.Store(r.now().UnixMicro())
+	r.polled.Store(asked.UnixMicro())
 }
 
 // Run keeps the ring as the database has it, until ctx ends. A poll that fails changes nothing: the keys at
-// hand go on, and Ready tells.
+// hand go on, and Ready tells when nobody knows any more whether they are right.
 func (r *Ring) Run(ctx context.Context) error {
 	ticks := time.NewTicker(pollEvery)
 	defer ticks.Stop()
-	for {
+	for failing := false; ; {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-ticks.C:
 		case <-r.wake:
 		}
-		// Its failure shows in Ready, which readiness reports with its cause.
-		_ = r.Poll(ctx)
+		err := r.Poll(ctx)
+		if err != nil && !failing && ctx.Err() == nil {
+			r.logger.ErrorContext(ctx, "keys: they cannot be kept as the database has them", "error", err)
+		}
+		failing = err != nil
 	}
 }
 
@@ -190,23 +202,25 @@ func (r *Ring) Wake() {
 	}
 }
 
-// Poll is one round of Run: it reads what has changed and promotes next keys that are due.
+// Poll is one round of Run: it reads what has changed and promotes next keys that are due. That they cannot be
+// promoted, because somebody holds the lock, is an error and keeps nobody from being ready: the key before is published
+// as long as it signs, and signs on. One that may sign no more was retired, by whoever did it, in one step with its
+// successor's beginning; that is read here.
 func (r *Ring) Poll(ctx context.Context) error {
 	r.polling.Lock()
 	defer r.polling.Unlock()
 	// A database that hangs must show in Ready, not hold up the next poll for good.
 	ctx, cancel := context.WithTimeout(ctx, lag)
 	defer cancel()
-	if r.due() {
-		if err := r.promote(ctx); err != nil {
-			return fmt.Errorf("promote the next keys: %w", err)
-		}
+	if err := r.refresh(ctx); err != nil || !r.due() {
+		return err
 	}
-	return r.refresh(ctx)
+	return errors.Join(r.promote(ctx), r.refresh(ctx))
 }
 
 // refresh reloads when the revision has changed, or when a retired key's time in the set is over.
 func (r *Ring) refresh(ctx context.Context) error {
+	asked := r.now() // what changes while the answers come is not in them
 	revision, err := r.store.KeysRevision(ctx)
 	if err != nil {
 		return fmt.Errorf("read the revision of the keys: %w", err)
@@ -222,7 +236,7 @@ func (r *Ring) refresh(ctx context.Context) error {
 		}
 		snap = fresh
 	}
-	r.use(snap)
+	r.use(snap, asked)
 	return nil
 }
 

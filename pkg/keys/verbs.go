@@ -122,9 +122,11 @@ func (r *Ring) due() bool {
 }
 
 // promote makes every next key that is due the one that signs. All servers try; the lock lets one do it, and
-// the others find nothing left to do.
+// the others find nothing left to do. Who does not get it in time tries again with the next poll.
 func (r *Ring) promote(ctx context.Context) error {
-	return r.locked(ctx, func(ctx context.Context, snap *snapshot) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, promoteTime)
+	defer cancel()
+	err := r.locked(ctx, func(ctx context.Context, snap *snapshot) (bool, error) {
 		now, changed := r.now(), false
 		for _, row := range snap.rows {
 			if row.State != Next || now.Before(row.ActiveAt) {
@@ -137,6 +139,10 @@ func (r *Ring) promote(ctx context.Context) error {
 		}
 		return changed, nil
 	})
+	if err != nil {
+		return fmt.Errorf("promote the next keys: %w", err)
+	}
+	return nil
 }
 
 // activate makes a next key sign and retires the one before, which stays published as long as what it signed

@@ -446,10 +446,14 @@ type flaky struct {
 	*storage.Store
 	down  bool
 	polls atomic.Int64
+	poll  func() // called with each question for the revision
 }
 
 func (f *flaky) KeysRevision(ctx context.Context) (int64, error) {
 	f.polls.Add(1)
+	if f.poll != nil {
+		f.poll()
+	}
 	if f.down {
 		return 0, errors.New("unreachable")
 	}
@@ -479,7 +483,72 @@ func TestRingReady(t *testing.T) {
 		if err := r.Ready(); err != nil {
 			t.Errorf("not ready when the database is back: %v", err)
 		}
+		store.poll = func() { clock.Advance(6 * time.Second) }
+		poll(t, r)
+		if r.Ready() == nil {
+			t.Error("ready by an answer to what was asked six seconds ago")
+		}
 	})
+}
+
+// Somebody holds the lock of changes and does not let go, as a command that was suspended does, while a next key falls due: other
+// changes are seen all the same, and the key before signs on.
+func TestRingWhoseLockIsHeld(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, s *storage.Store) {
+		clock := newHandClock()
+		r := ring(t, s, clock, testSealer(t, "a"))
+		old := signs(t, r, "ES256")
+		if err := r.Rotate(t.Context(), false, "ES256", "PS256"); err != nil {
+			t.Fatal(err)
+		}
+		clock.Advance(keys.DefaultKeySetMaxAge + time.Minute)
+		if err := s.Locked(t.Context(), "keys", func(ctx context.Context) error {
+			gone := nextKey(t, r, "PS256")
+			if err := s.InTx(ctx, func(ctx context.Context) error {
+				return errors.Join(s.RetireSigningKey(ctx, gone, keys.Next, clock.Now(), clock.Now()), s.RaiseKeys(ctx))
+			}); err != nil {
+				return err
+			}
+			began := time.Now()
+			if err := r.Poll(ctx); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("nothing tells that the key that is due cannot be promoted: %v", err)
+			}
+			if took := time.Since(began); took > 4*time.Second {
+				t.Errorf("whoever changes something next waits for %s", took)
+			}
+			if err := r.Ready(); err != nil {
+				t.Error(err)
+			}
+			if _, ok := publishes(t, r)[gone]; ok {
+				t.Error("a change of another server is not seen")
+			}
+			if signs(t, r, "ES256") != old {
+				t.Error("the next key signs, and the database does not know")
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		poll(t, r)
+		if signs(t, r, "ES256") == old {
+			t.Error("the next key does not sign when the lock is free")
+		}
+	})
+}
+
+func nextKey(t *testing.T, r *keys.Ring, alg string) string {
+	t.Helper()
+	list, err := r.List(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range list {
+		if k.Alg == alg && k.State == keys.Next {
+			return k.KID
+		}
+	}
+	t.Fatal("no next key of", alg)
+	return ""
 }
 
 // Whoever is woken does not wait for the next second: twenty looks in less than ten.
