@@ -341,6 +341,15 @@ func TestB8Origins(t *testing.T) {
 	}
 }
 
+// createSite registers a client of the origin https://<id>.test.
+func createSite(t *testing.T, r *client.Registry, id string) {
+	t.Helper()
+	c := client.Client{ID: id, RequirePKCE: true, Metadata: client.Metadata{ClientName: id, RedirectURIs: []string{"https://" + id + ".test/cb"}}}
+	if _, _, err := r.Create(t.Context(), c, ""); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // slowOrigins is a store whose first page of origins is read and then waits, until it is let go.
 type slowOrigins struct {
 	*counted
@@ -361,13 +370,6 @@ func TestOriginsThatTakeLong(t *testing.T) {
 	s := storagetest.Open(t, storagetest.SQLite(t))
 	one, store := replica(t, s, now, 0), &slowOrigins{counted: &counted{Store: s}, let: make(chan struct{})}
 	two := replica(t, store, now, 0)
-	create := func(id string) {
-		t.Helper()
-		c := client.Client{ID: id, RequirePKCE: true, Metadata: client.Metadata{ClientName: id, RedirectURIs: []string{"https://" + id + ".test/cb"}}}
-		if _, _, err := one.Create(t.Context(), c, ""); err != nil {
-			t.Fatal(err)
-		}
-	}
 	ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
 	defer stop()
 	until := func(what string, done func() bool) {
@@ -381,14 +383,14 @@ func TestOriginsThatTakeLong(t *testing.T) {
 			}
 		}
 	}
-	create("a")
+	createSite(t, one, "a")
 	ended := make(chan error, 1)
 	go func() { ended <- two.Run(ctx) }()
 	until("the origins are read", func() bool { return store.begun.Load() == 1 })
 	if c, err := two.Get(t.Context(), "a"); err != nil || !c.Enabled() {
 		t.Fatal(err)
 	}
-	create("b")
+	createSite(t, one, "b")
 	if err := one.Disable(t.Context(), "a"); err != nil {
 		t.Fatal(err)
 	}
@@ -420,13 +422,6 @@ func TestOriginsThatFail(t *testing.T) {
 	now := newClock()
 	store := &failingOrigins{Store: storagetest.Open(t, storagetest.SQLite(t))}
 	r := replica(t, store, now, 0)
-	create := func(id string) {
-		t.Helper()
-		c := client.Client{ID: id, RequirePKCE: true, Metadata: client.Metadata{ClientName: id, RedirectURIs: []string{"https://" + id + ".test/cb"}}}
-		if _, _, err := r.Create(t.Context(), c, ""); err != nil {
-			t.Fatal(err)
-		}
-	}
 	fails := func() {
 		t.Helper()
 		store.fail = true
@@ -435,7 +430,7 @@ func TestOriginsThatFail(t *testing.T) {
 		}
 		store.fail = false
 	}
-	create("a")
+	createSite(t, r, "a")
 	fails()
 	if r.Ready() == nil {
 		t.Error("ready, and it refuses every preflight")
@@ -447,7 +442,7 @@ func TestOriginsThatFail(t *testing.T) {
 	if err := r.Delete(t.Context(), "a"); err != nil {
 		t.Fatal(err)
 	}
-	create("b")
+	createSite(t, r, "b")
 	mustPoll(t, r)
 	now.t = now.t.Add(time.Minute)
 	fails()
@@ -481,10 +476,7 @@ func TestAChangedClientThatTakesLong(t *testing.T) {
 	one, store := replica(t, s, now, 0), &counted{Store: s, read: func(string) { <-let }}
 	two := replica(t, store, now, 0)
 	mustPoll(t, two)
-	c := client.Client{ID: "slow", RequirePKCE: true, Metadata: client.Metadata{ClientName: "slow", RedirectURIs: []string{"https://slow.test/cb"}}}
-	if _, _, err := one.Create(t.Context(), c, ""); err != nil {
-		t.Fatal(err)
-	}
+	createSite(t, one, "slow")
 	began := time.Now()
 	mustPoll(t, two)
 	if took := time.Since(began); took > 4*time.Second {
@@ -502,10 +494,7 @@ func TestOneDocumentFromALaterRelease(t *testing.T) {
 		now := newClock()
 		one, running := replica(t, s, now, 0), replica(t, s, now, 0)
 		for _, id := range []string{"a", "later", "z"} {
-			c := client.Client{ID: id, RequirePKCE: true, Metadata: client.Metadata{ClientName: id, RedirectURIs: []string{"https://" + id + ".test/cb"}}}
-			if _, _, err := one.Create(t.Context(), c, ""); err != nil {
-				t.Fatal(err)
-			}
+			createSite(t, one, id)
 		}
 		mustPoll(t, running)
 		if err := s.InTx(t.Context(), func(ctx context.Context) error {
