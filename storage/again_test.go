@@ -130,6 +130,63 @@ func hostless(t *testing.T) string {
 	return l.Addr().String()
 }
 
+// silent is a host and port that takes connections and never answers, and how many it has taken.
+func silent(t *testing.T) (string, *atomic.Int64) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	var taken atomic.Int64
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			taken.Add(1)
+			defer c.Close()
+		}
+	}()
+	return l.Addr().String(), &taken
+}
+
+// A host that is silent costs its time once: every further connection, the listener's too, begins with the one that answered.
+func TestSilentHost(t *testing.T) {
+	if storagetest.Databases() == "sqlite" {
+		return
+	}
+	database := storagetest.Postgres(t)
+	storagetest.Open(t, database) // migrates
+	u, err := url.Parse(database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	address, taken := silent(t)
+	u.Host = address + "," + u.Host
+	s := open(t, u.String())
+	asked := taken.Load()
+	if asked == 0 {
+		t.Fatal("it was not named first")
+	}
+	pages, _ := s.Pools()
+	for _, pool := range []*sql.DB{pages, s.Flows()} {
+		for range 3 {
+			c, err := pool.Conn(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+		}
+	}
+	heard, _ := listen(t, s)
+	next(t, heard)
+	if n := taken.Load(); n != asked {
+		t.Errorf("it was asked %d times more", n-asked)
+	}
+}
+
 // 5.8: of several hosts the one that takes writes is used, and connections to one that has stopped to take them are given up.
 func TestHosts(t *testing.T) {
 	if storagetest.Databases() == "sqlite" {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -97,7 +98,8 @@ func libpq(database string) (conn string, env []string, err error) {
 		}
 	}
 	q.Del("options")
-	u.RawQuery = strings.ReplaceAll(q.Encode(), "+", "%20") // a plus is a plus to libpq
+	q.Set("connect_timeout", strconv.Itoa(int(cfg.ConnectTimeout.Seconds()))) // libpq has none: a host that is silent would be asked for minutes
+	u.RawQuery = strings.ReplaceAll(q.Encode(), "+", "%20")                   // a plus is a plus to libpq
 	if u.User != nil {
 		u.User = url.User(u.User.Username())
 	}

@@ -84,12 +84,13 @@ func TestRevive(t *testing.T) {
 func TestLibpq(t *testing.T) {
 	for _, c := range []struct{ database, conn, env string }{
 		{"postgres://ada:p%20w@db.test:5433/passport?sslmode=disable&pool_max_conns=9",
-			"postgres://ada@db.test:5433/passport?sslmode=disable", "PGPASSWORD=p w"},
-		{"postgres://ada@db.test/passport?password=secret&statement_cache_capacity=8", "postgres://ada@db.test/passport", "PGPASSWORD=secret"},
+			"postgres://ada@db.test:5433/passport?connect_timeout=5&sslmode=disable", "PGPASSWORD=p w"},
+		{"postgres://ada@db.test/passport?password=secret&statement_cache_capacity=8", "postgres://ada@db.test/passport?connect_timeout=5", "PGPASSWORD=secret"},
 		{"postgres://a.test:5432,b.test:5433/passport?target_session_attrs=read-write",
-			"postgres://a.test:5432,b.test:5433/passport?target_session_attrs=read-write", ""},
-		{"postgres://ada@db.test/passport?search_path=my%20own&application_name=a%20b", "postgres://ada@db.test/passport?application_name=a%20b",
+			"postgres://a.test:5432,b.test:5433/passport?connect_timeout=1&target_session_attrs=read-write", ""},
+		{"postgres://ada@db.test/passport?search_path=my%20own&application_name=a%20b", "postgres://ada@db.test/passport?application_name=a%20b&connect_timeout=5",
 			`PGOPTIONS=-c search_path=my\ own`},
+		{"postgres://ada@db.test/passport?connect_timeout=9", "postgres://ada@db.test/passport?connect_timeout=9", ""},
 	} {
 		conn, env, err := storage.Libpq(c.database)
 		if err != nil || conn != c.conn || strings.Join(env, " ") != c.env {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"gorm.io/gorm"
 )
 
@@ -52,7 +51,7 @@ func (s *Store) Listen(ctx context.Context, heard func(topic string)) error {
 		return ctx.Err()
 	}
 	// A connection of its own: it would be missing in the pool.
-	conn, err := pgx.ConnectConfig(ctx, s.pgx)
+	conn, err := s.hosts.connect(ctx)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}

@@ -25,12 +25,12 @@ import (
 
 // Store is the database. It implements the Store interfaces of every room that has one.
 type Store struct {
-	writer *gorm.DB        // PostgreSQL: the pool; SQLite: the one immediate writer connection
-	reader *gorm.DB        // PostgreSQL: the same pool; SQLite: a pool of query_only connections
-	flows  *sql.DB         // PostgreSQL: the pool of the hot statements
-	file   string          // SQLite: the database's file
-	shared sharer          // access tokens of clients
-	pgx    *pgx.ConnConfig // PostgreSQL: how to connect
+	writer *gorm.DB // PostgreSQL: the pool; SQLite: the one immediate writer connection
+	reader *gorm.DB // PostgreSQL: the same pool; SQLite: a pool of query_only connections
+	flows  *sql.DB  // PostgreSQL: the pool of the hot statements
+	file   string   // SQLite: the database's file
+	shared sharer   // access tokens of clients
+	hosts  *hosts   // PostgreSQL: where to connect
 }
 
 // Open connects to a database named as in PASSPORT_DATABASE: "sqlite:FILE" or "postgres://…".
@@ -135,7 +135,8 @@ const (
 	postgresConns    = 20
 	connIdle         = 5 * time.Minute
 	connLife         = 30 * time.Minute // follows a failover, lets the server free what it cached
-	connectTimeout   = 5 * time.Second
+	connectTimeout   = 5 * time.Second  // of a lone host
+	hostTimeout      = time.Second      // of each of several: a check of readiness has time for the next
 	applicationName  = "passport"
 	postgresAtLeast  = 150000
 	poolSizeSetting  = "pool_max_conns"
@@ -147,16 +148,17 @@ func openPostgres(ctx context.Context, dsn string) (_ *Store, err error) {
 	if err != nil {
 		return nil, err
 	}
-	era := &era{}
+	era, hosts := &era{}, hostsOf(cfg)
+	connector := hosts.connector(stdlib.OptionAfterConnect(era.begin), stdlib.OptionResetSession(era.check))
 	pool := func(conns int) *sql.DB {
-		db := stdlib.OpenDB(*cfg, stdlib.OptionAfterConnect(era.begin), stdlib.OptionResetSession(era.check))
+		db := sql.OpenDB(connector)
 		db.SetMaxOpenConns(conns)
 		db.SetMaxIdleConns(conns)
 		db.SetConnMaxIdleTime(connIdle)
 		db.SetConnMaxLifetime(connLife)
 		return db
 	}
-	s := &Store{shared: sharer{most: 2}, pgx: cfg}
+	s := &Store{shared: sharer{most: 2}, hosts: hosts}
 	if conns > 2 { // whoever holds a lock (Locked) needs a second one
 		s.flows = pool(conns / 2)
 		conns -= conns / 2
@@ -198,6 +200,9 @@ func postgresConfig(dsn string) (*pgx.ConnConfig, int, error) {
 	}
 	if cfg.ConnectTimeout == 0 {
 		cfg.ConnectTimeout = connectTimeout
+		if len(hostsOf(cfg).each) > 1 {
+			cfg.ConnectTimeout = hostTimeout
+		}
 	}
 	if cfg.RuntimeParams["application_name"] == "" {
 		cfg.RuntimeParams["application_name"] = applicationName
