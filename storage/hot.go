@@ -343,9 +343,7 @@ var (
 // written with it.
 func (s *Store) InsertToken(ctx context.Context, t grant.Token) error {
 	if _, within := ctx.Value(txKey{}).(*gormTx); t.GrantID == "" && !within {
-		if err := s.shared.insert(ctx, t, s.writeShared); !errors.Is(err, errAlone) {
-			return err
-		}
+		return s.shared.insert(ctx, t, s.writeShared, func() error { return s.insertToken(ctx, t) })
 	}
 	return s.insertToken(ctx, t)
 }

@@ -18,7 +18,10 @@ type sharer struct {
 	mu      sync.Mutex
 	writing int
 	waiting []*shared
+	lone    chan struct{} // takes one: whoever tries alone, and may wait for a lock, leaves all other connections to others
 }
+
+func newSharer(most int) sharer { return sharer{most: most, lone: make(chan struct{}, 1)} }
 
 // shared is one insert, and where its result is told.
 type shared struct {
@@ -28,14 +31,29 @@ type shared struct {
 
 const (
 	mostShared  = 64
-	sharedLimit = 10 * time.Second // of a commit for others: no one's own context may end it
+	sharedLimit = 5 * time.Second // of a commit for others: no one's own context may end it, and each has time left for its own statement
 )
 
-// errAlone: the statement for all failed; each tries its own, so that one bad row, or one bad moment, is not everybody's.
+// errAlone: the statement for all failed, or left this one out; it tries its own, so that one bad row, or one bad moment, is not
+// everybody's.
 var errAlone = errors.New("the shared insert failed")
 
-// insert gives the token to the next statement; write runs one. The caller must try alone on errAlone.
-func (s *sharer) insert(ctx context.Context, t grant.Token, write func(context.Context, []*shared)) error {
+// insert gives the token to the next statement; write runs one, and alone the token's own after errAlone.
+func (s *sharer) insert(ctx context.Context, t grant.Token, write func(context.Context, []*shared), alone func() error) error {
+	if err := s.share(ctx, t, write); !errors.Is(err, errAlone) {
+		return err
+	}
+	select {
+	case s.lone <- struct{}{}:
+		defer func() { <-s.lone }()
+		return alone()
+	case <-ctx.Done():
+		return fmt.Errorf("insert an access token: %w", ctx.Err())
+	}
+}
+
+// share is insert's first try.
+func (s *sharer) share(ctx context.Context, t grant.Token, write func(context.Context, []*shared)) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("insert an access token: %w", err)
 	}
@@ -74,30 +92,29 @@ func (s *sharer) run(write func(context.Context, []*shared)) {
 	}
 }
 
-// tokensOfClients is tokenOfClient for many rows.
+// tokensOfClients is tokenOfClient for many rows. The foreign key locks each client's row: one that another holds, as who deletes
+// the client does, is left out, or the tokens of all others would wait with it.
 const tokensOfClients = `INSERT INTO access_token (sig, client_id, scopes, audience, cnf, issued_at, expires_at)
 	SELECT v.sig, v.client_id, v.scopes, v.audience, v.cnf, v.issued_at, v.expires_at
 	FROM unnest($1::bytea[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[])
 		AS v(sig, client_id, scopes, audience, cnf, issued_at, expires_at)
-	JOIN client k ON k.client_id = v.client_id AND k.disabled_at IS NULL
+	JOIN (SELECT client_id FROM client WHERE client_id = ANY($2) AND disabled_at IS NULL FOR KEY SHARE SKIP LOCKED) k
+		ON k.client_id = v.client_id
 	RETURNING sig`
 
 // writeShared runs one statement for all, and tells each its own result.
 func (s *Store) writeShared(ctx context.Context, batch []*shared) {
 	written, err := s.insertTokens(ctx, batch)
 	for _, in := range batch {
-		switch {
-		case err != nil:
+		if err != nil || !written[string(in.token.Sig)] {
 			in.done <- errAlone
-		case !written[string(in.token.Sig)]:
-			in.done <- grant.ErrGone
-		default:
+		} else {
 			in.done <- nil
 		}
 	}
 }
 
-// insertTokens writes them with one commit, and tells which: not those of a client that is not there, or disabled.
+// insertTokens writes them with one commit, and tells which: not those of a client that is not there, or disabled, or locked.
 func (s *Store) insertTokens(ctx context.Context, batch []*shared) (written map[string]bool, err error) {
 	written = map[string]bool{}
 	if !s.postgres() {

@@ -16,7 +16,7 @@ func TestSharer(t *testing.T) {
 	for _, most := range []int{1, 2} {
 		t.Run(fmt.Sprintf("%d at a time", most), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := sharer{most: most}
+				s := newSharer(most)
 				begun, end := make(chan []string, 100), make(chan error)
 				write := func(_ context.Context, batch []*shared) {
 					var names []string
@@ -31,7 +31,7 @@ func TestSharer(t *testing.T) {
 				}
 				results := make(chan error, 100)
 				come := func(ctx context.Context, name string) {
-					go func() { results <- s.insert(ctx, grant.Token{ClientID: name}, write) }()
+					go func() { results <- s.share(ctx, grant.Token{ClientID: name}, write) }()
 					synctest.Wait()
 				}
 				for i := range most { // each goes at once, alone
@@ -78,4 +78,39 @@ func TestSharer(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Of those who try alone one does at a time: each may wait for a lock, and all connections would soon do nothing else.
+func TestSharerAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSharer(2)
+		write := func(_ context.Context, batch []*shared) {
+			for _, in := range batch {
+				in.done <- errAlone
+			}
+		}
+		failed, results, end := errors.New("failed"), make(chan error, 3), make(chan error)
+		tries := 0
+		alone := func() error { tries++; return <-end }
+		come := func(ctx context.Context) {
+			go func() { results <- s.insert(ctx, grant.Token{}, write, alone) }()
+			synctest.Wait()
+		}
+		gone, leave := context.WithCancel(t.Context())
+		come(t.Context())
+		come(gone)
+		come(t.Context())
+		leave()
+		synctest.Wait()
+		if err := <-results; !errors.Is(err, context.Canceled) || tries != 1 {
+			t.Errorf("%d tried at once; who gave up got %v", tries, err)
+		}
+		for n, want := range []error{failed, nil} {
+			end <- want
+			synctest.Wait()
+			if err := <-results; !errors.Is(err, want) || tries != 2 {
+				t.Errorf("result %d of %d is %v", n, tries, err)
+			}
+		}
+	})
 }

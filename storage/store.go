@@ -87,7 +87,7 @@ func openSQLite(ctx context.Context, file string) (_ *Store, err error) {
 	if err := makePrivate(file); err != nil {
 		return nil, fmt.Errorf("open SQLite: %w", err)
 	}
-	s := &Store{file: file, shared: sharer{most: 1}}
+	s := &Store{file: file, shared: newSharer(1)}
 	defer func() {
 		if err != nil {
 			_ = s.Close()
@@ -158,7 +158,7 @@ func openPostgres(ctx context.Context, dsn string) (_ *Store, err error) {
 		db.SetConnMaxLifetime(connLife)
 		return db
 	}
-	s := &Store{shared: sharer{most: 2}, hosts: hosts}
+	s := &Store{shared: newSharer(2), hosts: hosts}
 	if conns > 2 { // whoever holds a lock (Locked) needs a second one
 		s.flows = pool(conns / 2)
 		conns -= conns / 2
