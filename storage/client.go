@@ -59,7 +59,7 @@ type clientJoin struct {
 
 // ClientsRevision reads the newest revision of the clients.
 func (s *Store) ClientsRevision(ctx context.Context) (int64, error) {
-	return revision(s.read(ctx).Raw(`SELECT n FROM revision WHERE topic = 'client'`), TopicClients)
+	return revision(s.watch(ctx).Raw(`SELECT n FROM revision WHERE topic = 'client'`), TopicClients)
 }
 
 // RaiseClients makes the next revision; its row stays locked until the transaction ends.
@@ -70,7 +70,7 @@ func (s *Store) RaiseClients(ctx context.Context) (int64, error) {
 // ChangedClients lists the clients whose last change lies in (after, upto].
 func (s *Store) ChangedClients(ctx context.Context, after, upto int64) ([]client.Changed, error) {
 	var rows []clientRow
-	err := s.read(ctx).Select("client_id", "revision").Where("revision > ? AND revision <= ?", after, upto).
+	err := s.watch(ctx).Select("client_id", "revision").Where("revision > ? AND revision <= ?", after, upto).
 		Order("revision").Find(&rows).Error
 	list := make([]client.Changed, 0, len(rows))
 	for _, r := range rows {

@@ -38,7 +38,7 @@ func (signingKeyRow) TableName() string { return "signing_key" }
 
 // KeysRevision reads the number that grows with every change of keys or secrets.
 func (s *Store) KeysRevision(ctx context.Context) (int64, error) {
-	return revision(s.read(ctx).Raw(`SELECT n FROM revision WHERE topic = 'keys'`), TopicKeys)
+	return revision(s.watch(ctx).Raw(`SELECT n FROM revision WHERE topic = 'keys'`), TopicKeys)
 }
 
 // RaiseKeys tells all servers that keys or secrets have changed.

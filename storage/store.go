@@ -229,9 +229,9 @@ func refuseServer(version int, encoding, commit string) error {
 		return fmt.Errorf("PostgreSQL is %d.%d; at least 15 is needed", version/10000, version%10000)
 	case encoding != "UTF8":
 		return fmt.Errorf("the PostgreSQL database is encoded in %s; UTF8 is needed", encoding)
-	case commit == "off":
-		// A crash would undo what was acknowledged: revocations, spent codes.
-		return errors.New("PostgreSQL has synchronous_commit off; it must be on for this database")
+	case commit == "off" || commit == "local":
+		// A crash, or a failover to a synchronous standby, would undo what was acknowledged: revocations, spent codes.
+		return fmt.Errorf("PostgreSQL has synchronous_commit %s; it must be on for this database", commit)
 	}
 	return nil
 }
@@ -281,6 +281,16 @@ func (s *Store) read(ctx context.Context) *gorm.DB {
 	return s.reader.WithContext(ctx)
 }
 
+// watch is where a read starts on which it depends whether this server is ready: as read, but with the hot statements. While
+// pages wait for locks, tokens work well.
+func (s *Store) watch(ctx context.Context) *gorm.DB { return hotly(s.read(ctx)) }
+
+// hotly has db's statements run where the hot ones do.
+func hotly(db *gorm.DB) *gorm.DB {
+	db.Statement.ConnPool = hotPool(db)
+	return db
+}
+
 // InTx runs fn in one transaction; it joins the transaction that ctx already carries. An error of fn rolls
 // back; of a joined fn the whole, even if the outer one swallows it. After the error of a statement nothing
 // more runs in the transaction (see checkedTx). A transaction is used by one goroutine. fn may run several times (see
@@ -307,14 +317,16 @@ func (s *Store) InTx(ctx context.Context, fn func(ctx context.Context) error) er
 	return err
 }
 
+// Writable tells whether the database takes writes: a standby, or a full disk, can be read only, and serves nobody.
+func (s *Store) Writable(ctx context.Context) error {
+	return hotly(s.db(ctx)).Exec(`INSERT INTO rate (key, tat) VALUES ('readyz', ` + s.nowSQL() + `)
+		ON CONFLICT (key) DO UPDATE SET tat = excluded.tat`).Error
+}
+
 // Now asks the database for its time: the source of pkg/clock.
 func (s *Store) Now(ctx context.Context) (time.Time, error) {
-	q := "SELECT CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)"
-	if s.postgres() {
-		q = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
-	}
 	var us int64
-	err := s.read(ctx).Raw(q).Scan(&us).Error // in a transaction by its own connection: those who wait for a second one could be all
+	err := s.watch(ctx).Raw("SELECT " + s.nowSQL()).Scan(&us).Error // in a transaction by its own connection: those who wait for a second one could be all
 	return time.UnixMicro(us).UTC(), err
 }
 

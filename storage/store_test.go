@@ -157,6 +157,7 @@ func TestPostgresRefused(t *testing.T) {
 		"18, remote":  {180001, "UTF8", "remote_apply", true},
 		"latin":       {180001, "LATIN1", "on", false},
 		"not durable": {180001, "UTF8", "off", false},
+		"here alone":  {180001, "UTF8", "local", false},
 	} {
 		if err := storage.RefuseServer(c.version, c.encoding, c.commit); (err == nil) != c.ok {
 			t.Errorf("%s: %v", name, err)
@@ -459,6 +460,19 @@ func TestFlowsHaveConnections(t *testing.T) {
 	if _, err := s.ReadToken(ctx, []byte("none")); !errors.Is(err, grant.ErrNotFound) {
 		t.Errorf("while all others are held: %v", err)
 	}
+	for what, ask := range map[string]func(context.Context) error{
+		"the clock":        func(ctx context.Context) error { _, err := s.Now(ctx); return err },
+		"the keys":         func(ctx context.Context) error { _, err := s.KeysRevision(ctx); return err },
+		"the clients":      func(ctx context.Context) error { _, err := s.ClientsRevision(ctx); return err },
+		"changed clients":  func(ctx context.Context) error { _, err := s.ChangedClients(ctx, 0, 9); return err },
+		"the check itself": s.Writable,
+	} {
+		ctx, stop := context.WithTimeout(ctx, 5*time.Second)
+		if err := ask(ctx); err != nil {
+			t.Errorf("%s, on which readiness depends, while all others are held: %v", what, err)
+		}
+		stop()
+	}
 }
 
 // As few connections as can be asked for are enough: one holds the lock, another migrates.
@@ -506,7 +520,11 @@ func TestTransactionsNeedOneConnection(t *testing.T) {
 			if err := s.InTx(ctx, func(ctx context.Context) error {
 				begun.Done()
 				begun.Wait() // both have one
-				return s.RevokeAll(ctx, "nobody")
+				_, now := s.Now(ctx)
+				_, keys := s.KeysRevision(ctx)
+				_, clients := s.ClientsRevision(ctx)
+				_, changed := s.ChangedClients(ctx, 0, 9)
+				return errors.Join(now, keys, clients, changed, s.RevokeAll(ctx, "nobody"))
 			}); err != nil {
 				t.Error(err)
 			}

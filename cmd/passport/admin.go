@@ -14,7 +14,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/passport-network/passport/pkg/clock"
-	"github.com/passport-network/passport/pkg/limit"
 	"github.com/passport-network/passport/pkg/outbox"
 )
 
@@ -70,9 +69,6 @@ func (m *metrics) breach(outcome string) { m.breaches.WithLabelValues(outcome).I
 // checkTime is the longest that a readiness check may take.
 const checkTime = 1500 * time.Millisecond
 
-// readyRule lets the check of the database's writing through every time.
-var readyRule = limit.Rule{Name: "readyz", Burst: 1_000_000, Every: time.Microsecond}
-
 // ready tells what keeps this server from answering, part by part; empty: nothing does.
 func (a *app) ready(ctx context.Context) map[string]string {
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
@@ -86,8 +82,7 @@ func (a *app) ready(ctx context.Context) map[string]string {
 	note("clock", a.clock.Ready())
 	note("keys", a.ring.Ready())
 	note("clients", a.clients.Ready())
-	// A database that can be read but not written (a standby, a full disk) serves nobody.
-	if _, _, err := a.store.Take(ctx, readyRule.Name, readyRule); err != nil {
+	if err := a.store.Writable(ctx); err != nil {
 		faults["database"] = "cannot be written"
 	}
 	return faults

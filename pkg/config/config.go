@@ -16,7 +16,7 @@ type Config struct {
 	Addr      string `key:"addr" default:"127.0.0.1:8080" doc:"Where the server listens."`
 	AdminAddr string `key:"admin_addr" default:"127.0.0.1:9090" doc:"Where /livez, /readyz and /metrics listen: never to be reached by the public. \"off\": nowhere."`
 	Data      string `key:"data" default:"passport-data" doc:"The folder of the SQLite file and, with --dev, of the secret."`
-	Database  string `key:"database" secret:"yes" doc:"sqlite:FILE or postgres://USER:PASSWORD@HOST/NAME, behind which ?pool_max_conns=N says how many connections this server opens at most: 2 to 1000, 20 without it. Default: sqlite: with passport.db in the data folder."`
+	Database  string `key:"database" secret:"yes" doc:"sqlite:FILE or postgres://USER:PASSWORD@HOST/NAME, behind which ?pool_max_conns=N says how many connections this server opens at most, and one more on which it listens: 2 to 1000, 20 without it. Default: sqlite: with passport.db in the data folder."`
 
 	Secret         string   `key:"secret" secret:"yes" doc:"At least 32 random bytes, for example of \"openssl rand -base64 32\". It seals the keys in the database: keep a copy beside your backups. Required without --dev."`
 	SecretPrevious []string `key:"secret_previous" secret:"yes" doc:"Earlier secrets, while \"passport keys reseal\" has not yet run."`
