@@ -505,8 +505,8 @@ func TestTransactionsNeedOneConnection(t *testing.T) {
 		return
 	}
 	dsn := storagetest.Postgres(t)
-	storagetest.Open(t, dsn) // migrates
-	s, err := storage.Open(t.Context(), dsn+"&pool_max_conns=4")
+	storagetest.Open(t, dsn)                                     // migrates
+	s, err := storage.Open(t.Context(), dsn+"&pool_max_conns=2") // for all statements: none of the hot ones' own
 	if err != nil {
 		t.Fatal(err)
 	}
