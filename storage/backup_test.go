@@ -5,7 +5,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/passport-network/passport/oidc/grant"
 	"github.com/passport-network/passport/storage"
 	"github.com/passport-network/passport/storage/storagetest"
 )
@@ -18,6 +20,37 @@ var kept = map[string]string{
 	"browser": "which browsers there were; their secrets are void", "login_client": "hangs on logins, which are over",
 	"client": "sites", "client_secret": "sites", "client_logo": "sites", "resource_server": "sites", "key_set": "sites' keys, fetched again",
 	"used_once": "what is spent stays spent", "rate": "limits", "audit": "what has happened",
+}
+
+// begun is a row of each table that a restore makes void, beside that of consent.
+var begun = []string{
+	`INSERT INTO address (id, account_id, email, canonical, is_primary, proven_at, created_at) VALUES ('d', 'a', 'a@a.test', 'a@a.test', true, 1, 1)`,
+	`INSERT INTO browser (id, created_at, seen_at, expires_at) VALUES ('b', 1, 1, 1)`,
+	`INSERT INTO session_secret (hash, kind, browser_id, created_at) VALUES ('h', 'sid', 'b', 1)`,
+	`INSERT INTO login (id, browser_id, account_id, auth_time, amr, acr, created_at) VALUES ('l', 'b', 'a', 1, 'pwd', '1', 1)`,
+	`INSERT INTO interaction (id, kind, client_id, params, created_at, expires_at) VALUES ('h', 'authorize', 'c', '', 1, 1)`,
+	`INSERT INTO authorization_grant (id, account_id, client_id, login_id, sid, scopes, auth_time, amr, acr, created_at, expires_at)
+		VALUES ('g', 'a', 'c', 'l', 's', '', 1, 'pwd', '1', 1, 1)`,
+	`INSERT INTO code (sig, grant_id, client_id, redirect_uri, created_at, expires_at) VALUES ('h', 'g', 'c', '', 1, 1)`,
+	`INSERT INTO device_code (sig, user_code, client_id, params, state, pause, created_at, expires_at) VALUES ('h', 'h', 'c', '', 'pending', 5, 1, 1)`,
+	`INSERT INTO access_token (sig, grant_id, client_id, scopes, issued_at, expires_at) VALUES ('h', 'g', 'c', '', 1, 1)`,
+	`INSERT INTO mail_token (purpose, hash, account_id, address_id, created_at, expires_at) VALUES ('confirm', 'h', 'a', 'd', 1, 1)`,
+	`INSERT INTO account_link (purpose, hash, created_at, expires_at) VALUES ('recover', 'h', 1, 1)`,
+	`INSERT INTO recovery_request (id, state, hash, email, canonical, language, created_at, expires_at) VALUES ('r', 'asked', 'h', '', '', '', 1, 1)`,
+	`INSERT INTO data_export (id, account_id, asked_at, expires_at) VALUES ('e', 'a', 1, 1)`,
+	`INSERT INTO invitation (id, hash, uses, created_at, expires_at) VALUES ('i', 'h', 1, 1, 1)`,
+	`INSERT INTO registration_token (id, hash, uses, created_at, expires_at) VALUES ('t', 'h', 1, 1, 1)`,
+	`INSERT INTO outbox (id, kind, sealed, due_at, created_at, expires_at) VALUES ('m', 'mail', 'x', 1, 1, 1)`,
+}
+
+// live is how many rows of a table are not void. Those that are void without being gone say when they ended.
+func live(t *testing.T, s *storage.Store, table string) (n int64) {
+	t.Helper()
+	rule := map[string]string{"login": "ended_at IS NULL", "authorization_grant": "revoked_at IS NULL", "consent": "login_id <> ''"}[table]
+	if err := s.DB(t.Context()).Table(table).Where(rule).Count(&n).Error; err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 // A new table is either void after a restore or is not: somebody must say which.
@@ -59,6 +92,14 @@ func TestRevive(t *testing.T) {
 		exec("INSERT INTO account (id, sub, state, created_at, updated_at) VALUES ('a', 'a', 'active', 1, 1)")
 		exec("INSERT INTO client (client_id, name, metadata, require_pkce, skip_consent, created_at, updated_at, revision) VALUES ('c', 'c', '{}', true, true, 1, 1, 1)")
 		exec("INSERT INTO consent (account_id, client_id, login_id, scopes, granted_at) VALUES ('a', 'c', '', '', 1), ('a', 'c', 'over', '', 1)")
+		for _, q := range begun {
+			exec(q)
+		}
+		for _, table := range storage.Voided() {
+			if live(t, s, table) == 0 {
+				t.Errorf("no row of %s to make void", table)
+			}
+		}
 		before, err := s.ClientsRevision(ctx)
 		if err != nil {
 			t.Fatal(err)
@@ -71,6 +112,16 @@ func TestRevive(t *testing.T) {
 			t.Fatal(err)
 		}
 		mark(nil, "restored")
+		for _, table := range storage.Voided() {
+			if n := live(t, s, table); n != 0 {
+				t.Errorf("%d rows of %s are not void", n, table)
+			}
+		}
+		// A sealed code is in no table: that its login is over makes it void.
+		g := grant.Grant{ID: "sealed", AccountID: "a", ClientID: "c", LoginID: "l", SID: "s", CreatedAt: now, ExpiresAt: now.Add(time.Hour)}
+		if err := s.Issue(ctx, grant.Issuance{Grant: g, Epoch: 1}); !errors.Is(err, grant.ErrGone) {
+			t.Errorf("a grant for a login of before: %v", err)
+		}
 		var of []string
 		if err := s.DB(ctx).Raw("SELECT login_id FROM consent").Scan(&of).Error; err != nil || !slices.Equal(of, []string{""}) {
 			t.Errorf("what is allowed is of the logins %q: %v", of, err)

@@ -208,8 +208,9 @@ type held struct {
 	site            relying
 	ada             *visitor
 	tokens, own     answer
-	code            string
-	confirm, forgot string // links
+	codes           map[string]string // unspent ones, by how they begin
+	given           time.Time         // when the codes were
+	confirm, forgot string            // links
 	keys            string
 }
 
@@ -234,9 +235,6 @@ func hold(t *testing.T, ctx context.Context, site relying, ada, bob *visitor, bo
 	if in, err := h.ada.signedIn(ctx); !in {
 		t.Fatalf("not signed in: %v", err)
 	}
-	if h.code, err = site.authorize(ctx, h.ada); err != nil {
-		t.Fatal(err)
-	}
 	if err := bob.register(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -255,6 +253,19 @@ func hold(t *testing.T, ctx context.Context, site relying, ada, bob *visitor, bo
 		t.Fatal("no mail of recovery")
 	}
 	_, h.keys = knock(t, "GET", ada.base()+"/jwks.json", "", "")
+	h.given, h.codes = time.Now(), map[string]string{}
+	for _, asks := range []bool{false, true} { // for consent: such a code has a row
+		s := site
+		s.asks = asks
+		code, err := s.authorize(ctx, h.ada)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.codes[code[:5]] = code
+	}
+	if h.codes["pp1c_"] == "" || h.codes["pp2c_"] == "" {
+		t.Fatalf("not both kinds of codes: %v", h.codes)
+	}
 	return h
 }
 
@@ -270,8 +281,13 @@ func (h held) dead(t *testing.T, env []string) {
 	if in, err := h.ada.twin(at).signedIn(ctx); in || err != nil {
 		t.Errorf("the session lives: %v", err)
 	}
-	if a, err := site.redeem(ctx, h.code); err != nil || a.Error != "invalid_grant" {
-		t.Errorf("the code: %v %+v", err, a)
+	for kind, code := range h.codes {
+		if a, err := site.redeem(ctx, code); err != nil || a.Error != "invalid_grant" {
+			t.Errorf("the code %s: %v %+v", kind, err, a)
+		}
+	}
+	if age := time.Since(h.given); age > 50*time.Second {
+		t.Errorf("the codes are %s old: they may just have ended", age)
 	}
 	if a, err := site.refresh(ctx, h.tokens.Refresh); err != nil || a.Error != "invalid_grant" {
 		t.Errorf("the refresh token: %v %+v", err, a)

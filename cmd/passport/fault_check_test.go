@@ -146,7 +146,17 @@ func (j *judge) grantOf(code string) string {
 	return id
 }
 
-// tokens is I1: what was given is there.
+// subOf is the sub of who has proven an address; none: nobody has.
+func (j *judge) subOf(email string) string {
+	q := `SELECT coalesce(max(a.sub), '') FROM account a JOIN address d ON d.account_id = a.id WHERE d.email = $1 AND d.proven_at IS NOT NULL`
+	var sub string
+	if err := j.db.QueryRow(q, email).Scan(&sub); err != nil {
+		j.wrong("checker: %v: %s", err, q)
+	}
+	return sub
+}
+
+// tokens is I1: what was given is there, and tells of who signed in.
 func (j *judge) tokens() {
 	for _, a := range j.acts {
 		if a.Outcome != acked || a.Op != "redeem" && a.Op != "refresh" || j.revoked[a.Code] || j.jumping[a.N] {
@@ -155,6 +165,10 @@ func (j *judge) tokens() {
 		if j.count(`SELECT count(*) FROM access_token t JOIN authorization_grant g ON g.id = t.grant_id
 			WHERE t.sig = $1 AND t.revoked_at IS NULL AND g.revoked_at IS NULL`, sum(a.Access)) != 1 {
 			j.wrong("I1: act %d gave an access token that is not there", a.N)
+		}
+		var claims struct{ Sub string }
+		if claim(a.ID, &claims) && claims.Sub != j.subOf(a.Email) {
+			j.wrong("I1: ID token of %s, who is another: act %d", claims.Sub, a.N)
 		}
 	}
 }
@@ -277,7 +291,7 @@ func (j *judge) asked() {
 				return
 			case told.Active && j.surely(a.Code):
 				j.wrong("I4: %s says of the revoked token of act %d that it is active", base, a.N)
-			case !j.revoked[a.Code] && !j.jumping[a.N] && (!told.Active || told.Client != j.Client || told.Scope != "openid email offline_access"):
+			case !j.revoked[a.Code] && !j.jumping[a.N] && (!told.Active || told.Sub != j.subOf(a.Email) || told.Client != j.Client || told.Scope != "openid email offline_access"):
 				j.wrong("I1: %s says of the token of act %d: %+v", base, a.N, told)
 			}
 		}

@@ -35,7 +35,11 @@ func TestFaultClocks(t *testing.T) {
 	}
 	bob := r.person(2, r.f.only(2))
 	registerAll(t, r, bob)
-	spent := bob.code
+	spent := []string{bob.code}
+	if !bob.signsOn(t.Context()) || !sealed(bob.code) {
+		t.Fatalf("no sealed code: %.5s", bob.code)
+	}
+	spent = append(spent, bob.code)
 	r.load(func() {
 		time.Sleep(long(t, 6*time.Second, 2*time.Minute)) // people go their ways by wrong clocks
 		r.ends(t, database)
@@ -44,10 +48,10 @@ func TestFaultClocks(t *testing.T) {
 			t.Fatal(err)
 		}
 		third := r.f.replicas[2]
-		bob.replays(t, spent)
+		bob.replays(t, spent...)
 		ask(t, third.admin+"/readyz", 503)
 		r.f.aside(third)
-		bob.replays(t, spent)
+		bob.replays(t, spent...)
 		r.b.note(entry{Op: "jump", Outcome: acked, Said: "is noticed"})
 		ask(t, r.f.replicas[0].admin+"/readyz", 200)
 		ask(t, third.admin+"/readyz", 200)
@@ -57,13 +61,15 @@ func TestFaultClocks(t *testing.T) {
 	r.judge("F9 clocks 10 min slow and fast, one jumps back an hour")
 }
 
-// replays shows again what is spent: a code (I14).
-func (p *person) replays(t *testing.T, code string) {
+// replays shows again what is spent: codes (I14).
+func (p *person) replays(t *testing.T, codes ...string) {
 	t.Helper()
-	p.b.act(entry{Op: "replay", Code: code, Email: p.email}, func(*entry) (int, error) {
-		a, err := p.site.redeem(t.Context(), code)
-		return a.Status, err
-	})
+	for _, code := range codes {
+		p.b.act(entry{Op: "replay", Code: code, Email: p.email}, func(*entry) (int, error) {
+			a, err := p.site.redeem(t.Context(), code)
+			return a.Status, err
+		})
+	}
 }
 
 // ends is I13: a token that ended this moment is of no use anywhere, and one that ends in a minute is everywhere.

@@ -24,13 +24,13 @@ type person struct {
 	got  answer
 
 	issued func(idToken string) // told of each; nil: nobody
-	again  func() bool          // what had no answer is tried once more when this says so; nil: it is not
+	again  func(entry) bool     // what had no answer is tried once more when this says so; nil: it is not
 }
 
 // try is an act, and its repetition.
 func (p *person) try(e entry, do func(*entry) (int, error)) bool {
 	outcome := p.b.outcome(e, do)
-	if outcome == unknown && p.again != nil && p.again() {
+	if outcome == unknown && p.again != nil && p.again(e) {
 		outcome = p.b.outcome(e, do)
 	}
 	return outcome == acked

@@ -62,6 +62,7 @@ type trial struct {
 	folders  []string      // in which no secret may stand in clear
 	hidden   []string      // more that may stand nowhere in clear
 	revived  bool          // a replica died, and was started again
+	struck   int           // of such deaths: while a sealed code was redeemed
 	known    string        // the address of the first one, who has an account
 	back     time.Duration // how long a replica that was killed took to be back, at most
 	people   int           // that go their ways at the same time

@@ -64,6 +64,7 @@ func TestFaultCrashPoints(t *testing.T) {
 		name  string
 		least int // passages of a way
 	}{{"storage.commit", 8}, {"storage.committed", 8}, {"web.answer", 12}, {"account.registered", 1}, {"outbox.leased", 1}, {"outbox.sent", 1}} {
+		r.struck = 0
 		// One passage after the other until a way comes to its end without; in the short run each third.
 		for n := 1; ; n += long(t, 3, 1) {
 			background := strings.HasPrefix(point.name, "outbox.") // its passages are not the way's alone
@@ -88,6 +89,9 @@ func TestFaultCrashPoints(t *testing.T) {
 				break
 			}
 		}
+		if r.struck == 0 && (strings.HasPrefix(point.name, "storage.") || point.name == "web.answer" && long(t, false, true)) {
+			t.Errorf("%s: the program never died while a sealed code was redeemed", point.name)
+		}
 	}
 	r.ended = time.Now()
 	r.drained(patience)
@@ -100,7 +104,10 @@ func (r *trial) way(t *testing.T, one *replica) {
 	ctx := t.Context()
 	r.revived = false
 	p := r.person(r.begun.Add(1), r.f.base)
-	p.again = func() bool {
+	p.again = func(e entry) bool {
+		if e.Op == "redeem" && sealed(e.Code) {
+			r.struck++
+		}
 		eventually(t, "who gave no answer is dead", one.dead)
 		r.f.mark(one, false)
 		r.f.excuse()
@@ -113,7 +120,7 @@ func (r *trial) way(t *testing.T, one *replica) {
 	link, ok := "", false
 	for end := time.Now().Add(patience); !ok && time.Now().Before(end); {
 		if link, ok = p.box.link(p.email, "confirm", 200*time.Millisecond); one.dead() {
-			p.again()
+			p.again(entry{})
 		}
 	}
 	if !ok {
@@ -121,9 +128,13 @@ func (r *trial) way(t *testing.T, one *replica) {
 	}
 	p.act(ctx, "confirm", link, p.confirm)
 	// A code whose redemption had no answer is spent, or void: people sign on again. So does who cannot refresh.
-	signed := p.signsOn(ctx)
-	if !signed {
-		signed = p.signsOn(ctx)
+	// The first time they are asked for consent, the second they have a code that is sealed.
+	signed := false
+	for range 2 {
+		signed = p.signsOn(ctx) || p.signsOn(ctx)
+	}
+	if signed && !sealed(p.code) {
+		t.Errorf("%s signed on a second time with a code that is not sealed", p.email)
 	}
 	for range 2 {
 		if signed && !p.refreshes(ctx) {

@@ -22,6 +22,7 @@ type mailbox struct {
 	addr string
 	on   net.Listener
 	mode mailMode                          // what goes wrong; nil: nothing
+	slow func() bool                       // answers come a byte a second; nil: never
 	hear func(l postedLetter, said string) // told of each letter that came whole, and of the answer to it
 
 	mu      sync.Mutex
@@ -70,8 +71,7 @@ func (b *mailbox) talk(conn net.Conn) {
 		if line == "" {
 			return !hangUp
 		}
-		_, err := io.WriteString(conn, line+"\r\n")
-		return err == nil && !hangUp
+		return b.send(conn, line+"\r\n") == nil && !hangUp
 	}
 	say := func(line string) bool { return write(change(line)) }
 	if !say("220 mailbox.test") {
@@ -117,6 +117,18 @@ func (b *mailbox) talk(conn net.Conn) {
 			return
 		}
 	}
+}
+
+// send writes an answer; where it is slow, a byte a second.
+func (b *mailbox) send(conn net.Conn, answer string) error {
+	for ; len(answer) > 0 && b.slow != nil && b.slow(); answer = answer[1:] {
+		if _, err := io.WriteString(conn, answer[:1]); err != nil {
+			return err
+		}
+		time.Sleep(time.Second) // the fault itself
+	}
+	_, err := io.WriteString(conn, answer)
+	return err
 }
 
 func read(to string, raw []byte) postedLetter {
