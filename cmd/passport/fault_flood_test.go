@@ -70,7 +70,7 @@ func TestFaultFloods(t *testing.T) {
 			}
 			return raw("GET /login HTTP/1.1\r\n" + head + "Cookie: " + strings.Repeat("a", 1<<20) + "\r\n\r\n")
 		}, one, nil},
-		{"D2 connections that send half a header, or half a body", long(t, 200, 2000), []string{"hung up", "400", "408"}, nil, func(i int) string {
+		{"D2 connections that send half a header, or half a body", long(t, 200, 2000), []string{"hung up", "400", "408"}, []string{"400"}, func(i int) string {
 			if i%2 == 0 {
 				return raw("GET /login HTTP/1.1\r\n" + head + "X-")
 			}
@@ -86,7 +86,7 @@ func TestFaultFloods(t *testing.T) {
 			}
 			return "lost"
 		}, one, boundedMemory},
-		{"D5 thousands of parameters and scopes", 8, []string{"400", "413", "303 invalid_request", "303 invalid_scope"}, nil, func(int) string {
+		{"D5 thousands of parameters and scopes", 8, []string{"400", "413", "303 invalid_request", "303 invalid_scope"}, []string{"303 invalid_request"}, func(int) string {
 			p, err := newVisitor(r.f.base, "", "").send(t.Context(), http.MethodPost, "/authorize", url.Values{"client_id": {r.site.id},
 				"redirect_uri": {r.site.back}, "response_type": {"code"}, "scope": {strings.Repeat("a ", 30_000)}, "state": {"s"},
 				"code_challenge": {strings.Repeat("A", 43)}, "code_challenge_method": {"S256"}})
@@ -95,7 +95,7 @@ func TestFaultFloods(t *testing.T) {
 			}
 			return fmt.Sprint(p.status, errText(err))
 		}, one, nil},
-		{"D6 long lists of languages, long addresses", 8, []string{"200", "400", "422"}, []string{"200"}, func(i int) string {
+		{"D6 long lists of languages, long addresses", 8, []string{"200", "400", "422"}, []string{"200", "400"}, func(i int) string {
 			if i%2 == 0 {
 				return raw("GET /login HTTP/1.1\r\n" + head + "Connection: close\r\nAccept-Language: " + strings.Repeat("a-a-a;q=0.1,", 2000) + "\r\n\r\n")
 			}
@@ -162,7 +162,6 @@ func TestFaultFloods(t *testing.T) {
 					t.Errorf("never answered with %q", said)
 				}
 			}
-			t.Log(answers, did)
 			for said, n := range answers {
 				total += n
 				if !slices.Contains(f.wants, said) {
@@ -199,12 +198,13 @@ func worksAtFew(t *testing.T, f flooded) {
 	}
 }
 
-// boundedMemory is D4: what is hashed at once, twice as many as there are cores with 19 MiB each; as much garbage again, and the
-// collector's floor, before it runs, and as much that begins while it does; and 50 MB for all else.
+// boundedMemory is D4. Twice as many are hashed at once as there are cores, with 19 MiB each; of what was hashed before there is
+// garbage of as much, of several times as much while the collector lacks a core: five times at most in the long run. If each
+// attempt had its 19 MiB, it would be twelve times in the short one.
 func boundedMemory(t *testing.T, f flooded) {
 	t.Helper()
 	hashed := int64(2*runtime.NumCPU()) * 19 << 20
-	if most := f.base + 3*hashed + heapFloor + 50_000_000; f.most > most {
+	if most := f.base + 6*hashed + 50_000_000; f.most > most {
 		t.Errorf("%d MiB resident before it, %d meanwhile: more than %d", f.base>>20, f.most>>20, most>>20)
 	}
 }

@@ -92,7 +92,7 @@ func (r *trial) proves() {
 		q     string
 	}{
 		{"I1: act", `DELETE FROM access_token WHERE sig IN (SELECT sig FROM access_token LIMIT 5)`},
-		{"I1: ID token", `UPDATE account SET sub = 'another' WHERE id = (SELECT account_id FROM address WHERE email = '` + r.known + `')`},
+		{"I1: ID token", `UPDATE account SET sub = 'another' WHERE id = (SELECT account_id FROM address WHERE proven_at IS NOT NULL AND email = '` + r.known + `')`},
 		{"I3: a family stepped", `UPDATE authorization_grant SET refresh_generation = refresh_generation - 1 WHERE id = (SELECT id FROM authorization_grant WHERE refresh_generation = 3 LIMIT 1)`},
 		{"I4: act", `UPDATE authorization_grant SET revoked_at = NULL`},
 		{"I5: codes that gave", `UPDATE code SET used_at = NULL WHERE sig = (SELECT sig FROM code WHERE used_at IS NOT NULL LIMIT 1)`},

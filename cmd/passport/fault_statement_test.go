@@ -3,7 +3,10 @@
 package main
 
 import (
+	"database/sql"
+	"encoding/json"
 	"fmt"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -36,7 +39,84 @@ func TestFaultRefusedRows(t *testing.T) {
 			}
 		}
 	})
+	r.refuses(t, db)
 	r.judge("F6 no row can be written into one table after the other")
+}
+
+// refuses is F6 for tables that nobody's way comes to: who asks gets an error, and neither a row, a mail nor an event is there. Without
+// the trigger the same makes a row.
+func (r *trial) refuses(t *testing.T, db *sql.DB) {
+	t.Helper()
+	ctx := t.Context()
+	ada := r.person(r.begun.Add(1), r.f.base)
+	registerAll(t, r, ada)
+	form := func(page, button string, fields ...string) func() bool {
+		return func() bool {
+			p, err := ada.get(ctx, page)
+			if err == nil {
+				p, err = ada.submit(ctx, p, button, fields...)
+			}
+			return err == nil && p.status == 200
+		}
+	}
+	command := func(args ...string) func() bool {
+		return func() bool {
+			code, _, _ := called(t, r.f.replicas[0].env, args...)
+			return code == 0
+		}
+	}
+	television := r.television(t)
+	for table, does := range map[string]func() bool{
+		"account_link":     form("/recover", "recover-submit", "email", ada.email),
+		"recovery_request": form("/recover/request", "request-submit", "account", ada.email, "reach", r.known),
+		"data_export":      form("/account/data", "data-submit"),
+		"device_code": func() bool {
+			a, err := television.post(ctx, "/device_authorization", url.Values{"scope": {"openid"}})
+			return err == nil && a.Status == 200
+		},
+		"invitation":         command("invitation", "create"),
+		"registration_token": command("client", "registration-token", "create"),
+	} {
+		r.drained(patience)
+		rows := func() (n [3]int64) {
+			for i, of := range []string{table, "outbox", "audit"} {
+				if err := db.QueryRow(`SELECT count(*) FROM ` + of).Scan(&n[i]); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return n
+		}
+		before := rows()
+		r.during("no row into "+table, func() {
+			exec1(t, db, `CREATE TRIGGER refuse BEFORE INSERT ON `+table+` FOR EACH ROW EXECUTE FUNCTION refuse()`)
+			if does() {
+				t.Errorf("%s: a success without its row", table)
+			}
+			exec1(t, db, `DROP TRIGGER refuse ON `+table)
+		})
+		if after := rows(); after != before {
+			t.Errorf("%s: of it, mails and events there were %v, and are %v", table, before, after)
+		}
+		if !does() || rows()[0] <= before[0] {
+			t.Errorf("%s: no row without the trigger", table)
+		}
+	}
+}
+
+// television is a site that asks for devices.
+func (r *trial) television(t *testing.T) relying {
+	t.Helper()
+	code, out, stderr := called(t, r.f.replicas[0].env, "client", "create", "--client-id", "television", "--name", "Television", "--json",
+		"--grant-type", "urn:ietf:params:oauth:grant-type:device_code", "--scope", "openid")
+	var made struct {
+		Secret string `json:"client_secret"`
+	}
+	if err := json.Unmarshal([]byte(out), &made); code != 0 || err != nil {
+		t.Fatalf("%d %v %s", code, err, stderr)
+	}
+	site := r.site
+	site.id, site.secret = "television", made.Secret
+	return site
 }
 
 func (r *trial) failed() int {
