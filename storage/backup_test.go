@@ -100,6 +100,13 @@ func TestRevive(t *testing.T) {
 				t.Errorf("no row of %s to make void", table)
 			}
 		}
+		issue := func(id string) error {
+			return s.Issue(ctx, grant.Issuance{Epoch: 1, Grant: grant.Grant{ID: id, AccountID: "a", ClientID: "c", LoginID: "l", SID: "s",
+				AMR: []string{"pwd"}, ACR: "1", AuthTime: time.Unix(1, 0), CreatedAt: time.Unix(1, 0), ExpiresAt: time.Unix(2, 0)}})
+		}
+		if err := issue("before"); err != nil {
+			t.Fatal(err)
+		}
 		before, err := s.ClientsRevision(ctx)
 		if err != nil {
 			t.Fatal(err)
@@ -118,8 +125,7 @@ func TestRevive(t *testing.T) {
 			}
 		}
 		// A sealed code is in no table: that its login is over makes it void.
-		g := grant.Grant{ID: "sealed", AccountID: "a", ClientID: "c", LoginID: "l", SID: "s", CreatedAt: now, ExpiresAt: now.Add(time.Hour)}
-		if err := s.Issue(ctx, grant.Issuance{Grant: g, Epoch: 1}); !errors.Is(err, grant.ErrGone) {
+		if err := issue("after"); !errors.Is(err, grant.ErrGone) {
 			t.Errorf("a grant for a login of before: %v", err)
 		}
 		var of []string

@@ -190,7 +190,7 @@ type flooded struct {
 	took       time.Duration
 }
 
-// worksAtFew is D3: streams that were reset are not worked at.
+// worksAtFew is D3: of the streams of a connection most are never worked at. (How many are when their end comes first, TestBounds says.)
 func worksAtFew(t *testing.T, f flooded) {
 	t.Helper()
 	if opened := float64(f.attempts) * streams; f.pages > opened/10 {
