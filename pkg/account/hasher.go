@@ -86,8 +86,13 @@ func (h *hasher) derive(ctx context.Context, password string, salt []byte, p par
 	case <-ctx.Done():
 		return nil, fmt.Errorf("wait for a password check: %w", ctx.Err())
 	}
-	h.runs.Add(1)
-	return argon2.IDKey([]byte(password), salt, p.time, p.memory, uint8(p.threads), uint32(n)), nil
+	key := argon2.IDKey([]byte(password), salt, p.time, p.memory, uint8(p.threads), uint32(n))
+	// What a run has used is garbage now, megabytes of it; the collector would let it grow to as much as is live, and a flood of
+	// sign-ins with it (D4).
+	if h.runs.Add(1)%uint64(max(cap(h.slots)/2, 1)) == 0 {
+		runtime.GC()
+	}
+	return key, nil
 }
 
 // hash makes the PHC string of a password: with the salt and the parameters of another one, so that one derivation tells both
