@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"gorm.io/gorm"
@@ -410,7 +411,7 @@ func (s *Store) ReopenAccount(ctx context.Context, accountID string, when time.T
 // Delete removes the account; everything that hangs on it goes by the foreign keys.
 func (s *Store) Delete(ctx context.Context, accountID string) error {
 	return s.InTx(ctx, func(ctx context.Context) error {
-		ids, err := s.deleteAccounts(ctx, "id = @id", "DELETE FROM account WHERE id = @id", map[string]any{"id": accountID})
+		ids, err := s.deleteAccounts(ctx, "SELECT id FROM account WHERE id = @id"+s.forUpdate(), map[string]any{"id": accountID})
 		if err == nil && len(ids) == 0 {
 			err = account.ErrNotFound
 		}
@@ -418,26 +419,39 @@ func (s *Store) Delete(ctx context.Context, accountID string) error {
 	})
 }
 
-// deleteAccounts deletes accounts by a statement, which hits none but those that which is true of, in the transaction of ctx; it
-// gives their ids. Nothing stays that says who they were: what the log of events has of them is made nobody's (which browser,
-// from where, at which sites), and the browsers go in which nobody else has signed in.
-func (s *Store) deleteAccounts(ctx context.Context, which, statement string, arg map[string]any) (ids []string, err error) {
-	var browsers []string
-	q := "SELECT browser_id FROM login WHERE account_id IN (SELECT id FROM account WHERE " + which + ")"
-	if err := s.db(ctx).Raw(q, arg).Scan(&browsers).Error; err != nil {
+// deleteAccounts deletes the few accounts that a statement picks and locks, in the transaction of ctx; it gives their ids.
+// Nothing stays that says who they were: what the log of events has of them is made nobody's (which browser, from where, at
+// which sites), and the browsers go in which nobody else has signed in.
+func (s *Store) deleteAccounts(ctx context.Context, pick string, arg map[string]any) (ids []string, err error) {
+	if err := s.db(ctx).Raw(pick, arg).Scan(&ids).Error; err != nil || len(ids) == 0 {
 		return nil, err
 	}
-	if err := s.db(ctx).Raw(statement+" RETURNING id", arg).Scan(&ids).Error; err != nil || len(ids) == 0 {
+	var browsers []string // one person may have used any number of them
+	err = s.db(ctx).Raw("SELECT DISTINCT browser_id FROM login WHERE account_id IN ? ORDER BY browser_id", ids).Scan(&browsers).Error
+	if err != nil {
+		return nil, err
+	}
+	if err := s.db(ctx).Exec("DELETE FROM account WHERE id IN ?", ids).Error; err != nil {
 		return nil, err
 	}
 	if err := s.db(ctx).Exec("UPDATE audit SET detail = '', session = '', client_id = '' WHERE subject IN ?", ids).Error; err != nil {
 		return nil, err
 	}
-	if len(browsers) > 0 {
-		const alone = `DELETE FROM browser WHERE id IN ? AND NOT EXISTS (SELECT 1 FROM login WHERE login.browser_id = browser.id)`
-		if err := s.db(ctx).Exec(alone, browsers).Error; err != nil {
+	for part := range slices.Chunk(browsers, most) {
+		if err := s.deleteAlone(ctx, part); err != nil {
 			return nil, err
 		}
 	}
 	return ids, nil
+}
+
+// deleteAlone deletes those of the browsers in which nobody has signed in. They are locked by a statement before: this one
+// sees the login of who was signing in there at that moment.
+func (s *Store) deleteAlone(ctx context.Context, browsers []string) error {
+	if s.postgres() {
+		if err := s.db(ctx).Exec("SELECT 1 FROM browser WHERE id IN ? ORDER BY id FOR UPDATE", browsers).Error; err != nil {
+			return err
+		}
+	}
+	return s.db(ctx).Exec(`DELETE FROM browser WHERE id IN ? AND NOT EXISTS (SELECT 1 FROM login WHERE login.browser_id = browser.id)`, browsers).Error
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -54,7 +55,7 @@ const (
 
 // Fill writes accounts, each with an address that is proven, a password, and a browser that is signed in; and grants of
 // theirs, of which every tenth has an access token; those end in the course of a day, so that there is always something to
-// purge. It goes on where an earlier one ended. A batch is written wholly or not at all. ErrPeople.
+// purge. It goes on where an earlier one ended: what was deleted below that is not written again, and has no grants. A batch is written wholly or not at all. ErrPeople.
 func (s *Store) Fill(ctx context.Context, f Filling, note Progress) error {
 	if err := s.NoPeople(ctx); err != nil {
 		return err
@@ -100,10 +101,14 @@ func (s *Store) NoPeople(ctx context.Context) error {
 	return nil
 }
 
-// filled is how many rows of a table there are from before.
+// filled is the highest number of the rows of a table that there are from before: of those below some may be gone.
 func (s *Store) filled(ctx context.Context, table, group string) (n int64, err error) {
-	err = s.read(ctx).Raw("SELECT count(*) FROM "+table+" WHERE id LIKE ?", "00000000-0000-"+group+"-8000-%").Scan(&n).Error
-	return n, err
+	prefix, last := "00000000-0000-"+group+"-8000-", ""
+	err = s.read(ctx).Raw("SELECT coalesce(max(id), '') FROM "+table+" WHERE id LIKE ?", prefix+"%").Scan(&last).Error
+	if err != nil || last == "" {
+		return 0, err
+	}
+	return strconv.ParseInt(strings.TrimPrefix(last, prefix), 16, 64)
 }
 
 // fill writes the rows of the numbers from and to, and those between, in one transaction.
@@ -154,16 +159,17 @@ func (s *Store) grantsFilled(clients []string) []string {
 	site.WriteString(" END")
 	of, account, login := s.filledID(ofGrant, "n.i"), s.filledID(ofAccount, person), s.filledID(ofLogin, person)
 	const day = "86400000000"
+	there := " AND EXISTS (SELECT 1 FROM login l WHERE l.id = " + login + ")"
 	token := s.filledHash("token") + ", " + of + ", " + site.String() + ", 'openid', @now, CAST(@now AS bigint) + n.i * 7919000000 % " + day
 	return []string{
 		numbered(`authorization_grant (id, account_id, client_id, login_id, sid, scopes, auth_time, amr, acr, offline, created_at,
 			refresh_generation, rotated_at, refresh_expires_at, expires_at)`,
 			of+", "+account+", "+site.String()+", "+login+", 'filled', 'openid offline_access', @now, 'pwd', '', true, @now, 1, @now, "+
-				"CAST(@now AS bigint) + 30 * "+day+", CAST(@now AS bigint) + (30 + n.i % 330) * "+day, ""),
+				"CAST(@now AS bigint) + 30 * "+day+", CAST(@now AS bigint) + (30 + n.i % 330) * "+day, there),
 		numbered("consent (account_id, client_id, login_id, scopes, granted_at)",
-			account+", "+site.String()+", '', 'openid offline_access', @now", " ON CONFLICT DO NOTHING"),
+			account+", "+site.String()+", '', 'openid offline_access', @now", there+" ON CONFLICT DO NOTHING"),
 		numbered("login_client (login_id, client_id, sid, first_at, last_at)",
-			login+", "+site.String()+", 'filled', @now, @now", " ON CONFLICT DO NOTHING"),
-		numbered("access_token (sig, grant_id, client_id, scopes, issued_at, expires_at)", token, " AND n.i % 10 = 0"),
+			login+", "+site.String()+", 'filled', @now, @now", there+" ON CONFLICT DO NOTHING"),
+		numbered("access_token (sig, grant_id, client_id, scopes, issued_at, expires_at)", token, " AND n.i % 10 = 0"+there),
 	}
 }

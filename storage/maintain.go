@@ -79,37 +79,46 @@ func (s *Store) Purge(ctx context.Context, now time.Time, limit int) (int64, err
 	return gone, nil
 }
 
-// purgeBrowsers removes browsers with their logins, and what was allowed for one of these alone: no foreign key leads there,
-// for most of what is allowed holds for all logins. It is gone already where the login was ended (endLogins).
+// purgeBrowsers removes browsers that are over: first their logins, of which one browser may have any number, then those
+// that have none left. It does not lock a browser before its logins: a sign-in has the opposite order.
 func (s *Store) purgeBrowsers(ctx context.Context, now time.Time, limit int) (gone int64, err error) {
 	const over = `expires_at <= @now`
 	arg := map[string]any{"now": at(now), "limit": limit}
 	var some bool
 	err = s.read(ctx).Raw("SELECT EXISTS (SELECT 1 FROM browser WHERE "+over+")", arg).Scan(&some).Error
 	if err == nil && some {
-		err = s.InTx(ctx, func(ctx context.Context) error {
-			var ids []string
-			err := s.db(ctx).Raw("SELECT id FROM browser WHERE "+over+" LIMIT @limit"+s.skipLocked(), arg).Scan(&ids).Error
-			if err != nil || len(ids) == 0 {
-				return err
-			}
-			// Locked first: a grant that is issued at this moment brings its consent before, or is refused.
-			var logins []string
-			if err := s.db(ctx).Raw("SELECT id FROM login WHERE browser_id IN ? ORDER BY id"+s.forUpdate(), ids).Scan(&logins).Error; err != nil {
-				return err
-			}
-			if err := s.db(ctx).Exec(`DELETE FROM consent WHERE login_id <> '' AND login_id IN ?`, logins).Error; err != nil {
-				return err
-			}
-			res := s.db(ctx).Exec("DELETE FROM browser WHERE id IN ?", ids)
-			gone = res.RowsAffected
-			return res.Error
-		})
+		gone, err = s.purgeLogins(ctx, "SELECT id FROM browser WHERE "+over+" ORDER BY expires_at LIMIT @limit", arg)
+	}
+	if err == nil && some {
+		res := s.db(ctx).Exec(s.purgeStatement("browser", "id", over+" AND NOT EXISTS (SELECT 1 FROM login WHERE login.browser_id = browser.id)"), arg)
+		gone, err = gone+res.RowsAffected, res.Error
 	}
 	if err != nil {
-		return 0, fmt.Errorf("purge browser: %w", err)
+		err = fmt.Errorf("purge browser: %w", err)
 	}
-	return gone, nil
+	return gone, err
+}
+
+// purgeLogins removes logins of the browsers, and what was allowed for one of these alone: no foreign key leads there, for
+// most of what is allowed holds for all logins. It is gone already where the login was ended (endLogins).
+func (s *Store) purgeLogins(ctx context.Context, browsers string, arg map[string]any) (gone int64, err error) {
+	err = s.InTx(ctx, func(ctx context.Context) error {
+		gone = 0
+		// Locked first: a grant that is issued at this moment brings its consent before, or is refused.
+		var logins []string
+		err := s.db(ctx).Raw("SELECT id FROM login WHERE id IN (SELECT id FROM login WHERE browser_id IN ("+browsers+") LIMIT @limit) ORDER BY id"+
+			s.skipLocked(), arg).Scan(&logins).Error
+		if err != nil || len(logins) == 0 {
+			return err
+		}
+		if err := s.db(ctx).Exec(`DELETE FROM consent WHERE login_id <> '' AND login_id IN ?`, logins).Error; err != nil {
+			return err
+		}
+		res := s.db(ctx).Exec("DELETE FROM login WHERE id IN ?", logins)
+		gone = res.RowsAffected
+		return res.Error
+	})
+	return gone, err
 }
 
 // purgeAccounts removes the accounts that their owners have closed, when their time is over.
@@ -120,7 +129,7 @@ func (s *Store) purgeAccounts(ctx context.Context, now time.Time, limit int) (go
 	err = s.read(ctx).Raw("SELECT count(*) FROM account WHERE "+over, arg).Scan(&some).Error
 	if err == nil && some > 0 {
 		err = s.InTx(ctx, func(ctx context.Context) error {
-			ids, err := s.deleteAccounts(ctx, over, s.purgeStatement("account", "id", over), arg)
+			ids, err := s.deleteAccounts(ctx, s.picked("account", "id", over), arg)
 			if err != nil {
 				return err
 			}
@@ -175,8 +184,12 @@ func (s *Store) purgeClients(ctx context.Context, now time.Time, limit int) (gon
 
 // purgeStatement names the condition twice: a row that is prolonged while this waits for its lock stays.
 func (s *Store) purgeStatement(table, key, over string) string {
-	return "DELETE FROM " + table + " WHERE " + over + " AND " + key + " IN (SELECT " + key + " FROM " + table +
-		" WHERE " + over + " LIMIT @limit" + s.skipLocked() + ")"
+	return "DELETE FROM " + table + " WHERE " + over + " AND " + key + " IN (" + s.picked(table, key, over) + ")"
+}
+
+// picked are the rows of one step of a purge.
+func (s *Store) picked(table, key, over string) string {
+	return "SELECT " + key + " FROM " + table + " WHERE " + over + " LIMIT @limit" + s.skipLocked()
 }
 
 // skipLocked ends a SELECT: two replicas that purge together share the work instead of waiting for each other.

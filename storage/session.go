@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"gorm.io/gorm"
@@ -274,12 +275,27 @@ func (s *Store) endLogins(ctx context.Context, when time.Time, ended *[]string, 
 	if err != nil || len(rows) == 0 {
 		return err
 	}
+	for part := range slices.Chunk(rows, most) {
+		if err := s.endLocked(ctx, when, part); err != nil {
+			return err
+		}
+	}
+	if ended != nil {
+		for _, r := range rows {
+			*ended = append(*ended, r.ID)
+		}
+	}
+	return nil
+}
+
+// endLocked ends logins that are locked, most of them at the most.
+func (s *Store) endLocked(ctx context.Context, when time.Time, rows []loginRow) error {
 	var ids, browsers []string
 	for _, r := range rows {
 		ids = append(ids, r.ID)
 		browsers = append(browsers, r.BrowserID)
 	}
-	err = s.db(ctx).Model(&loginRow{}).Where("id IN ?", ids).Update("ended_at", at(when)).Error
+	err := s.db(ctx).Model(&loginRow{}).Where("id IN ?", ids).Update("ended_at", at(when)).Error
 	if err != nil {
 		return err
 	}
@@ -294,9 +310,6 @@ func (s *Store) endLogins(ctx context.Context, when time.Time, ended *[]string, 
 	err = s.db(ctx).Exec("DELETE FROM consent WHERE login_id IN ? AND login_id <> ''", ids).Error
 	if err != nil {
 		return err
-	}
-	if ended != nil {
-		*ended = ids
 	}
 	return s.dropSecrets(ctx, browsers)
 }

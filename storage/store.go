@@ -368,6 +368,10 @@ func newID() string { return uuid.Must(uuid.NewV7()).String() }
 func words(s string) []string     { return strings.Fields(s) }
 func joined(list []string) string { return strings.Join(list, " ") }
 
+// most is how many values of a list one statement gets: PostgreSQL takes 65,535 parameters, SQLite 32,766. Who has a list that
+// grows with what people do goes through it in parts.
+const most = 1000
+
 // oneRow maps a conditional write's outcome: exactly one row, or gone.
 func oneRow(res *gorm.DB, gone error) error {
 	switch {

@@ -75,6 +75,19 @@ func TestFillCommand(t *testing.T) {
 				t.Errorf("%v: %s %v", args, out, err)
 			}
 		}
+		// What was deleted stays so, and is in nobody's way: 2600 is in the middle now, and 2601 is next.
+		if out, err := s.run("", "delete", "person1300@fill.test"); err != nil {
+			t.Fatal(out, err)
+		}
+		left := 0
+		if err := db.QueryRowContext(t.Context(), "SELECT count(*) FROM authorization_grant").Scan(&left); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := fill("--accounts", "2601", "--grants", "18000", "--clients", "3"); err != nil {
+			t.Fatal(out, err)
+		}
+		holds("filled after a deletion", map[string]int{"account": 2601, "account WHERE sub = 'filled-2601'": 1, "account WHERE sub = 'filled-1300'": 0,
+			"authorization_grant": left + 18000 - 12010 - 2, "access_token t JOIN authorization_grant g ON g.id = t.grant_id": 1800})
 		// What people use is not filled.
 		if out, err := s.run("", "create", "--email", "alice@example.com"); err != nil {
 			t.Fatal(out, err)
