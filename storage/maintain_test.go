@@ -336,36 +336,47 @@ func TestPurgeLocksNothing(t *testing.T) {
 		return // which has one lock for all: a step of a purge takes it as any write does
 	}
 	s := storagetest.Open(t, storagetest.Postgres(t))
-	for _, key := range []string{"held", "free"} {
-		if err := s.UseOnce(t.Context(), "jti", []byte(key), time.Unix(1, 0)); err != nil {
-			t.Fatal(err)
+	execute(t, s, "INSERT INTO account (id, sub, state, created_at, updated_at) VALUES ('a', 'a', 'active', 1, 1)")
+	const browsers = "INSERT INTO browser (id, created_at, seen_at, expires_at) VALUES ('held', 1, 1, 1), ('free', 1, 1, 1)"
+	const logins = "INSERT INTO login (id, browser_id, account_id, auth_time, amr, acr, created_at) VALUES ('held', 'held', 'a', 1, '', '', 1), ('free', 'free', 'a', 1, '', '', 1)"
+	purge := func(when string, want int64) {
+		t.Helper()
+		waits, done := context.WithTimeout(t.Context(), 30*time.Second)
+		defer done()
+		if n, err := s.Purge(waits, time.Unix(2, 0), 100); err != nil || n != want {
+			t.Errorf("%s: %d rows went, not %d: %v", when, n, want, err)
 		}
 	}
-	purge := func(ctx context.Context) int64 {
-		t.Helper()
-		n, err := s.Purge(ctx, time.Unix(2, 0), 100)
+	for what, c := range map[string]struct {
+		rows         []string
+		hold         string
+		beside, then int64
+	}{
+		"what was used once": {[]string{"INSERT INTO used_once (kind, key, expires_at) VALUES ('jti', 'held', 1), ('jti', 'free', 1)"}, "used_once WHERE key = 'held' FOR UPDATE", 1, 1},
+		// A sign-in locks the logins, and then the browser.
+		"login":   {[]string{browsers, logins}, "login WHERE id = 'held' FOR UPDATE", 2, 2},
+		"browser": {[]string{browsers, logins}, "browser WHERE id = 'held' FOR UPDATE", 3, 1},
+		"account": {[]string{"INSERT INTO account (id, sub, state, created_at, updated_at, expires_at) VALUES ('held', 'held', 'closing', 1, 1, 1), ('free', 'free', 'closing', 1, 1, 1)"},
+			"account WHERE id = 'held' FOR SHARE", 1, 1},
+		"client": {[]string{`INSERT INTO client (client_id, name, metadata, require_pkce, skip_consent, created_at, updated_at, revision, registered_by)
+			VALUES ('held', '', '{}', true, false, -9000000000000, 1, 1, 'anyone'), ('free', '', '{}', true, false, -9000000000000, 1, 1, 'anyone')`}, "client WHERE client_id = 'held' FOR UPDATE", 1, 1},
+	} {
+		for _, q := range c.rows {
+			execute(t, s, q)
+		}
+		err := s.InTx(t.Context(), func(ctx context.Context) error {
+			if err := s.DB(ctx).Exec("SELECT 1 FROM " + c.hold).Error; err != nil {
+				return err
+			}
+			purge(what+": one is held", c.beside) // by this transaction, which waits for it
+			return nil
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return n
+		purge(what+": nobody holds one", c.then)
 	}
 	err := s.InTx(t.Context(), func(ctx context.Context) error {
-		if err := s.DB(ctx).Exec("SELECT 1 FROM used_once WHERE key = ? FOR UPDATE", []byte("held")).Error; err != nil {
-			return err
-		}
-		// If it waited, it would do so without end: this transaction waits for it.
-		if n := purge(t.Context()); n != 1 {
-			t.Errorf("%d rows went beside one that is held", n)
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n := purge(t.Context()); n != 1 {
-		t.Errorf("%d rows went when nobody held them", n)
-	}
-	err = s.InTx(t.Context(), func(ctx context.Context) error {
 		if err := s.DB(ctx).Exec("LOCK TABLE rate").Error; err != nil {
 			return err
 		}
@@ -379,6 +390,55 @@ func TestPurgeLocksNothing(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
+}
+
+// TestPurgeBesideSignIn: a browser in which somebody else signs in while the last account of it is deleted stays, with that login.
+func TestPurgeBesideSignIn(t *testing.T) {
+	if storagetest.Databases() == "sqlite" {
+		return // it has one writer
+	}
+	s := storagetest.Open(t, storagetest.Postgres(t))
+	execute(t, s, "INSERT INTO account (id, sub, state, created_at, updated_at, expires_at) VALUES ('a', 'a', 'closing', 1, 1, 1), ('b', 'b', 'active', 1, 1, NULL)")
+	execute(t, s, "INSERT INTO browser (id, created_at, seen_at, expires_at) VALUES ('x', 1, 1, 9000000000000000)")
+	const login = "INSERT INTO login (id, browser_id, account_id, auth_time, amr, acr, created_at) VALUES "
+	execute(t, s, login+"('a', 'x', 'a', 1, '', '', 1)")
+	purged := make(chan error, 1)
+	err := s.InTx(t.Context(), func(ctx context.Context) error {
+		if err := s.DB(ctx).Exec("UPDATE browser SET seen_at = 2").Error; err != nil {
+			return err
+		}
+		go func() {
+			_, err := s.Purge(context.WithoutCancel(t.Context()), time.Unix(2, 0), 100)
+			purged <- err
+		}()
+		if err := waited(t, s); err != nil {
+			return err
+		}
+		return s.DB(ctx).Exec(login + "('b', 'x', 'b', 1, '', '', 1)").Error
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-purged; err != nil {
+		t.Fatal(err)
+	}
+	var left []string
+	if err := s.Read(t.Context()).Raw("SELECT l.id FROM login l JOIN browser b ON b.id = l.browser_id").Scan(&left).Error; err != nil || len(left) != 1 || left[0] != "b" {
+		t.Errorf("the logins %v are left: %v", left, err)
+	}
+}
+
+// waited ends when somebody waits for a lock in this database.
+func waited(t *testing.T, s *storage.Store) error {
+	for range 3000 {
+		var n int
+		err := s.Read(t.Context()).Raw("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'").Scan(&n).Error
+		if err != nil || n > 0 {
+			return err
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return errors.New("nobody waits")
 }
 
 func TestPurgeIsBounded(t *testing.T) {
