@@ -341,7 +341,7 @@ func TestPurgeLocksNothing(t *testing.T) {
 	const logins = "INSERT INTO login (id, browser_id, account_id, auth_time, amr, acr, created_at) VALUES ('held', 'held', 'a', 1, '', '', 1), ('free', 'free', 'a', 1, '', '', 1)"
 	purge := func(when string, want int64) {
 		t.Helper()
-		waits, done := context.WithTimeout(t.Context(), 30*time.Second)
+		waits, done := context.WithTimeout(t.Context(), 10*time.Second)
 		defer done()
 		if n, err := s.Purge(waits, time.Unix(2, 0), 100); err != nil || n != want {
 			t.Errorf("%s: %d rows went, not %d: %v", when, n, want, err)

@@ -40,8 +40,8 @@ func fillCommand(open openFunc) *cobra.Command {
 		Long: `Make a database large, to see how fast it is then: accounts person1@` + storage.FilledDomain + `, person2@` + storage.FilledDomain + ` …, each with
 a browser that is signed in, and grants of theirs at clients fill-0, fill-1 …, every tenth with an access token.
 
-It goes on where an earlier call ended: the numbers are those that there are in the end. A server may run beside it. A database
-with accounts of people is refused.`,
+It goes on where an earlier call ended: the numbers are those that there are in the end, with what was deleted since. A server may
+run beside it. A database with accounts of people is refused.`,
 		Example: "  passport dev fill --accounts 1000000 --grants 10000000 --password-file password\n" +
 			"  passport dev fill --accounts 1000 --grants 5000 --json",
 		Args: cobra.NoArgs,
