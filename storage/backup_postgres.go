@@ -98,6 +98,9 @@ func libpq(database string) (conn string, env []string, err error) {
 		}
 	}
 	q.Del("options")
+	if len(hostsOf(cfg).each) > 1 && !q.Has("target_session_attrs") {
+		q.Set("target_session_attrs", "read-write") // as postgresConfig has it
+	}
 	q.Set("connect_timeout", strconv.Itoa(int(cfg.ConnectTimeout.Seconds()))) // libpq has none: a host that is silent would be asked for minutes
 	u.RawQuery = strings.ReplaceAll(q.Encode(), "+", "%20")                   // a plus is a plus to libpq
 	if u.User != nil {

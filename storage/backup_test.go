@@ -147,6 +147,7 @@ func TestLibpq(t *testing.T) {
 			"postgres://a.test:5432,b.test:5433/passport?connect_timeout=1&target_session_attrs=read-write", ""},
 		{"postgres://ada@db.test/passport?search_path=my%20own&application_name=a%20b", "postgres://ada@db.test/passport?application_name=a%20b&connect_timeout=5",
 			`PGOPTIONS=-c search_path=my\ own`},
+		{"postgres://a.test:5432,b.test:5433/passport", "postgres://a.test:5432,b.test:5433/passport?connect_timeout=1&target_session_attrs=read-write", ""},
 		{"postgres://ada@db.test/passport?connect_timeout=9", "postgres://ada@db.test/passport?connect_timeout=9", ""},
 	} {
 		conn, env, err := storage.Libpq(c.database)

@@ -20,6 +20,9 @@ func TestHostsOf(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if each := hostsOf(cfg).each; (each[0].ValidateConnect == nil) != (len(each) == 1) {
+			t.Errorf("%s: may a standby be taken? %v", c.database, each[0].ValidateConnect == nil)
+		}
 		got := cfg.ConnectTimeout.String()
 		for _, one := range hostsOf(cfg).each {
 			got += fmt.Sprintf(" %s:%d+%d", one.Host, one.Port, len(one.Fallbacks))

@@ -50,7 +50,7 @@ func (s *Store) RaiseKeys(ctx context.Context) error {
 // SigningKeys reads all keys of a purpose.
 func (s *Store) SigningKeys(ctx context.Context, purpose string) ([]keys.Row, error) {
 	var rows []signingKeyRow
-	if err := s.read(ctx).Where("purpose = ?", purpose).Order("kid").Find(&rows).Error; err != nil {
+	if err := s.watch(ctx).Where("purpose = ?", purpose).Order("kid").Find(&rows).Error; err != nil {
 		return nil, err
 	}
 	list := make([]keys.Row, 0, len(rows))
@@ -89,7 +89,7 @@ func (s *Store) RetireSigningKey(ctx context.Context, kid, state string, retired
 // SealedSecrets reads all secrets.
 func (s *Store) SealedSecrets(ctx context.Context) ([]keys.SecretRow, error) {
 	var rows []secretRow
-	if err := s.read(ctx).Order("purpose").Find(&rows).Error; err != nil {
+	if err := s.watch(ctx).Order("purpose").Find(&rows).Error; err != nil {
 		return nil, err
 	}
 	list := make([]keys.SecretRow, 0, len(rows))

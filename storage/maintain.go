@@ -111,10 +111,16 @@ func (s *Store) purgeLogins(ctx context.Context, browsers string, arg map[string
 		if err != nil || len(logins) == 0 {
 			return err
 		}
-		if err := s.db(ctx).Exec(`DELETE FROM consent WHERE login_id <> '' AND login_id IN ?`, logins).Error; err != nil {
+		var over []string
+		// Looked at once more: a sign-in that came before the lock may have prolonged the browser.
+		still := "SELECT id FROM login WHERE id IN @logins AND browser_id IN (SELECT id FROM browser WHERE expires_at <= @now)"
+		if err := s.db(ctx).Raw(still, map[string]any{"logins": logins, "now": arg["now"]}).Scan(&over).Error; err != nil || len(over) == 0 {
 			return err
 		}
-		res := s.db(ctx).Exec("DELETE FROM login WHERE id IN ?", logins)
+		if err := s.db(ctx).Exec(`DELETE FROM consent WHERE login_id <> '' AND login_id IN ?`, over).Error; err != nil {
+			return err
+		}
+		res := s.db(ctx).Exec("DELETE FROM login WHERE id IN ?", over)
 		gone = res.RowsAffected
 		return res.Error
 	})

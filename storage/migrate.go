@@ -164,7 +164,8 @@ func (s *Store) lockSession(ctx context.Context, name string) (func() error, err
 		}
 	}
 	return func() error {
-		ctx := context.WithoutCancel(ctx)
+		ctx, done := context.WithTimeout(context.WithoutCancel(ctx), connectTimeout)
+		defer done()
 		var was bool
 		err := conn.QueryRowContext(ctx, "SELECT pg_advisory_unlock"+key, name).Scan(&was)
 		if err == nil && !was {

@@ -43,6 +43,7 @@ type checkedPool struct {
 	*sql.DB
 	era      *era      // PostgreSQL: of its connections
 	flows    *sql.DB   // PostgreSQL: what the hot statements run on
+	watches  *sql.DB   // PostgreSQL: what readiness depends on
 	prepared *prepared // SQLite: the hot statements
 	isHot    bool      // what comes is one of them
 }
@@ -54,6 +55,16 @@ func (p checkedPool) hot() gorm.ConnPool {
 	if p.flows != nil {
 		p.DB = p.flows
 	}
+	return p
+}
+
+// watching is the pool for what readiness depends on: a connection of its own, for the hot statements may wait too, for a lock of a
+// client's row.
+func (p checkedPool) watching() gorm.ConnPool {
+	if p.watches == nil {
+		return p.hot()
+	}
+	p.DB = p.watches
 	return p
 }
 
@@ -126,6 +137,9 @@ func (t *checkedTx) hot() gorm.ConnPool {
 	h.isHot = t.prepared != nil
 	return &h
 }
+
+// watching is the transaction.
+func (t *checkedTx) watching() gorm.ConnPool { return t.hot() }
 
 // runs is what runs q.
 func (t *checkedTx) runs(ctx context.Context, q string) runner {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/libtnb/sqlite"
 	"gorm.io/driver/postgres"
@@ -25,12 +26,13 @@ import (
 
 // Store is the database. It implements the Store interfaces of every room that has one.
 type Store struct {
-	writer *gorm.DB // PostgreSQL: the pool; SQLite: the one immediate writer connection
-	reader *gorm.DB // PostgreSQL: the same pool; SQLite: a pool of query_only connections
-	flows  *sql.DB  // PostgreSQL: the pool of the hot statements
-	file   string   // SQLite: the database's file
-	shared sharer   // access tokens of clients
-	hosts  *hosts   // PostgreSQL: where to connect
+	writer  *gorm.DB // PostgreSQL: the pool; SQLite: the one immediate writer connection
+	reader  *gorm.DB // PostgreSQL: the same pool; SQLite: a pool of query_only connections
+	flows   *sql.DB  // PostgreSQL: the pool of the hot statements
+	watches *sql.DB  // PostgreSQL: the connection of what readiness depends on
+	file    string   // SQLite: the database's file
+	shared  sharer   // access tokens of clients
+	hosts   *hosts   // PostgreSQL: where to connect
 }
 
 // Open connects to a database named as in PASSPORT_DATABASE: "sqlite:FILE" or "postgres://…".
@@ -163,11 +165,15 @@ func openPostgres(ctx context.Context, dsn string) (_ *Store, err error) {
 		s.flows = pool(conns / 2)
 		conns -= conns / 2
 	}
+	if conns > 2 {
+		s.watches = pool(1)
+		conns--
+	}
 	db := pool(conns)
 	if err := checkPostgres(ctx, db); err != nil {
 		return nil, errors.Join(err, db.Close(), s.Close())
 	}
-	g, err := gorm.Open(postgresDialect{&postgres.Dialector{Config: &postgres.Config{Conn: checkedPool{DB: db, era: era, flows: s.flows}}}}, gormConfig())
+	g, err := gorm.Open(postgresDialect{&postgres.Dialector{Config: &postgres.Config{Conn: checkedPool{DB: db, era: era, flows: s.flows, watches: s.watches}}}}, gormConfig())
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open PostgreSQL: %w", err), db.Close(), s.Close())
 	}
@@ -204,6 +210,10 @@ func postgresConfig(dsn string) (*pgx.ConnConfig, int, error) {
 			cfg.ConnectTimeout = hostTimeout
 		}
 	}
+	// Of several hosts the one that answered last is asked first: if that could be a standby, the server would stay there.
+	if cfg.ValidateConnect == nil && len(hostsOf(cfg).each) > 1 {
+		cfg.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	}
 	if cfg.RuntimeParams["application_name"] == "" {
 		cfg.RuntimeParams["application_name"] = applicationName
 	}
@@ -239,8 +249,10 @@ func refuseServer(version int, encoding, commit string) error {
 // Close ends all connections.
 func (s *Store) Close() error {
 	var errs []error
-	if s.flows != nil {
-		errs = append(errs, s.flows.Close())
+	for _, pool := range []*sql.DB{s.flows, s.watches} {
+		if pool != nil {
+			errs = append(errs, pool.Close())
+		}
 	}
 	for _, db := range []*gorm.DB{s.writer, s.reader} {
 		if db == nil {
@@ -281,13 +293,11 @@ func (s *Store) read(ctx context.Context) *gorm.DB {
 	return s.reader.WithContext(ctx)
 }
 
-// watch is where a read starts on which it depends whether this server is ready: as read, but with the hot statements. While
-// pages wait for locks, tokens work well.
-func (s *Store) watch(ctx context.Context) *gorm.DB { return hotly(s.read(ctx)) }
+// watch is where a read starts on which it depends whether this server is ready: as read, but it waits for no page, and no token.
+func (s *Store) watch(ctx context.Context) *gorm.DB { return watching(s.read(ctx)) }
 
-// hotly has db's statements run where the hot ones do.
-func hotly(db *gorm.DB) *gorm.DB {
-	db.Statement.ConnPool = hotPool(db)
+func watching(db *gorm.DB) *gorm.DB {
+	db.Statement.ConnPool = db.Statement.ConnPool.(interface{ watching() gorm.ConnPool }).watching()
 	return db
 }
 
@@ -319,7 +329,7 @@ func (s *Store) InTx(ctx context.Context, fn func(ctx context.Context) error) er
 
 // Writable tells whether the database takes writes: a standby, or a full disk, can be read only, and serves nobody.
 func (s *Store) Writable(ctx context.Context) error {
-	return hotly(s.db(ctx)).Exec(`INSERT INTO rate (key, tat) VALUES ('readyz', ` + s.nowSQL() + `)
+	return watching(s.db(ctx)).Exec(`INSERT INTO rate (key, tat) VALUES ('readyz', ` + s.nowSQL() + `)
 		ON CONFLICT (key) DO UPDATE SET tat = excluded.tat`).Error
 }
 

@@ -131,11 +131,11 @@ type row struct {
 
 func (c *comparison) rows() (all []row) {
 	for _, s := range scenarios {
-		base := 0.0
+		var base row
 		for i, name := range c.names {
 			r := summed(s.name, name, c.rounds[name][s.name])
 			if i == 0 {
-				base = r.PerSecond
+				base = r
 			} else {
 				r.judge(base, c.targets)
 			}
@@ -164,10 +164,10 @@ func summed(scenario, name string, rounds []result) row {
 	return r
 }
 
-// judge: a run with failures reaches nothing, nor does anything beside a base that has nothing.
-func (r *row) judge(base float64, targets map[string]float64) {
-	if base > 0 {
-		r.Ratio = r.PerSecond / base
+// judge: a run with failures reaches nothing, nor does anything beside a base that has nothing, or failures.
+func (r *row) judge(base row, targets map[string]float64) {
+	if base.PerSecond > 0 {
+		r.Ratio = r.PerSecond / base.PerSecond
 	}
 	t, ok := targets[r.Name+":"+r.Scenario]
 	if !ok {
@@ -176,7 +176,7 @@ func (r *row) judge(base float64, targets map[string]float64) {
 	if !ok {
 		return
 	}
-	reached := r.Ratio >= t && r.Failed == 0
+	reached := r.Ratio >= t && r.Failed == 0 && base.Failed == 0
 	r.Target, r.Reached = t, &reached
 }
 

@@ -556,6 +556,7 @@ func TestTargets(t *testing.T) {
 		{"reached", run(100), run(200), "sso=2", 0, ""},
 		{"missed", run(100), run(199), "sso=2", 1, "sso: ours has 1.990"},
 		{"missed by its name", run(100), run(199), "ours:sso=2", 1, "sso: ours has 1.990"},
+		{"the base failed", rounds(t, 100, 1000, 1, false), run(300), "sso=2", 1, "sso: ours has 3.000"},
 		{"the base has nothing", nothing, run(200), "sso=2", 1, "sso: ours has no ratio"},
 		{"it has nothing", run(100), nothing, "sso=2", 1, "sso: ours has no ratio"},
 		{"interrupted", run(100), rounds(t, 200, 1000, 0, true), "sso=2", 1, "sso: ours has no ratio"},

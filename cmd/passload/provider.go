@@ -141,15 +141,17 @@ func (p *provider) checkKeys(a *answer) error {
 			return faultf("secret key published", "%q is private or symmetric", printable(k.KeyID, 100))
 		}
 	}
-	if len(p.keys.Keys) > 0 && !p.stays(set.Keys) {
-		return faultf("key withdrawn", "the key that signs is gone")
-	}
+	withdrawn := len(p.keys.Keys) > 0 && !p.stays(set.Keys)
 	for _, k := range set.Keys {
 		if !holds(p.keys.Keys, k) {
 			p.keys.Keys = append(p.keys.Keys, k)
 		}
 	}
-	p.keySet, p.fetched = a.body, time.Now()
+	p.fetched = time.Now()
+	if withdrawn { // until an ID token comes that another key has signed
+		return faultf("key withdrawn", "the key that signs is gone")
+	}
+	p.keySet = a.body
 	return nil
 }
 

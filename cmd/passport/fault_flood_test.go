@@ -198,12 +198,12 @@ func worksAtFew(t *testing.T, f flooded) {
 	}
 }
 
-// boundedMemory is D4. Twice as many are hashed at once as there are cores, with 19 MiB each, and of those before half as many are
-// garbage that the collector has not had yet; if each attempt had its 19 MiB, it would be twelve times as much in the short run.
+// boundedMemory is D4. Twice as many are hashed at once as there are cores, with 19 MiB each, and those before have left as much
+// as garbage that the collector has not had yet; if each attempt had its 19 MiB, it would be twelve times as much in the short run.
 func boundedMemory(t *testing.T, f flooded) {
 	t.Helper()
 	hashed := int64(2*runtime.NumCPU()) * 19 << 20
-	if most := f.base + hashed*3/2 + 50_000_000; f.most > most {
+	if most := f.base + 2*hashed + 50_000_000; f.most > most {
 		t.Errorf("%d MiB resident before it, %d meanwhile: more than %d", f.base>>20, f.most>>20, most>>20)
 	}
 }

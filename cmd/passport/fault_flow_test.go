@@ -162,6 +162,19 @@ func (p *person) ends(ctx context.Context, n int64) {
 	}
 }
 
+// changePassword leaves the visitor with another one.
+func (v *visitor) changePassword(ctx context.Context, pass string) error {
+	p, err := v.get(ctx, "/account/password")
+	if err != nil {
+		return err
+	}
+	p, err = v.submit(ctx, p, "password-submit", "password", v.pass, "new-password", pass)
+	if err == nil && (p.status != http.StatusOK || p.at != "/account/password?saved=1") {
+		err = &wrongPage{p, "the saved password"}
+	}
+	return err
+}
+
 // changes: a new password ends what the old one, and who had it, could do (I4).
 func (p *person) changes(ctx context.Context, access, refresh string) {
 	was, next := p.twin(p.base), "another "+p.pass

@@ -207,19 +207,6 @@ func (v *visitor) login(ctx context.Context) error {
 	return err
 }
 
-// changePassword leaves the visitor with another one.
-func (v *visitor) changePassword(ctx context.Context, pass string) error {
-	p, err := v.get(ctx, "/account/password")
-	if err != nil {
-		return err
-	}
-	p, err = v.submit(ctx, p, "password-submit", "password", v.pass, "new-password", pass)
-	if err == nil && (p.status != http.StatusOK || p.at != "/account/password?saved=1") {
-		err = &wrongPage{p, "the saved password"}
-	}
-	return err
-}
-
 // signedIn tells whether the browser still shows somebody.
 func (v *visitor) signedIn(ctx context.Context) (bool, error) {
 	p, err := v.get(ctx, "/account/security")

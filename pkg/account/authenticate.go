@@ -220,10 +220,18 @@ func (d *Directory) reserve(ctx context.Context, g guess) error {
 	return nil
 }
 
+// afterwardsFor bounds what is still done for a request that is over: a database that is silent would keep it for ever.
+const afterwardsFor = 2 * time.Second
+
+// Afterwards is for what must be done although a request was broken off, or its time is over.
+func Afterwards(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), afterwardsFor)
+}
+
 // refund gives the guess back: it was right, or was not checked.
 func (d *Directory) refund(ctx context.Context, g guess) error {
-	// Also when the request was broken off: its person must not pay for it.
-	ctx = context.WithoutCancel(ctx)
+	ctx, done := Afterwards(ctx) // its person must not pay for a request that was broken off
+	defer done()
 	err := d.limits.RefundNetwork(ctx, g.ip, limit.LoginIP, limit.LoginNet)
 	for _, b := range g.budgets() {
 		err = errors.Join(err, d.limits.Refund(ctx, b.Rule, b.Key...))

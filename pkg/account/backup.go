@@ -264,7 +264,8 @@ func (d *Directory) checkAnswer(ctx context.Context, accountID string, l Link, r
 		return d.wrongAnswer(ctx, accountID)
 	}
 	// Right, or not looked at: it counts not, also when the request was broken off.
-	ctx = context.WithoutCancel(ctx)
+	ctx, done := Afterwards(ctx)
+	defer done()
 	back := d.store.CountAnswer(ctx, l.Hash, -1, maxAnswers, d.now())
 	if errors.Is(back, ErrGone) {
 		back = ErrLink // spent, or replaced, this moment

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"runtime/metrics"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -43,6 +44,7 @@ type hasher struct {
 	wait   chan struct{} // one token a run or a waiter
 	dummy  phc
 	runs   atomic.Uint64
+	left   atomic.Uint64 // bytes that hashing has used since the collector was last called
 }
 
 func newHasher(c HasherConfig) (*hasher, error) {
@@ -87,12 +89,22 @@ func (h *hasher) derive(ctx context.Context, password string, salt []byte, p par
 		return nil, fmt.Errorf("wait for a password check: %w", ctx.Err())
 	}
 	key := argon2.IDKey([]byte(password), salt, p.time, p.memory, uint8(p.threads), uint32(n))
-	// What a run has used is garbage now, megabytes of it; the collector would let it grow to as much as is live, and a flood of
-	// sign-ins with it (D4).
-	if h.runs.Add(1)%uint64(max(cap(h.slots)/2, 1)) == 0 {
+	h.runs.Add(1)
+	h.collect(uint64(p.memory) << 10)
+	return key, nil
+}
+
+// collect has the collector run when hashing has left as much behind as half of those that may run at once use. By itself it would wait
+// for as much as is live, and a flood of sign-ins would take that memory too (D4). What it costs goes with what it has to look
+// through: a server that holds much leaves it more, and in the end all to the collector.
+func (h *hasher) collect(left uint64) {
+	all := h.left.Add(left)
+	live := []metrics.Sample{{Name: "/gc/scan/heap:bytes"}}
+	metrics.Read(live)
+	least := max(uint64(h.params.memory)<<10*uint64(max(cap(h.slots)/2, 1)), 2*live[0].Value.Uint64())
+	if all >= least && h.left.CompareAndSwap(all, 0) {
 		runtime.GC()
 	}
-	return key, nil
 }
 
 // hash makes the PHC string of a password: with the salt and the parameters of another one, so that one derivation tells both

@@ -1,7 +1,6 @@
 package myaccount
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -55,7 +54,9 @@ func (m *Room) postPassword(w http.ResponseWriter, r *http.Request, v *visitor, 
 // (somebody else just has), the login ends as all others did.
 func (m *Room) renew(w http.ResponseWriter, r *http.Request, v *visitor, credential string) error {
 	if err := m.Sessions.Renew(r.Context(), w, r); err != nil {
-		ended := m.Sessions.EndOne(context.WithoutCancel(r.Context()), v.id, v.login.ID)
+		ctx, done := account.Afterwards(r.Context())
+		defer done()
+		ended := m.Sessions.EndOne(ctx, v.id, v.login.ID)
 		if errors.Is(err, session.ErrNoLogin) && (ended == nil || errors.Is(ended, session.ErrNoLogin)) {
 			web.See(w, r, "/login", url.Values{"next": {"password"}})
 			return nil
