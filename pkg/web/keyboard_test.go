@@ -116,12 +116,13 @@ func (c *camera) reach(selector string) {
 // round: once an element that can be used, and some more within those that have parts.
 const roundScript = `(() => {
 	window.lastStop = null;
-	window.round = {Faults: [], Missed: [], Ended: false};
+	window.round = {Faults: [], Missed: [], Ways: [], Ended: false};
 	const usable = [...document.querySelectorAll('a[href], button, input, select, textarea, summary, audio, [tabindex="0"]')]
 		.filter(e => !e.disabled && e.type !== 'hidden' && e.checkVisibility({visibilityProperty: true}));
 	const been = new Set();
 	window.lookRound = () => {
 		const e = document.activeElement;
+		round.Ways.push(e.tagName + '#' + e.id);
 		round.Ended ||= e === document.body ? been.size > 0 : been.has(e) && e !== lastStop;
 		if (round.Ended || e === document.body) return;
 		been.add(e);
@@ -147,14 +148,14 @@ func (c *camera) tabs(page string) {
 	wanted := at(c, chromedp.Evaluate[int](roundScript))
 	at(c, chromedp.KeyEvent(strings.Repeat(kb.Tab, wanted)))
 	found := at(c, chromedp.Evaluate[struct {
-		Faults, Missed []string
-		Ended          bool
+		Faults, Missed, Ways []string
+		Ended                bool
 	}]("endRound()"))
 	for _, fault := range found.Faults {
 		c.t.Errorf("%s: %s", page, fault)
 	}
 	for _, missed := range found.Missed {
-		c.t.Errorf("%s: Tab does not come to %s", page, missed)
+		c.t.Errorf("%s: Tab does not come to %s, but to %v", page, missed, found.Ways)
 	}
 	if !found.Ended {
 		c.t.Errorf("%s: Tab does not come round", page)
