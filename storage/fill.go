@@ -55,7 +55,8 @@ const (
 
 // Fill writes accounts, each with an address that is proven, a password, and a browser that is signed in; and grants of
 // theirs, of which every tenth has an access token; those end in the course of a day, so that there is always something to
-// purge. It goes on where an earlier one ended: what was deleted below that is not written again, and has no grants. A batch is written wholly or not at all. ErrPeople.
+// purge. It goes on where an earlier one ended: what was deleted below that is not written again, and has no grants. A batch is
+// written wholly or not at all. ErrPeople.
 func (s *Store) Fill(ctx context.Context, f Filling, note Progress) error {
 	if err := s.NoPeople(ctx); err != nil {
 		return err
