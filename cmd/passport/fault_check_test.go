@@ -263,9 +263,13 @@ func (j *judge) rows() {
 	}
 }
 
-// accounts is I6: who has confirmed has an account.
+// accounts is I6: who has confirmed has an account, and who has moved the same one by both addresses.
 func (j *judge) accounts() {
 	for _, a := range j.acts {
+		if a.Op == "move" && a.Outcome == acked && (j.count(`SELECT count(*) FROM address WHERE email = $1 AND proven_at IS NOT NULL AND is_primary`, a.Email) != 1 ||
+			j.subOf(a.Email) != j.subOf(a.Said)) {
+			j.wrong("I6: the account of %s has not moved to %s", a.Said, a.Email)
+		}
 		if a.Op == "confirm" && a.Outcome == acked && j.count(`SELECT count(*) FROM account a JOIN address d ON d.account_id = a.id
 			WHERE d.email = $1 AND a.state = 'active' AND d.proven_at IS NOT NULL`, a.Email) != 1 {
 			j.wrong("I6: the confirmed account of %s is not there", a.Email)

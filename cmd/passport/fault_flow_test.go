@@ -25,6 +25,8 @@ type person struct {
 
 	issued func(idToken string) // told of each; nil: nobody
 	again  func(entry) bool     // what had no answer is tried once more when this says so; nil: it is not
+	waits  func()               // while a mail does not come; nil: nothing is to be done
+	stale  string               // a link that another mail has replaced
 }
 
 // try is an act, and its repetition.
@@ -34,6 +36,16 @@ func (p *person) try(e entry, do func(*entry) (int, error)) bool {
 		outcome = p.b.outcome(e, do)
 	}
 	return outcome == acked
+}
+
+// link waits for the newest mail to an address that an act promises, and gives its link.
+func (p *person) link(to, act string) (link string, ok bool) {
+	for end := time.Now().Add(patience); !ok && time.Now().Before(end); {
+		if link, ok = p.box.linkBut(p.stale, to, letterOf[act], 200*time.Millisecond); p.waits != nil {
+			p.waits()
+		}
+	}
+	return link, ok
 }
 
 func (r *trial) person(n int64, base func() string) *person {
@@ -53,7 +65,7 @@ func (r *trial) flow(ctx context.Context, n int64, base func() string) error {
 	if !p.b.act(entry{Op: "register", Email: p.email, Password: p.pass}, func(*entry) (int, error) { return 200, p.register(ctx) }) {
 		return fmt.Errorf("%s is not registered", p.email)
 	}
-	confirm, ok := p.box.link(p.email, "confirm", patience)
+	confirm, ok := p.link(p.email, "register")
 	cancel, _ := p.box.link(p.email, "cancel", 0)
 	if !ok {
 		return fmt.Errorf("no mail to %s", p.email)
@@ -148,12 +160,19 @@ func (p *person) ends(ctx context.Context, n int64) {
 			p.dead(ctx, access, refresh)
 		}
 	case 1:
+		if n%10 == 6 && !p.moves(ctx) {
+			return
+		}
 		p.b.act(entry{Op: "replay", Code: p.code, Email: p.email}, func(*entry) (int, error) {
 			a, err := p.site.redeem(ctx, p.code)
 			return a.Status, err
 		})
 	case 3:
-		p.changes(ctx, access, refresh)
+		if n%10 == 8 {
+			p.forgets(ctx, access, refresh)
+		} else {
+			p.changes(ctx, access, refresh, "", p.changePassword)
+		}
 	case 2:
 		was := p.twin(p.base)
 		if p.b.act(entry{Op: "logout", Email: p.email}, func(*entry) (int, error) { return 200, p.logout(ctx) }) {
@@ -175,11 +194,11 @@ func (v *visitor) changePassword(ctx context.Context, pass string) error {
 	return err
 }
 
-// changes: a new password ends what the old one, and who had it, could do (I4).
-func (p *person) changes(ctx context.Context, access, refresh string) {
+// changes: a new password, however it was set, ends what the old one, and who had it, could do (I4).
+func (p *person) changes(ctx context.Context, access, refresh, link string, set func(ctx context.Context, pass string) error) bool {
 	was, next := p.twin(p.base), "another "+p.pass
-	if !p.b.act(entry{Op: "password", Email: p.email, Password: next, Code: p.code}, func(*entry) (int, error) { return 200, p.changePassword(ctx, next) }) {
-		return
+	if !p.try(entry{Op: "password", Email: p.email, Password: next, Code: p.code, Link: link}, func(*entry) (int, error) { return 200, set(ctx, next) }) {
+		return false
 	}
 	p.dead(ctx, access, refresh)
 	p.forbidden("a copy of the cookie from before the new password", func() (bool, error) { return was.signedIn(ctx) })
@@ -191,6 +210,58 @@ func (p *person) changes(ctx context.Context, access, refresh string) {
 		}
 		return err == nil, err
 	})
+	return true
+}
+
+// forgets is a person who has forgotten the password: the link of a mail sets another one, once (I4, I7, I14).
+func (p *person) forgets(ctx context.Context, access, refresh string) {
+	if !p.try(entry{Op: "recover", Email: p.email}, func(*entry) (int, error) {
+		return 200, newVisitor(p.base, p.email, "").fill(ctx, "/recover", "recover-submit", "email", p.email)
+	}) {
+		return
+	}
+	link, ok := p.link(p.email, "recover")
+	stranger := newVisitor(p.base, "", "")
+	set := func(ctx context.Context, pass string) error {
+		return stranger.fill(ctx, link, "new-password-submit", "new-password", pass)
+	}
+	if ok && p.changes(ctx, access, refresh, link, set) {
+		p.forbidden("a link of recovery that was used", func() (bool, error) {
+			var wrong *wrongPage
+			err := set(ctx, "whoever has the link, later")
+			if errors.As(err, &wrong) && wrong.status < 500 {
+				return false, nil
+			}
+			return err == nil, err
+		})
+	}
+}
+
+// moves is a person who has another address from now on, which the link of a mail proves.
+func (p *person) moves(ctx context.Context) bool {
+	next := "new-" + p.email
+	if !p.try(entry{Op: "address", Email: next}, func(*entry) (int, error) {
+		return 200, p.fill(ctx, "/account/address", "address-submit", "new-email", next)
+	}) {
+		return false
+	}
+	link, ok := p.link(next, "address")
+	return ok && p.try(entry{Op: "move", Email: next, Said: p.email, Link: link}, func(*entry) (int, error) {
+		return 200, p.fill(ctx, link, "new-address-submit", "primary", "1")
+	})
+}
+
+// fill sends the form of a page, which then is another one, or says that it is done.
+func (v *visitor) fill(ctx context.Context, at, button string, pairs ...string) error {
+	p, err := v.get(ctx, at)
+	if err != nil {
+		return err
+	}
+	p, err = v.submit(ctx, p, button, pairs...)
+	if err == nil && (p.status != http.StatusOK || p.has(button) && !strings.Contains(p.body, `class="done"`)) {
+		err = &wrongPage{p, "what follows #" + button}
+	}
+	return err
 }
 
 // dead asks for what was revoked (I4, I20).

@@ -16,12 +16,12 @@ import (
 
 // letters are I7 and I8: who was promised a mail has it; and nobody has it oftener than faults can make it come.
 func (j *judge) letters() {
-	kept := map[string]bool{}
+	kept := map[[2]string]bool{} // to whom, with which link
 	type times struct {
 		to              string
 		first, last     int64
 		whole, doubtful int
-		link            string
+		link, kind      string
 	}
 	byID := map[string]*times{}
 	var faults []int64
@@ -38,7 +38,7 @@ func (j *judge) letters() {
 		}
 		one := byID[a.ID]
 		if one == nil {
-			one = &times{to: a.Email, first: a.At, link: a.Link}
+			one = &times{to: a.Email, first: a.At, link: a.Link, kind: a.Said}
 			byID[a.ID] = one
 		}
 		switch {
@@ -51,13 +51,14 @@ func (j *judge) letters() {
 		switch a.Outcome {
 		case acked:
 			one.whole++
-			kept[a.Email] = kept[a.Email] || a.Link != ""
+			kept[[2]string{a.Email, a.Said}] = true
 		case unknown:
 			one.whole++
 			one.doubtful++
 		}
 	}
-	promised, made := map[string]int{}, map[string]int{}
+	promised, made := map[[2]string]int{}, map[[2]string]int{}
+	known := map[string]bool{}
 	for id, one := range byID {
 		for _, at := range faults {
 			if at >= one.first-1_000_000 && at <= one.last { // it may have come between the mail server's yes and our note of it
@@ -72,26 +73,29 @@ func (j *judge) letters() {
 		if one.whole > 1+one.doubtful {
 			j.wrong("I8: letter %s came %d times; of %d nobody knew that it had come", id, one.whole, one.doubtful)
 		}
-		if one.link != "" {
-			made[one.to]++
+		if one.kind != "" {
+			made[[2]string{one.to, one.kind}]++
 		}
 	}
 	for _, a := range j.acts {
-		if a.Op != "register" || a.Outcome == refused {
+		kind := letterOf[a.Op]
+		if kind == "" || a.Outcome == refused {
 			continue
 		}
-		promised[a.Email]++
-		if j.Drained && a.Outcome == acked && !kept[a.Email] && !j.nowhere(a.Email) {
-			j.wrong("I7: act %d promised a mail to %s that never came", a.N, a.Email)
+		letter := [2]string{a.Email, kind}
+		promised[letter]++
+		known[a.Email] = true
+		if j.Drained && a.Outcome == acked && !kept[letter] && !j.nowhere(a.Email) {
+			j.wrong("I7: %s: act %d promised a mail to %s that never came", a.Op, a.N, a.Email)
 		}
 	}
-	for to, n := range made {
-		if n > promised[to] {
-			j.wrong("I8: %d different letters of registration to %s, who registered %d times", n, to, promised[to])
+	for letter, n := range made {
+		if n > promised[letter] {
+			j.wrong("I8: %d different letters to %s for /%s, asked for %d times", n, letter[0], letter[1], promised[letter])
 		}
 	}
-	for _, a := range j.acts { // by stored address: who registered, spelled as then
-		if a.Op == "letter" && promised[a.Email] == 0 {
+	for _, a := range j.acts { // by stored address: who registered or moved, spelled as then
+		if a.Op == "letter" && !known[a.Email] {
 			j.wrong("I8: a letter went to %s, who is nobody", a.Email)
 		}
 	}

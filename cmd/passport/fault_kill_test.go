@@ -86,7 +86,11 @@ func (r *trial) proves() {
 		return a.Op != "confirm" || a.Outcome != acked || slices.ContainsFunc(acts, func(b entry) bool { return b.Op == "cancel" && b.Email == a.Email })
 	})
 	moved, gone := sure[0].Email, sure[1].Email
-	finds := []string{"I7:", "I8: letter", "I11:", "I14:", "I20:"}
+	moves := slices.IndexFunc(acts, func(a entry) bool { return a.Op == "move" && a.Outcome == acked })
+	if moves < 0 {
+		r.t.Fatal("nobody has another address")
+	}
+	finds := []string{"I7: register", "I7: recover", "I8: letter", "I8: 1 different letters to " + gone, "I11:", "I14:", "I20:"}
 	for _, c := range []struct {
 		finds string
 		q     string
@@ -97,6 +101,7 @@ func (r *trial) proves() {
 		{"I4: act", `UPDATE authorization_grant SET revoked_at = NULL`},
 		{"I5: codes that gave", `UPDATE code SET used_at = NULL WHERE sig = (SELECT sig FROM code WHERE used_at IS NOT NULL LIMIT 1)`},
 		{"I6: the confirmed account of " + gone, `UPDATE account SET state = 'pending' WHERE id = (SELECT account_id FROM address WHERE email = '` + gone + `')`},
+		{"I6: the account of " + acts[moves].Said + " has not moved", `UPDATE address SET proven_at = NULL WHERE email = '` + acts[moves].Email + `'`},
 		{"I9: the registration of " + moved, `UPDATE address SET email = 'moved' WHERE email = '` + moved + `'`},
 		// The schema has an index against each of these.
 		{"I10: proven addresses", `DROP INDEX address_proven; UPDATE address SET canonical = 'twice' WHERE id IN (SELECT id FROM address WHERE proven_at IS NOT NULL LIMIT 2)`},
@@ -126,6 +131,8 @@ func (r *trial) proves() {
 		}
 	}
 	r.b.note(entry{Op: "register", Outcome: acked, Email: "nobody@example.test"})
+	r.b.note(entry{Op: "recover", Outcome: acked, Email: moved})
+	r.b.note(entry{Op: "letter", Outcome: acked, Email: gone, ID: "another", Link: "x", Said: letterOf["recover"]})
 	r.b.note(entry{Op: "confirm", Outcome: acked, Link: "x"})
 	r.b.note(entry{Op: "confirm", Outcome: acked, Link: "x"})
 	r.b.note(entry{Op: "forbidden", Outcome: acked, Said: "what is not theirs"})

@@ -168,6 +168,11 @@ var mailedLink = regexp.MustCompile(`https?://[^/\s]+/([\w/]+)\?\S+`)
 
 // link waits for the newest letter to an address that has a link of a kind (confirm, cancel, recover/password …).
 func (b *mailbox) link(to, kind string, patience time.Duration) (string, bool) {
+	return b.linkBut("", to, kind, patience)
+}
+
+// linkBut is link, of another letter than that with stale.
+func (b *mailbox) linkBut(stale, to, kind string, patience time.Duration) (string, bool) {
 	end := time.After(patience)
 	for {
 		b.mu.Lock()
@@ -178,7 +183,7 @@ func (b *mailbox) link(to, kind string, patience time.Duration) (string, bool) {
 				continue
 			}
 			for _, m := range mailedLink.FindAllStringSubmatch(letters[i].text, -1) {
-				if m[1] == kind {
+				if m[1] == kind && m[0] != stale {
 					return m[0], true
 				}
 			}

@@ -277,7 +277,9 @@ func (s relying) post(ctx context.Context, path string, form url.Values) (a answ
 	}
 	req.Host = visitedHost
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.SetBasicAuth(s.id, s.secret)
+	if s.id != "" {
+		req.SetBasicAuth(s.id, s.secret)
+	}
 	browser := s.http
 	if browser == nil {
 		browser = http.DefaultClient
