@@ -175,8 +175,9 @@ func (j *judge) events() {
 			<> CASE WHEN a.state = 'pending' THEN 0 ELSE 1 END`,
 		"cancellations": `SELECT count(*) FROM audit c WHERE event = 'account.cancelled' AND EXISTS (SELECT 1 FROM account a WHERE a.id = c.subject)`,
 		"sign-ins":      `SELECT count(*) FROM login l WHERE NOT EXISTS (SELECT 1 FROM audit WHERE event = 'login.succeeded' AND session = l.id)`,
-		"sign-outs":     `SELECT count(*) FROM login l WHERE ended_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM audit WHERE event = 'login.ended' AND session = l.id)`,
-		"consents":      `SELECT count(*) FROM consent c WHERE NOT EXISTS (SELECT 1 FROM audit WHERE event = 'consent.granted' AND subject = c.account_id AND client_id = c.client_id)`,
+		"sign-outs": `SELECT count(*) FROM login l WHERE ended_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM audit WHERE event = 'login.ended' AND session = l.id
+			OR event = 'account.password_changed' AND subject = l.account_id)`,
+		"consents": `SELECT count(*) FROM consent c WHERE NOT EXISTS (SELECT 1 FROM audit WHERE event = 'consent.granted' AND subject = c.account_id AND client_id = c.client_id)`,
 	} {
 		if n := j.count(q); n != 0 {
 			j.wrong("I15: the events of %d %s are missing, or too many", n, what)

@@ -217,8 +217,8 @@ func TestFaultCrashPoints(t *testing.T) {
 		least int // passages of a way
 	}{{"storage.commit", 8}, {"storage.committed", 8}, {"web.answer", 12}, {"account.registered", 1}, {"outbox.leased", 1}, {"outbox.sent", 1}} {
 		r.struck = 0
-		// One passage after the other until a way comes to its end without; in the short run each fourth.
-		for n := 1; ; n += long(t, 4, 1) {
+		// One passage after the other until a way comes to its end without; in the short run each third.
+		for n := 1; ; n += long(t, 3, 1) {
 			background := strings.HasPrefix(point.name, "outbox.") // its passages are not the way's alone
 			if background {
 				r.idle()
