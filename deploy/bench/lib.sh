@@ -164,6 +164,17 @@ table() {
 	"$work/passload" compare --markdown "$@" "${compare[@]}" 2>>"$work/missed" || true
 }
 
+# size WHAT MEASURED [AT_MOST] prints a row. What is above its target is missed, and so is what nobody could measure.
+size() {
+	local verdict=""
+	if [ -n "${3:-}" ]; then
+		verdict="≤ $3: yes"
+		awk -v have="$2" -v limit="$3" 'BEGIN { exit !(have ~ /^[0-9.]+$/ && have + 0 <= limit) }' ||
+			{ verdict="≤ $3: NO" && echo "$1: ${2:-unknown}, and should be $3 at most" >>"$work/missed"; }
+	fi
+	echo "| $1 | $2 | $verdict |"
+}
+
 # publish writes the results to a file, whatever they are, and ends with 1 when a target was missed.
 publish() {
 	cp "$work/results.md" "$1"

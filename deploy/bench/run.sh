@@ -202,17 +202,20 @@ END
 
 | what | measured | target |
 |---|--:|--:|
-| program, MB | $(awk -v b="$(stat -c %s "$work/passport")" 'BEGIN { printf "%.1f", b / 1e6 }') | 60 |
-| start to the first answer on a migrated PostgreSQL, ms | ${took[postgres]} | 500 |
-| resident, idle, MiB | $idle | 60 |
-| resident under load, the workers' sign-ins given back, at most, MiB | $(most postgres) | 200 |
-| the same, Passport SQLite, MiB | $(most sqlite) | |
-$([ -z "$light" ] || { set -- $light; echo "| resident at most before \`login\`, with the 19 MiB of each of the workers' passwords, MiB | $1 | 200 without argon2 |"
-	echo "| the same, Passport SQLite, MiB | $2 | |"
-	echo "| the same, oidc-provider, MiB | $3 | |"; })
-| resident at most with \`login\`, MiB | $(memory "${pid[postgres]}" VmHWM) | |
-| the same, Passport SQLite, MiB | $(memory "${pid[sqlite]}" VmHWM) | |
 END
+	size "program, MB" "$(awk -v b="$(stat -c %s "$work/passport")" 'BEGIN { printf "%.1f", b / 1e6 }')" 60
+	size "start to the first answer on a migrated PostgreSQL, ms" "${took[postgres]}" 500
+	size "resident, idle, MiB" "$idle" 60
+	size "resident under load, the workers' sign-ins given back, at most, MiB" "$(most postgres)" 200
+	size "the same, resident under load, Passport SQLite, MiB" "$(most sqlite)" 200
+	if [ -n "$light" ]; then
+		set -- $light # in which argon2 has its part: no target
+		size "resident at most before \`login\`, with the 19 MiB of each of the workers' passwords, MiB" "$1"
+		size "the same, Passport SQLite, MiB" "$2"
+		size "the same, oidc-provider, MiB" "$3"
+	fi
+	size "resident at most with \`login\`, MiB" "$(memory "${pid[postgres]}" VmHWM)"
+	size "the same, Passport SQLite, MiB" "$(memory "${pid[sqlite]}" VmHWM)"
 	[ ! -s "$work/steps.md" ] || { printf '\n## Steps\n\nEach commit against the one before it, when it was made, on PostgreSQL where nothing else is said.\n' && cat "$work/steps.md"; }
 }
 
