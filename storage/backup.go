@@ -23,25 +23,50 @@ var ErrCopy = errors.New(`the database is a copy made by "passport backup": run 
 // Progress is told how many bytes are done, and of how many; 0: nobody knows.
 type Progress func(done, total int64)
 
-// Original is ErrCopy for a copy that Backup made and that Revive has not seen. A database that nobody has used yet becomes
-// an original. One whose schema is older than that of copies is one.
+// Original is ErrCopy for a copy that Backup made and that Revive has not seen. It changes nothing, so that a copy stays as it is. A
+// database whose schema is older than that of copies, or that has no keys yet, is none that can be told by this.
 func (s *Store) Original(ctx context.Context) error {
 	if !s.db(ctx).Migrator().HasTable("original") {
 		return nil
 	}
-	// Not by the migration: rows that are put into a fresh schema by hand, without their mark, are a copy too.
-	err := s.db(ctx).Exec(`INSERT INTO original (n) SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM secret) ON CONFLICT DO NOTHING`).Error
-	if err != nil {
-		return fmt.Errorf("is this the original: %w", err)
+	var marked, used bool
+	if err := s.row(ctx, "is this the original", "SELECT EXISTS (SELECT 1 FROM original), EXISTS (SELECT 1 FROM secret)", []any{&marked, &used}); err != nil {
+		return err
 	}
-	var n int64
-	if err := s.db(ctx).Raw("SELECT count(*) FROM original").Scan(&n).Error; err != nil {
-		return fmt.Errorf("is this the original: %w", err)
-	}
-	if n != 1 {
+	if used && !marked {
 		return ErrCopy
 	}
 	return nil
+}
+
+// Originate makes an original of a database with the newest schema and nothing in it; ErrCopy when another has no mark. Not by the
+// migration: rows that are put into a fresh schema by hand, without their mark, are a copy too. And not by Original: pg_restore fills
+// one table after the other, and a server that starts meanwhile must not take what it finds so far for nothing.
+func (s *Store) Originate(ctx context.Context) error {
+	nothing := ""
+	for _, table := range []string{"secret", "account", "client", "authorization_grant"} {
+		nothing += " AND NOT EXISTS (SELECT 1 FROM " + table + ")"
+	}
+	if err := s.db(ctx).Exec("INSERT INTO original (n) SELECT 1 WHERE 1 = 1" + nothing + " ON CONFLICT DO NOTHING").Error; err != nil {
+		return fmt.Errorf("make an original: %w", err)
+	}
+	var marked bool
+	if err := s.row(ctx, "is this the original", "SELECT EXISTS (SELECT 1 FROM original)", []any{&marked}); err != nil {
+		return err
+	}
+	if !marked {
+		return ErrCopy
+	}
+	return nil
+}
+
+// Used tells whether a server has ever run on the database.
+func (s *Store) Used(ctx context.Context) (used bool, err error) {
+	if !s.db(ctx).Migrator().HasTable("secret") {
+		return false, nil
+	}
+	err = s.row(ctx, "has this been used", "SELECT EXISTS (SELECT 1 FROM secret)", []any{&used})
+	return used, err
 }
 
 // voided are the statements that end what was begun before a restore; @now is its time. What the
@@ -65,6 +90,14 @@ var voided = []struct{ table, sql string }{
 	{"outbox", "DELETE FROM outbox"},
 }
 
+// postponed are the statements that give time to what a purge would delete for good as soon as a server starts, though it may have been
+// kept since the copy was made; @now is the restore's time, @later a month after it.
+var postponed = []string{
+	"UPDATE account SET expires_at = @later WHERE state = 'closing' AND expires_at < @later",
+	// Nobody had signed in there yet: it counts as registered now (purgeClients).
+	"UPDATE client SET created_at = @now WHERE registered_by = 'anyone' AND used_at IS NULL AND verified_at IS NULL",
+}
+
 // Ended is how many rows of a table a restore has made void.
 type Ended struct {
 	Table string `json:"table"`
@@ -72,20 +105,32 @@ type Ended struct {
 }
 
 // Revive makes an original of a restored database: all that was begun before now is void, in one transaction with the loss of
-// the mark.
-func (s *Store) Revive(ctx context.Context, now time.Time) (ended []Ended, err error) {
+// the mark. It tells how many tables of how many are done: with millions of grants one takes minutes.
+func (s *Store) Revive(ctx context.Context, now time.Time, tell Progress) (ended []Ended, err error) {
+	exec := func(ctx context.Context, q string) (int64, error) {
+		args := []any{}
+		for name, when := range map[string]time.Time{"now": now, "later": now.Add(unused)} {
+			if strings.Contains(q, "@"+name) { // PostgreSQL refuses one too many
+				args = append(args, sql.Named(name, at(when)))
+			}
+		}
+		res := s.db(ctx).Exec(q, args...)
+		return res.RowsAffected, res.Error
+	}
 	err = s.InTx(ctx, func(ctx context.Context) error {
 		ended = nil
-		for _, v := range voided {
-			args := []any{}
-			if strings.Contains(v.sql, "@now") { // PostgreSQL refuses one too many
-				args = append(args, sql.Named("now", at(now)))
+		for i, v := range voided {
+			tell(int64(i), int64(len(voided)))
+			rows, err := exec(ctx, v.sql)
+			if err != nil {
+				return fmt.Errorf("void %s: %w", v.table, err)
 			}
-			res := s.db(ctx).Exec(v.sql, args...)
-			if res.Error != nil {
-				return fmt.Errorf("void %s: %w", v.table, res.Error)
+			ended = append(ended, Ended{v.table, rows})
+		}
+		for _, q := range postponed {
+			if _, err := exec(ctx, q); err != nil {
+				return fmt.Errorf("keep what waits for its end: %w", err)
 			}
-			ended = append(ended, Ended{v.table, res.RowsAffected})
 		}
 		// Far beyond what any running server has seen: its caches forget all.
 		if err := s.db(ctx).Exec("UPDATE revision SET n = n + 1000000").Error; err != nil {
@@ -140,9 +185,12 @@ func Restore(ctx context.Context, database, file string, tell Progress) error {
 	if err != nil {
 		return err
 	}
-	copied := &counted{from: from, total: size.Size(), tell: tell}
+	copied := &counted{ctx: ctx, from: from, total: size.Size(), tell: tell}
 	to, ok := strings.CutPrefix(database, "sqlite:")
 	if !ok {
+		if err := checkDump(ctx, file); err != nil {
+			return err
+		}
 		return undump(ctx, database, copied)
 	}
 	// A journal without its database belongs to another one: SQLite would take it for this one's.
@@ -155,7 +203,10 @@ func Restore(ctx context.Context, database, file string, tell Progress) error {
 		if _, err := io.Copy(part, copied); err != nil {
 			return err
 		}
-		return checkCopy(ctx, part.Name())
+		if err := checkCopy(ctx, part.Name()); err != nil {
+			return err
+		}
+		return unmark(ctx, part.Name()) // a file that cp made has its mark: no server must start before Revive
 	})
 }
 
@@ -171,7 +222,12 @@ func (s *Store) vacuum(ctx context.Context, part string, tell Progress) error {
 		return fmt.Errorf("copy the database: %w", err)
 	}
 	stop()
-	db, err := sql.Open(sqlite.DriverName, sqliteDSN(part, "_pragma=journal_mode(DELETE)&_pragma=synchronous(FULL)"))
+	return unmark(ctx, part)
+}
+
+// unmark makes a copy of an SQLite file.
+func unmark(ctx context.Context, file string) error {
+	db, err := sql.Open(sqlite.DriverName, sqliteDSN(file, "_pragma=journal_mode(DELETE)&_pragma=synchronous(FULL)"))
 	if err != nil {
 		return err
 	}
@@ -284,12 +340,16 @@ func absent(file string) error {
 
 // counted tells how much of a file was read.
 type counted struct {
+	ctx         context.Context // io.Copy has none
 	from        io.Reader
 	done, total int64
 	tell        Progress
 }
 
 func (c *counted) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
 	n, err := c.from.Read(p)
 	c.done += int64(n)
 	c.tell(c.done, c.total)

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,6 +34,29 @@ func (s *Store) dump(ctx context.Context, database string, to *os.File, tell Pro
 	return postgresTool(ctx, database, nil, to, "pg_dump", "--format=custom", "--exclude-table-data="+table)
 }
 
+// checkDump refuses an archive with the row of original, which a pg_dump of the operator's own has: a server could start between its
+// restore and Revive, and honour all that was given out before.
+func checkDump(ctx context.Context, file string) error {
+	path, err := postgresProgram("pg_restore")
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, path, "--list", file)
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	list, err := cmd.Output()
+	if err != nil {
+		return fmt.Errorf("pg_restore --list: %w: %s", err, strings.TrimSpace(said.String()))
+	}
+	if markedDump.Match(list) {
+		return errors.New(`the file is a dump, not a copy of "passport backup": stop all servers, restore it with pg_restore, and then run "passport restore --in-place"`)
+	}
+	return nil
+}
+
+// markedDump finds the entry of the rows of original in the list of an archive.
+var markedDump = regexp.MustCompile(`(?m)^\d+; \d+ \d+ TABLE DATA \S+ original `)
+
 // undump lets pg_restore read an archive into an empty database, whole or not at all.
 func undump(ctx context.Context, database string, from io.Reader) error {
 	s, err := Open(ctx, database)
@@ -46,7 +70,7 @@ func undump(ctx context.Context, database string, from io.Reader) error {
 		return err
 	}
 	if tables > 0 {
-		return fmt.Errorf("the database is not empty: it has %d tables", tables)
+		return fmt.Errorf("the database is not empty: it has %d tables. A server that runs makes them: stop all", tables)
 	}
 	// The roles of the old server need not be there: all belongs to whoever restores.
 	return postgresTool(ctx, database, from, io.Discard, "pg_restore", "--exit-on-error", "--single-transaction", "--no-owner", "--no-privileges")
@@ -54,9 +78,9 @@ func undump(ctx context.Context, database string, from io.Reader) error {
 
 // postgresTool runs one of PostgreSQL's own programs on a database.
 func postgresTool(ctx context.Context, database string, in io.Reader, out io.Writer, name string, args ...string) error {
-	path, err := exec.LookPath(name)
+	path, err := postgresProgram(name)
 	if err != nil {
-		return fmt.Errorf("%s is not in PATH: install PostgreSQL's client programs, of the server's version or a later one", name)
+		return err
 	}
 	conn, env, err := libpq(database)
 	if err != nil {
@@ -70,6 +94,14 @@ func postgresTool(ctx context.Context, database string, in io.Reader, out io.Wri
 		return fmt.Errorf("%s: %w: %s", name, err, strings.TrimSpace(said.String()))
 	}
 	return nil
+}
+
+// postgresProgram finds one of PostgreSQL's own programs.
+func postgresProgram(name string) (path string, err error) {
+	if path, err = exec.LookPath(name); err != nil {
+		err = fmt.Errorf("%s is not in PATH: install PostgreSQL's client programs, of the server's version or a later one", name)
+	}
+	return path, err
 }
 
 // libpq is a PostgreSQL URL as PostgreSQL's own programs take it, without the password, and the environment that they need:

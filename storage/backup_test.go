@@ -1,7 +1,9 @@
 package storage_test
 
 import (
+	"context"
 	"errors"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -83,8 +85,24 @@ func TestRevive(t *testing.T) {
 		// Rows that somebody puts into a fresh schema, without their mark.
 		exec("INSERT INTO secret (purpose, sealed, created_at) VALUES ('token', 'x', 1)")
 		mark(storage.ErrCopy, "rows without a mark")
+		if used, err := s.Used(ctx); err != nil || !used {
+			t.Errorf("nobody has used it: %v", err)
+		}
 		exec("DELETE FROM secret")
 		mark(nil, "an empty database")
+		if used, err := s.Used(ctx); err != nil || used {
+			t.Errorf("somebody has used it: %v", err)
+		}
+		// One that another tool is about to fill: its keys come last.
+		exec("INSERT INTO account (id, sub, state, created_at, updated_at) VALUES ('early', 'early', 'active', 1, 1)")
+		mark(nil, "an account without keys")
+		if err := s.Originate(ctx); !errors.Is(err, storage.ErrCopy) {
+			t.Errorf("half of a copy is made an original: %v", err)
+		}
+		exec("DELETE FROM account")
+		if err := s.Originate(ctx); err != nil {
+			t.Error(err)
+		}
 		exec("INSERT INTO secret (purpose, sealed, created_at) VALUES ('token', 'x', 1)")
 		mark(nil, "with its first keys")
 		exec("DELETE FROM original")
@@ -113,12 +131,25 @@ func TestRevive(t *testing.T) {
 		}
 		now, err := s.Now(ctx)
 		if err == nil {
-			_, err = s.Revive(ctx, now)
+			exec("INSERT INTO account (id, sub, state, created_at, updated_at, expires_at) VALUES ('z', 'z', 'closing', 1, 1, 1)")
+			exec(`INSERT INTO client (client_id, name, metadata, require_pkce, skip_consent, created_at, updated_at, revision, registered_by)
+				VALUES ('new', '', '{}', true, false, 1, 1, 0, 'anyone')`)
+			_, err = s.Revive(ctx, now, func(int64, int64) {})
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
 		mark(nil, "restored")
+		// What a purge deletes had perhaps been kept since the copy was made.
+		if _, err := s.Purge(ctx, now, 1000); err != nil {
+			t.Error(err)
+		}
+		for q, want := range map[string]int64{"SELECT count(*) FROM account WHERE id = 'z'": 1, "SELECT count(*) FROM client WHERE client_id = 'new'": 1} {
+			var n int64
+			if err := s.DB(ctx).Raw(q).Scan(&n).Error; err != nil || n != want {
+				t.Errorf("%s: %d %v", q, n, err)
+			}
+		}
 		for _, table := range storage.Voided() {
 			if n := live(t, s, table); n != 0 {
 				t.Errorf("%d rows of %s are not void", n, table)
@@ -154,5 +185,37 @@ func TestLibpq(t *testing.T) {
 		if err != nil || conn != c.conn || strings.Join(env, " ") != c.env {
 			t.Errorf("%s: %q %q %v", c.database, conn, env, err)
 		}
+	}
+}
+
+// A file that has its mark, because somebody copied it, is a copy as soon as it is in its place.
+func TestRestoreTakesTheMark(t *testing.T) {
+	ctx, from, to := t.Context(), storagetest.SQLite(t), storagetest.SQLite(t)
+	s := storagetest.Open(t, from)
+	if err := s.Originate(ctx); err != nil {
+		t.Fatal(err)
+	}
+	raw := filepath.Join(t.TempDir(), "raw")
+	for _, q := range []string{"INSERT INTO secret (purpose, sealed, created_at) VALUES ('token', 'x', 1)", "VACUUM INTO '" + raw + "'"} {
+		if err := s.DB(ctx).Exec(q).Error; err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Who interrupts the program does not wait for the whole of a large file.
+	ended, end := context.WithCancel(ctx)
+	end()
+	if err := storage.Restore(ended, to, raw, func(int64, int64) {}); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if err := storage.Restore(ctx, to, raw, func(int64, int64) {}); err != nil {
+		t.Fatal(err)
+	}
+	restored, err := storage.Open(ctx, to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer restored.Close()
+	if err := restored.Original(ctx); !errors.Is(err, storage.ErrCopy) {
+		t.Errorf("what was restored, before it is revived: %v", err)
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -65,11 +67,12 @@ func restoreCommand() *cobra.Command {
 		Use:   "restore FILE",
 		Short: "Make a database of a copy; nobody is signed in there any more",
 		Long: `Make a database of a copy of "passport backup". The configured database must be empty (PostgreSQL; pg_restore must be
-in PATH) or not there (SQLite): nothing is overwritten.
+in PATH) or not there (SQLite): nothing is overwritten. Stop the servers first: one that starts would fill it.
 
 All sessions, codes, tokens, links in mails, invitations, registration tokens, requests for recovery and mails that wait are
 void afterwards: since the copy was made they may have been used, ended, or sent. People sign in anew; accounts, sites, their secrets and the signing keys are as
-they were in the copy.
+they were in the copy. An account that was about to be deleted, and a site that registered itself and was never used, have
+another month. All of that is one transaction: with millions of grants it takes minutes, and as much room again as they have.
 
 With --in-place the configured database is one that other tools have restored (a snapshot, WAL archives, pg_restore): no file
 is read, and the same is done there. Stop the servers first.`,
@@ -100,7 +103,12 @@ is read, and the same is done there. Stop the servers first.`,
 			if err != nil {
 				return fmt.Errorf("restore: %w", err)
 			}
-			ended, err := revive(ctx, cfg)
+			note, end := progress(cmd, "tables made void", func(n int64) string { return strconv.FormatInt(n, 10) })
+			ended, err := revive(ctx, cfg, note)
+			end()
+			if err != nil && !inPlace {
+				return fmt.Errorf("%w\nAll of the copy is in the database, and no server starts there: go on with \"passport restore --in-place\"", err)
+			}
 			if err != nil {
 				return err
 			}
@@ -131,6 +139,7 @@ func onDatabase(cmd *cobra.Command) (*config.Config, context.Context, context.Ca
 		return nil, nil, nil, err
 	}
 	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	return cfg, ctx, stop, nil
 }
 
@@ -145,12 +154,16 @@ func there(cfg *config.Config) error {
 }
 
 // revive makes an original of the restored database.
-func revive(ctx context.Context, cfg *config.Config) (ended []storage.Ended, err error) {
+func revive(ctx context.Context, cfg *config.Config, note storage.Progress) (ended []storage.Ended, err error) {
 	store, err := storage.Open(ctx, cfg.Database)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	// Else an empty database would be made an original, and the one that was restored would stay as it is.
+	if used, err := store.Used(ctx); err != nil || !used {
+		return nil, cmp.Or(err, errors.New("there is nothing to restore: no server has ever run on the configured database"))
+	}
 	if err := store.Migrate(ctx); err != nil {
 		return nil, fmt.Errorf("migrate: %w", err)
 	}
@@ -158,7 +171,7 @@ func revive(ctx context.Context, cfg *config.Config) (ended []storage.Ended, err
 	if err != nil {
 		return nil, err
 	}
-	return store.Revive(ctx, now)
+	return store.Revive(ctx, now, note)
 }
 
 // progress says on standard error how far a long work is, until stop: on a terminal in one line, written anew each second,

@@ -163,6 +163,28 @@ func TestBackup(t *testing.T) {
 			}
 			stop()
 
+			t.Run("nothing", func(t *testing.T) {
+				database := storagetest.SQLite(t)
+				if name == "postgres" {
+					database = storagetest.Postgres(t)
+				} else if err := os.WriteFile(strings.TrimPrefix(database, "sqlite:"), nil, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				if code, _, stderr := called(t, env(database), "restore", "--in-place"); code != 1 || !strings.Contains(stderr, "there is nothing to restore") {
+					t.Errorf("an empty database: %d %s", code, stderr)
+				}
+			})
+			if name == "postgres" {
+				t.Run("own dump", func(t *testing.T) {
+					own := filepath.Join(t.TempDir(), "own")
+					if out, err := exec.Command("pg_dump", "--format=custom", "--file="+own, "--dbname="+dbs.live).CombinedOutput(); err != nil {
+						t.Fatalf("%v %s", err, out)
+					}
+					if code, _, stderr := called(t, env(dbs.restored), "restore", own); code != 1 || !strings.Contains(stderr, "restore it with pg_restore") {
+						t.Errorf("%d %s", code, stderr)
+					}
+				})
+			}
 			t.Run("restore", func(t *testing.T) {
 				code, out, stderr := called(t, env(dbs.restored), "restore", copyFile, "--json")
 				if code != 0 || !strings.Contains(out, `"restored": true`) {

@@ -65,14 +65,14 @@ func newApp(ctx context.Context, cfg *config.Config, logger *slog.Logger) (_ *ap
 			err = errors.Join(err, a.close())
 		}
 	}()
-	// A copy stays as it is; a database that was empty is an original from here on.
+	// A copy stays as it is.
 	if err = a.store.Original(ctx); err != nil {
 		return nil, err
 	}
 	if err = a.store.Migrate(ctx); err != nil {
 		return nil, fmt.Errorf("migrate: %w", err)
 	}
-	if err = a.store.Original(ctx); err != nil {
+	if err = a.store.Originate(ctx); err != nil {
 		return nil, err
 	}
 	a.clock = clock.New(a.store.Now)
