@@ -60,10 +60,7 @@ type era struct{ n atomic.Int64 }
 const eraKey = "passport-era"
 
 // begin notes a new connection's era.
-func (e *era) begin(_ context.Context, c *pgx.Conn) error {
-	c.PgConn().CustomData()[eraKey] = e.n.Load()
-	return nil
-}
+func (e *era) begin(c *pgx.Conn) { c.PgConn().CustomData()[eraKey] = e.n.Load() }
 
 // check refuses the further use of a connection of an earlier era.
 func (e *era) check(_ context.Context, c *pgx.Conn) error {

@@ -10,6 +10,7 @@ import (
 	"path"
 	"time"
 
+	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 
 	"github.com/passport-network/passport/pkg/fault"
@@ -26,22 +27,50 @@ type Migration struct {
 	At      time.Time `json:"at,omitzero"` // when it was applied
 }
 
+// On PostgreSQL a migration waits for another's lock no longer than migrateLock, and leaves off for migratePause: who waits for a table has
+// everybody wait behind it, and pg_dump holds all tables to its end. After migrateTries it is given up.
+const (
+	migrateLock  = "2s"
+	migratePause = time.Second
+	migrateTries = 20
+)
+
 // Migrate brings the schema up to date. Any number of replicas may start together: one migrates, the
 // others wait for it. Migrations go forward only, and expand before they contract, so that the version
 // before this one still runs on the new schema.
 func (s *Store) Migrate(ctx context.Context) error {
-	return s.Locked(ctx, "migrate", func(ctx context.Context) error {
-		p, err := s.provider()
+	return s.Locked(ctx, "migrate", func(ctx context.Context) (err error) {
+		pool, err := s.writer.DB()
 		if err != nil {
 			return err
 		}
-		for {
-			switch _, err := p.UpByOne(ctx); {
+		if s.postgres() {
+			pool = sql.OpenDB(s.hosts.connector(stdlib.OptionAfterConnect(setting(s.hosts.each[0], map[string]string{"lock_timeout": migrateLock}))))
+			defer func() { err = errors.Join(err, pool.Close()) }()
+		}
+		p, err := s.provider(pool)
+		if err != nil {
+			return err
+		}
+		for try := 1; ; try++ {
+			_, err := p.UpByOne(ctx)
+			locked := hasCode(err, "55P03") // lock_not_available
+			switch {
 			case errors.Is(err, goose.ErrNoNextVersion):
 				return nil
+			case locked && try < migrateTries:
+				select {
+				case <-ctx.Done():
+					return ctx.Err()
+				case <-time.After(migratePause):
+				}
+				continue
+			case locked:
+				return fmt.Errorf("migrate the database: others have used a table all the time, a backup perhaps; try again when that is over: %w", err)
 			case err != nil:
 				return fmt.Errorf("migrate the database: %w", err)
 			}
+			try = 0
 			fault.Point("storage.migrated")
 		}
 	})
@@ -49,7 +78,11 @@ func (s *Store) Migrate(ctx context.Context) error {
 
 // MigrationStatus lists the migrations that this program knows, oldest first. It changes nothing.
 func (s *Store) MigrationStatus(ctx context.Context) ([]Migration, error) {
-	p, err := s.provider()
+	pool, err := s.writer.DB()
+	if err != nil {
+		return nil, err
+	}
+	p, err := s.provider(pool)
 	if err != nil {
 		return nil, err
 	}
@@ -94,16 +127,12 @@ func (s *Store) SealedCodesFrom(ctx context.Context) (time.Time, error) {
 	return from.Time, err
 }
 
-func (s *Store) provider() (*goose.Provider, error) {
+func (s *Store) provider(pool *sql.DB) (*goose.Provider, error) {
 	dialect, dir := goose.DialectSQLite3, "migrations/sqlite"
 	if s.postgres() {
 		dialect, dir = goose.DialectPostgres, "migrations/postgres"
 	}
 	files, err := fs.Sub(migrations, dir)
-	if err != nil {
-		return nil, err
-	}
-	pool, err := s.writer.DB()
 	if err != nil {
 		return nil, err
 	}

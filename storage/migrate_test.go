@@ -200,6 +200,45 @@ func TestSealedCodesFrom(t *testing.T) {
 	})
 }
 
+// A migration that waits for a table, which a backup reads to its end, lets those go on that came after it.
+func TestMigrateBesideABackup(t *testing.T) {
+	if storagetest.Databases() == "sqlite" {
+		return // nobody waits behind another's wait there
+	}
+	s := storagetest.Open(t, storagetest.Postgres(t))
+	for _, q := range []string{"DROP TABLE upgrade", "DELETE FROM goose_db_version WHERE version_id = 11"} {
+		if err := s.DB(t.Context()).Exec(q).Error; err != nil {
+			t.Fatal(err)
+		}
+	}
+	migrated := make(chan error, 1)
+	err := s.InTx(t.Context(), func(ctx context.Context) error {
+		if err := s.DB(ctx).Exec("LOCK TABLE goose_db_version IN SHARE MODE").Error; err != nil {
+			return err
+		}
+		go func() { migrated <- s.Migrate(context.WithoutCancel(t.Context())) }()
+		if err := waited(t, s); err != nil {
+			return err
+		}
+		for end := time.Now().Add(20 * time.Second); ; {
+			var waits int
+			err := s.DB(t.Context()).Raw("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'").Scan(&waits).Error
+			if err != nil || waits == 0 {
+				return err
+			}
+			if time.Now().After(end) {
+				return errors.New("it waits on and on")
+			}
+		}
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if err := <-migrated; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestLocked(t *testing.T) {
 	dsns := map[string]string{"sqlite": storagetest.SQLite(t)}
 	if storagetest.Databases() == "" {

@@ -145,13 +145,48 @@ const (
 	poolSizeSettable = 1000
 )
 
+// deadPeer are settings that end what a replica has begun whose machine died, and said no goodbye: by itself PostgreSQL would keep the
+// locks of its transaction for two hours, and whoever needs them would wait. The URL may have others.
+var deadPeer = map[string]string{
+	"tcp_keepalives_idle":                 "15",    // seconds
+	"tcp_keepalives_interval":             "5",     // seconds
+	"tcp_keepalives_count":                "3",     // of them
+	"tcp_user_timeout":                    "30000", // ms
+	"idle_in_transaction_session_timeout": "60000", // ms: no transaction of ours waits for anything else than the database
+}
+
+// setting has a new connection use settings that the URL does not have. Not at its start: poolers refuse what they do not know there.
+func setting(cfg *pgx.ConnConfig, settings map[string]string) func(context.Context, *pgx.Conn) error {
+	var list []string
+	for name, value := range settings {
+		if cfg.RuntimeParams[name] == "" {
+			list = append(list, "set_config('"+name+"', '"+value+"', false)")
+		}
+	}
+	if len(list) == 0 {
+		return func(context.Context, *pgx.Conn) error { return nil }
+	}
+	q := "SELECT " + strings.Join(list, ", ")
+	return func(ctx context.Context, c *pgx.Conn) error {
+		_, err := c.Exec(ctx, q)
+		if hasCode(err, "42704") { // undefined_object: a database like PostgreSQL that has no such setting
+			return nil
+		}
+		return err
+	}
+}
+
 func openPostgres(ctx context.Context, dsn string) (_ *Store, err error) {
 	cfg, conns, err := postgresConfig(dsn)
 	if err != nil {
 		return nil, err
 	}
 	era, hosts := &era{}, hostsOf(cfg)
-	connector := hosts.connector(stdlib.OptionAfterConnect(era.begin), stdlib.OptionResetSession(era.check))
+	set := setting(cfg, deadPeer)
+	connector := hosts.connector(stdlib.OptionAfterConnect(func(ctx context.Context, c *pgx.Conn) error {
+		era.begin(c)
+		return set(ctx, c)
+	}), stdlib.OptionResetSession(era.check))
 	pool := func(conns int) *sql.DB {
 		db := sql.OpenDB(connector)
 		db.SetMaxOpenConns(conns)

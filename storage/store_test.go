@@ -119,6 +119,7 @@ func TestPostgresSettings(t *testing.T) {
 	writer, _ := s.Pools()
 	for setting, want := range map[string]string{
 		"application_name": "passport", "TimeZone": "UTC", "synchronous_commit": "on", "server_encoding": "UTF8",
+		"tcp_keepalives_idle": "15", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3", "tcp_user_timeout": "30000", "idle_in_transaction_session_timeout": "1min",
 	} {
 		var got string
 		if err := writer.QueryRowContext(t.Context(), "SELECT current_setting($1)", setting).Scan(&got); err != nil {
@@ -127,6 +128,11 @@ func TestPostgresSettings(t *testing.T) {
 		if got != want {
 			t.Errorf("%s is %s, want %s", setting, got, want)
 		}
+	}
+	own := storagetest.Open(t, storagetest.Postgres(t)+"&idle_in_transaction_session_timeout=5000")
+	var got string
+	if err := own.DB(t.Context()).Raw("SHOW idle_in_transaction_session_timeout").Scan(&got).Error; err != nil || got != "5s" {
+		t.Errorf("what the URL says is %s: %v", got, err)
 	}
 	// Prepared, on the server's side: a statement with parameters that ran twice is in its list.
 	c, err := writer.Conn(t.Context())
