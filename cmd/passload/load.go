@@ -29,6 +29,7 @@ const (
 type recorder struct {
 	mu       sync.Mutex
 	from     time.Time // the warm-up is over
+	until    time.Time // the time planned is over, or the interruption came
 	last     time.Time // the end of the last operation
 	all      histogram
 	slot     time.Duration
@@ -70,13 +71,16 @@ func (r *recorder) add(begin, end time.Time, err error) {
 	if end.After(r.last) {
 		r.last = end
 	}
-	i := min(max(int(end.Sub(r.from)/r.slot), 0), len(r.slots)-1) // some end after the last has begun
+	m := &moment{} // what ends later, while other workers have stopped, is in no piece of the run: it would look like a spike
+	if end.Before(r.until) {
+		m = &r.slots[max(int(end.Sub(r.from)/r.slot), 0)]
+	}
 	if err == nil {
 		r.all.add(end.Sub(begin))
-		r.slots[i].add(end.Sub(begin))
+		m.add(end.Sub(begin))
 		return
 	}
-	r.slots[i].failed++
+	m.failed++
 	f := faultOf(err)
 	r.fail(f.kind, f.detail, 1)
 }
@@ -91,6 +95,24 @@ func (r *recorder) fail(kind, example string, n uint64) {
 		r.failures[kind] = &failure{Kind: kind, Example: example}
 	}
 	r.failures[kind].Count += n
+}
+
+// begins sets the time that is measured.
+func (r *recorder) begins(from time.Time, p plan) {
+	r.from, r.until, r.last = from, from.Add(p.duration), from
+}
+
+// interrupted ends what is measured now, if it has not ended before. The first call counts.
+func (r *recorder) interrupted() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.interrupts {
+		return
+	}
+	r.interrupts = true
+	if now := time.Now(); now.Before(r.until) {
+		r.until = now
+	}
 }
 
 // so is the state in between, for the progress line.
@@ -137,8 +159,8 @@ func (p plan) run(stop context.Context, s scenario, workers []*worker, tell func
 	each(workers, func(w *worker) { s.prepare(ctx, w) }) // all are signed in before the clock runs
 	r := newRecorder(p)
 	start := time.Now()
-	r.from = start.Add(p.warmUp)
-	r.last = r.from
+	r.begins(start.Add(p.warmUp), p)
+	undo := context.AfterFunc(stop, r.interrupted)
 	done := make(chan struct{})
 	ended := make(chan struct{})
 	go func() {
@@ -152,21 +174,26 @@ func (p plan) run(stop context.Context, s scenario, workers []*worker, tell func
 	}
 	close(done)
 	<-ended
-	r.interrupts = stop.Err() != nil
+	if !undo() {
+		r.interrupted() // the other call may have just begun
+	}
 	r.elapsed = r.span(p)
 	return r
 }
 
-// span is the time that what was done counts over. In the open loop that is the time planned: the last of few operations begins, and
-// may end, long before it is over.
+// span is the time that what was done counts over: that in which operations were begun, for those are counted. The end of the last
+// one says little: in the open loop it may come long before, in the closed loop one straggler may have the server to itself.
 func (r *recorder) span(p plan) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	long := r.until.Sub(r.from)
 	switch {
-	case p.rate == 0 || r.interrupts:
-		return r.last.Sub(r.from)
-	case p.count > 0:
-		return min(p.duration, time.Duration(float64(p.count)/p.rate*float64(time.Second)))
+	case p.count > 0 && p.rate > 0:
+		long = min(long, time.Duration(float64(p.count)/p.rate*float64(time.Second)))
+	case p.count > 0 && r.all.n+r.failed >= uint64(p.count): //nolint:gosec // G115: it is above 0
+		long = r.last.Sub(r.from) // none was begun afterwards because so many were asked for
 	}
-	return p.duration
+	return max(long, 0)
 }
 
 func each(workers []*worker, do func(w *worker)) {
@@ -260,6 +287,9 @@ func (p plan) open(ctx, stop context.Context, s scenario, workers []*worker, r *
 				return
 			}
 			late := time.Since(due)
+			if n >= first {
+				begun.Add(1)
+			}
 			before := w.agent.requests
 			begin, finish, err := s.one(ctx, w, due)
 			if ctx.Err() != nil {
@@ -268,7 +298,6 @@ func (p plan) open(ctx, stop context.Context, s scenario, workers []*worker, r *
 			if n < first {
 				continue
 			}
-			begun.Add(1)
 			r.add(begin, finish, err)
 			requests.Add(w.agent.requests - before)
 			r.mu.Lock()
@@ -278,8 +307,9 @@ func (p plan) open(ctx, stop context.Context, s scenario, workers []*worker, r *
 	})
 	r.requests = requests.Load()
 	due := total
-	if stop.Err() != nil {
-		due = min(due, int64(float64(time.Since(start))/every))
+	if stop.Err() != nil { // and those that were due just before may have been about to begin
+		r.interrupted()
+		due = min(due, int64(float64(r.until.Add(-slack).Sub(start))/every))
 	}
 	if missed := due - first - begun.Load(); missed > 0 {
 		r.fail("never begun", "no worker was free before the end: the server, or --workers, is too small for this --rate", uint64(missed))

@@ -57,9 +57,10 @@ passload asks for the provider's discovery document and then does one scenario a
 An operation counts only when each answer in it is right: status, state, nonce, iss, the ID token's signature and
 claims, "active". Anything else is a failure, told by kind, and its time is in no percentile.
 
-Without --rate each worker asks again as soon as it has its answer: that finds how much the server can do. With
---rate so many operations a second are due whatever the server does, and latency counts from when an operation was
-due: that is what people would see. Sign-ins that a scenario needs before it can begin are neither timed nor counted.
+Without --rate each worker asks again as soon as it has its answer: that finds how much the server can do. What was
+begun within --duration counts over that time, whenever it ends. With --rate so many operations a second are due
+whatever the server does, and latency counts from when an operation was due: that is what people would see. Sign-ins
+that a scenario needs before it can begin are neither timed nor counted.
 
 People and the client must exist. Where pages ask for the password or for consent, passload fills them in: it knows
 those of Passport and of node-oidc-provider's devInteractions (--pages); name fields and buttons for others.

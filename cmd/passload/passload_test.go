@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
@@ -183,7 +184,7 @@ func TestLies(t *testing.T) {
 				w.agent.timeout = 50 * time.Millisecond
 			}
 			r := newRecorder(plan{duration: time.Minute})
-			r.from = time.Now()
+			r.begins(time.Now(), plan{duration: time.Minute})
 			begin, end, err := s.one(t.Context(), w, time.Time{})
 			r.add(begin, end, err)
 			got := r.result(s.name)
@@ -434,30 +435,76 @@ func TestOmission(t *testing.T) {
 	}
 }
 
-// TestSpan: what a second brings is counted over the time planned, where operations were due at times.
+// TestSpan: what a second brings is counted over the time in which operations were begun, or were due. The last of them says little.
 func TestSpan(t *testing.T) {
 	for _, c := range []struct {
 		what        string
 		plan        plan
-		interrupted bool
+		interrupted time.Duration // after the beginning; 0: not
+		straggles   time.Duration // how long the last operation takes
 		want        float64
 	}{
-		{"open loop", plan{rate: 0.5, duration: 10 * time.Second}, false, 0.5},
-		{"open loop, so many", plan{rate: 0.5, duration: time.Hour, count: 5}, false, 0.5},
-		{"open loop, more than fit", plan{rate: 0.5, duration: 10 * time.Second, count: 50}, false, 0.5},
-		{"open loop, interrupted", plan{rate: 0.5, duration: time.Hour}, true, 0.625},
-		{"closed loop", plan{duration: time.Hour}, false, 0.625},
+		{"open loop", plan{rate: 0.5, duration: 10 * time.Second}, 0, 0, 0.5},
+		{"open loop, so many", plan{rate: 0.5, duration: time.Hour, count: 5}, 0, 0, 0.5},
+		{"open loop, more than fit", plan{rate: 0.5, duration: 10 * time.Second, count: 50}, 0, 0, 0.5},
+		{"open loop, interrupted", plan{rate: 0.5, duration: time.Hour}, 10 * time.Second, time.Second, 0.5},
+		{"open loop, so many, interrupted", plan{rate: 0.5, duration: time.Hour, count: 50}, 10 * time.Second, time.Second, 0.5},
+		{"closed loop", plan{duration: 10 * time.Second}, 0, 0, 0.5},
+		{"closed loop, a straggler", plan{duration: 10 * time.Second}, 0, 10 * time.Second, 0.5},
+		{"closed loop, fewer than were asked for", plan{duration: 10 * time.Second, count: 6}, 0, 10 * time.Second, 0.5},
+		{"closed loop, so many", plan{duration: time.Hour, count: 5}, 0, 2 * time.Second, 0.5},
+		{"closed loop, interrupted", plan{duration: time.Hour}, 10 * time.Second, time.Minute, 0.5},
 	} {
 		r := newRecorder(c.plan)
-		r.from, r.interrupts = time.Unix(1000, 0), c.interrupted
+		r.begins(time.Now().Add(-c.interrupted), c.plan)
+		if c.interrupted > 0 {
+			r.interrupted()
+			r.until = r.from.Add(c.interrupted) // to the microsecond
+		}
 		for i := range 5 {
-			due := r.from.Add(time.Duration(i) * 2 * time.Second)
-			r.add(due, due, nil) // the last eight seconds after the first was due
+			begin := r.from.Add(time.Duration(i) * 2 * time.Second) // the last eight seconds after the first
+			end := begin
+			if i == 4 {
+				end = begin.Add(c.straggles)
+			}
+			r.add(begin, end, nil)
 		}
 		r.elapsed = r.span(c.plan)
-		if got := r.result("sso"); got.PerSecond != c.want {
+		got := r.result("sso")
+		if got.PerSecond != c.want {
 			t.Errorf("%s: %g a second in %g s, not %g", c.what, got.PerSecond, got.Seconds, c.want)
 		}
+		if last := got.Series[len(got.Series)-1]; c.plan.duration < time.Minute && c.straggles > 0 && (last.PerSecond != 0 || last.P99 != 0 || last.From > 10) {
+			t.Errorf("%s: the straggler is in the last piece: %+v", c.what, last)
+		}
+	}
+}
+
+// TestInterruptedOpenLoop: what would have been due after the interruption, or was cut off by it, is no failure; what no worker was
+// free for before is one.
+func TestInterruptedOpenLoop(t *testing.T) {
+	d := newDouble(t)
+	first := d.worker(t)
+	workers := []*worker{first, newWorker(first.o, first.p), newWorker(first.o, first.p)}
+	begun := make(chan struct{})
+	hangs := scenario{act: func(_ *worker, ctx context.Context) error {
+		begun <- struct{}{}
+		<-ctx.Done()
+		return ctx.Err()
+	}}
+	stop, interrupt := context.WithCancel(t.Context())
+	go func() {
+		for range workers {
+			<-begun
+		}
+		time.AfterFunc(2*slack, interrupt) // for so long, and more, nobody is free
+	}()
+	p := plan{rate: 100, duration: time.Hour, workers: len(workers)}
+	r := p.run(stop, hangs, workers, func(string, *recorder) {})
+	due := uint64(float64(r.until.Add(-slack).Sub(r.from).Seconds() * p.rate))
+	got := r.result("hangs")
+	if len(got.Failures) != 1 || got.Failures[0].Kind != "never begun" || got.Failed != due-3 || got.Seconds > 2 {
+		t.Errorf("%d were due before the interruption, after %g s, and %d failed", due, got.Seconds, got.Failed)
 	}
 }
 

@@ -57,7 +57,7 @@ type latency struct {
 	Max  float64 `json:"max"`
 }
 
-// point is a piece of the run, by when its operations ended.
+// point is a piece of the run, by when its operations ended. Those that ended after it was over are in none.
 type point struct {
 	From      float64 `json:"from_seconds"`
 	PerSecond float64 `json:"operations_per_second"`
