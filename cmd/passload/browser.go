@@ -29,11 +29,12 @@ const mostSteps = 20
 type browser struct {
 	agent *agent
 	jar   *cookiejar.Jar
+	typed bool // the password
 }
 
 func newBrowser(a *agent) *browser {
 	jar, _ := cookiejar.New(nil) // fails never
-	return &browser{a, jar}
+	return &browser{agent: a, jar: jar}
 }
 
 func (b *browser) do(ctx context.Context, r *http.Request) (*answer, error) {
@@ -60,7 +61,6 @@ func (b *browser) walk(ctx context.Context, start, end *url.URL, how pages, who 
 	if err != nil {
 		return nil, err
 	}
-	typed := false
 	for range mostSteps {
 		got, err := b.do(ctx, r)
 		if err != nil {
@@ -89,7 +89,7 @@ func (b *browser) walk(ctx context.Context, start, end *url.URL, how pages, who 
 		if who == nil {
 			return nil, faultf("asked for a page", "%s: the session or the consent is gone", got.url.Path)
 		}
-		if r, err = fill(got, how, *who, &typed); err != nil {
+		if r, err = fill(got, how, *who, &b.typed); err != nil {
 			return nil, err
 		}
 	}

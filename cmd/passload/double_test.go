@@ -147,6 +147,8 @@ func (d *double) authorize(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, r.URL.String(), http.StatusSeeOther)
 	case d.lies() == "a strange page":
 		fmt.Fprint(w, "<title>Are you human?</title><form><input name=captcha></form>")
+	case user == "" && d.lies() == "no password":
+		d.back(w, r, r.URL.Query(), "alice")
 	case user == "" || d.lies() == "signed out":
 		// Another form, a hidden field of the same name as the user's, a box that is not ticked.
 		fmt.Fprintf(w, `<!doctype html><title>Sign in</title><form action="/search"><input name=q></form>

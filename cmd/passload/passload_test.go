@@ -160,6 +160,7 @@ func TestLies(t *testing.T) {
 		{"sso", "signed by a secret", "bad signature"},
 		{"login", "a strange page", "unknown page"},
 		{"login", "signed out", "not signed in"},
+		{"login", "no password", "no password asked for"},
 		{"login", "sub", "wrong sub"},
 		{"login", "state", "wrong state"},
 		{"login", "nonce", "wrong nonce"},
@@ -207,6 +208,7 @@ func TestLies(t *testing.T) {
 func TestTruths(t *testing.T) {
 	for _, c := range []struct{ scenario, way string }{
 		{"jwks", "a key more"},
+		{"sso", "no password"},
 		{"sso", "scope in another order"},
 		{"refresh", "scope in another order"},
 		{"refresh", "the nonce of the first"},

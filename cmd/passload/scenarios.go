@@ -234,7 +234,7 @@ func (w *worker) haveToken(ctx context.Context) error {
 	if w.browser != nil && w.sso(ctx) == nil {
 		return nil
 	}
-	return w.login(ctx)
+	return w.signIn(ctx)
 }
 
 func (w *worker) introspection(ctx context.Context) error {
@@ -357,7 +357,7 @@ func (w *worker) haveSession(ctx context.Context) error {
 	if w.browser != nil {
 		return nil
 	}
-	return w.login(ctx)
+	return w.signIn(ctx)
 }
 
 func (w *worker) sso(ctx context.Context) error {
@@ -371,7 +371,16 @@ func (w *worker) sso(ctx context.Context) error {
 	return nil
 }
 
+// login: who comes in without a password was not asked for one, and that is another thing to measure.
 func (w *worker) login(ctx context.Context) error {
+	err := w.signIn(ctx)
+	if err == nil && !w.browser.typed {
+		return faultf("no password asked for", "the provider led straight back")
+	}
+	return err
+}
+
+func (w *worker) signIn(ctx context.Context) error {
 	w.browser, w.tokens, w.who = newBrowser(w.agent), nil, w.o.people.next()
 	t, err := w.flow(ctx, &w.who, nil)
 	if err != nil {
