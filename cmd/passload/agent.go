@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -104,7 +103,7 @@ func (a *agent) link(ctx context.Context, u *url.URL) (l *link, kept bool, err e
 		secure := tls.Client(conn, cfg)
 		if err := errors.Join(conn.SetDeadline(a.deadline), secure.HandshakeContext(ctx)); err != nil {
 			_ = conn.Close()
-			return nil, false, &fault{"no connection", "TLS: " + err.Error()}
+			return nil, false, faultf("no connection", "TLS: %v", err)
 		}
 		conn = secure
 	}
@@ -185,7 +184,7 @@ func readBody(res *http.Response) ([]byte, error) {
 	}
 	body, err := io.ReadAll(io.LimitReader(res.Body, mostBody+1))
 	if err == nil && len(body) > mostBody {
-		err = &fault{"an endless answer", fmt.Sprintf("more than %d bytes", mostBody)}
+		err = faultf("an endless answer", "more than %d bytes", mostBody)
 	}
 	return body, err
 }

@@ -22,6 +22,9 @@ var presets = map[string]pages{
 	"oidc-provider": {"login", "password", ".login-submit", ".login-submit"}, // its devInteractions
 }
 
+// askedForPage is the fault of a provider that asks a person where nobody is.
+const askedForPage = "asked for a page"
+
 // mostSteps bounds one way through pages and redirects.
 const mostSteps = 20
 
@@ -87,7 +90,7 @@ func (b *browser) walk(ctx context.Context, start, end *url.URL, how pages, who 
 			return nil, statusFault(got)
 		}
 		if who == nil {
-			return nil, faultf("asked for a page", "%s: the session or the consent is gone", got.url.Path)
+			return nil, faultf(askedForPage, "%s: the session or the consent is gone", got.url.Path)
 		}
 		if r, err = fill(got, how, *who, &b.typed); err != nil {
 			return nil, err

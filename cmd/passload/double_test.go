@@ -65,6 +65,8 @@ func newDouble(t *testing.T) *double {
 			close(d.busy)
 		}
 		switch d.lies() {
+		case "429":
+			http.Error(w, "oh", http.StatusTooManyRequests)
 		case "500":
 			http.Error(w, "oh", http.StatusInternalServerError)
 		case "hang up":
@@ -147,6 +149,8 @@ func (d *double) authorize(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, r.URL.String(), http.StatusSeeOther)
 	case d.lies() == "a strange page":
 		fmt.Fprint(w, "<title>Are you human?</title><form><input name=captcha></form>")
+	case user != "" && d.lies() == "login_required":
+		http.Redirect(w, r, r.FormValue("redirect_uri")+"?error=login_required&iss="+url.QueryEscape(d.server.URL)+"&state="+r.FormValue("state"), http.StatusSeeOther)
 	case user == "" && d.lies() == "no password":
 		d.back(w, r, r.URL.Query(), "alice")
 	case user == "" || d.lies() == "signed out":
@@ -203,6 +207,10 @@ func (d *double) back(w http.ResponseWriter, r *http.Request, asked url.Values, 
 }
 
 func (d *double) token(w http.ResponseWriter, r *http.Request) {
+	if d.lies() == "429 at the token endpoint" {
+		http.Error(w, "oh", http.StatusTooManyRequests)
+		return
+	}
 	id, secret, _ := r.BasicAuth()
 	if err := r.ParseForm(); err != nil || id != "load" || secret != "s3cret" || d.lies() == "invalid_client" {
 		w.WriteHeader(http.StatusUnauthorized)

@@ -6,13 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"strings"
 )
 
 // fault is why an operation does not count. Failures are summed up by kind, so there must be few; the detail is kept
 // of the first of each. Neither may hold a token, a code or a password.
-type fault struct{ kind, detail string }
+type fault struct {
+	kind, detail string
+	status       int // of an answer that was of the wrong one
+}
 
 func (f *fault) Error() string {
 	if f.detail == "" {
@@ -22,7 +26,7 @@ func (f *fault) Error() string {
 }
 
 func faultf(kind, format string, args ...any) error {
-	return &fault{kind, fmt.Sprintf(format, args...)}
+	return &fault{kind: kind, detail: fmt.Sprintf(format, args...)}
 }
 
 // faultOf sorts any error under a kind.
@@ -34,11 +38,11 @@ func faultOf(err error) *fault {
 	case errors.As(err, &f):
 		return f
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		return &fault{"timeout", ""}
+		return &fault{kind: "timeout"}
 	case errors.As(err, &op) && op.Op == "dial":
-		return &fault{"no connection", op.Error()}
+		return &fault{kind: "no connection", detail: op.Error()}
 	}
-	return &fault{"connection lost", err.Error()}
+	return &fault{kind: "connection lost", detail: err.Error()}
 }
 
 // statusFault is an answer of the wrong status; an OAuth error (RFC 6749 §5.2) gives its code.
@@ -56,7 +60,13 @@ func statusFault(a *answer) error {
 	if e.Description != "" {
 		detail += ": " + printable(e.Description, 200)
 	}
-	return &fault{kind, detail}
+	return &fault{kind, detail, a.status}
+}
+
+// refused tells whether the server said that it did not even begin (RFC 6585 §4, RFC 9110 §15.6.4).
+func refused(err error) bool {
+	var f *fault
+	return errors.As(err, &f) && (f.status == http.StatusTooManyRequests || f.status == http.StatusServiceUnavailable)
 }
 
 // printable keeps what a server says from breaking our table or a terminal.

@@ -22,6 +22,7 @@ const (
 	mostSlots = 240                    // points of the plot
 	grace     = 2 * time.Second        // for what still runs after an interruption
 	slack     = 100 * time.Millisecond // how late an operation of the open loop may begin after the end
+	ahead     = 20 * time.Millisecond  // how long before it is due the open loop looks whether all is there
 	mostKinds = 40                     // of failures; what a server says must not fill our memory
 )
 
@@ -126,28 +127,35 @@ func (r *recorder) so() (ok, failed uint64, p50, p99 time.Duration) {
 func (s scenario) prepare(ctx context.Context, w *worker) {
 	for range w.held {
 		w.next()
-		if s.ready != nil {
-			w.agent.begin()
-			_ = s.ready(w, ctx)
-		}
+		_ = s.has(ctx, w)
 	}
 }
 
-// one does an operation, and tells when it began and ended. due is when it should have begun; the zero time: when it does.
-func (s scenario) one(ctx context.Context, w *worker, due time.Time) (begin, end time.Time, err error) {
+// has gives the session whose turn it is what its operation needs.
+func (s scenario) has(ctx context.Context, w *worker) error {
+	if s.ready == nil {
+		return nil
+	}
+	w.agent.begin()
+	return s.ready(w, ctx)
+}
+
+// one is an operation of the next session, with what it needs; begin is when the operation itself did.
+func (s scenario) one(ctx context.Context, w *worker) (begin, end time.Time, err error) {
 	w.next()
-	if s.ready != nil {
-		w.agent.begin()
-		err = s.ready(w, ctx)
-	}
-	if begin = due; begin.IsZero() {
-		begin = time.Now()
-	}
-	if err == nil {
+	err = s.has(ctx, w)
+	begin = time.Now()
+	end, err = s.do(ctx, w, err)
+	return begin, end, err
+}
+
+// do does the operation of the session whose turn it is; lacks is why it cannot.
+func (s scenario) do(ctx context.Context, w *worker, lacks error) (end time.Time, err error) {
+	if err = lacks; err == nil {
 		w.agent.begin()
 		err = s.act(w, ctx)
 	}
-	return begin, time.Now(), err
+	return time.Now(), err
 }
 
 // run puts the load on. stop ends it early: what runs then may end within the grace.
@@ -228,14 +236,16 @@ func (p plan) closed(ctx, stop context.Context, s scenario, workers []*worker, r
 	var taken, requests atomic.Int64
 	each(workers, func(w *worker) {
 		failed := 0
-		for stop.Err() == nil {
-			now := time.Now()
-			measured := !now.Before(r.from)
-			if !now.Before(end) || measured && p.count > 0 && taken.Add(1) > p.count {
+		for stop.Err() == nil && (p.count == 0 || taken.Load() < p.count) {
+			w.next()
+			lacks := s.has(ctx, w)
+			begin := time.Now()
+			measured := !begin.Before(r.from)
+			if !begin.Before(end) || measured && p.count > 0 && taken.Add(1) > p.count {
 				return
 			}
 			before := w.agent.requests
-			begin, finish, err := s.one(ctx, w, time.Time{})
+			finish, err := s.do(ctx, w, lacks)
 			if ctx.Err() != nil {
 				return // cut off: nobody knows what it would have been
 			}
@@ -280,10 +290,18 @@ func (p plan) open(ctx, stop context.Context, s scenario, workers []*worker, r *
 	}
 	var next, requests, begun atomic.Int64
 	each(workers, func(w *worker) {
-		for {
+		for next.Load() < total && time.Since(end) <= slack {
+			w.next()
+			lacks := s.has(ctx, w) // before it takes a number: others may be free when that is due
 			n := next.Add(1) - 1
 			due := dueAt(n)
-			if n >= total || !wait(stop, due) || time.Since(end) > slack {
+			if n >= total || !wait(stop, due.Add(-ahead)) {
+				return
+			}
+			if lacks == nil && time.Now().Before(due) {
+				lacks = s.has(ctx, w) // what it had may have ended while it waited
+			}
+			if !wait(stop, due) || time.Since(end) > slack {
 				return
 			}
 			late := time.Since(due)
@@ -291,14 +309,14 @@ func (p plan) open(ctx, stop context.Context, s scenario, workers []*worker, r *
 				begun.Add(1)
 			}
 			before := w.agent.requests
-			begin, finish, err := s.one(ctx, w, due)
+			finish, err := s.do(ctx, w, lacks)
 			if ctx.Err() != nil {
 				return
 			}
 			if n < first {
 				continue
 			}
-			r.add(begin, finish, err)
+			r.add(due, finish, err)
 			requests.Add(w.agent.requests - before)
 			r.mu.Lock()
 			r.behind = max(r.behind, late)

@@ -60,7 +60,8 @@ claims, "active". Anything else is a failure, told by kind, and its time is in n
 Without --rate each worker asks again as soon as it has its answer: that finds how much the server can do. What was
 begun within --duration counts over that time, whenever it ends. With --rate so many operations a second are due
 whatever the server does, and latency counts from when an operation was due: that is what people would see. Sign-ins
-that a scenario needs before it can begin are neither timed nor counted.
+that a scenario needs before it can begin are neither timed nor counted; but with --rate, when each worker is busy, be
+it with a sign-in, what is due waits, and that wait is in its latency.
 
 People and the client must exist. Where pages ask for the password or for consent, passload fills them in: it knows
 those of Passport and of node-oidc-provider's devInteractions (--pages); name fields and buttons for others.
@@ -157,7 +158,7 @@ func (o *options) scenario(stop context.Context, stderr io.Writer, p *provider, 
 	line := newProgress(stderr, o.quiet, s.name)
 	defer line.end()
 	line.show("trying one operation")
-	if _, _, err := s.one(stop, workers[0], time.Time{}); err != nil && stop.Err() == nil {
+	if _, _, err := s.one(stop, workers[0]); err != nil && stop.Err() == nil {
 		return nil, fmt.Errorf("%s: the first operation, tried alone, went wrong: %w", s.name, faultOf(err))
 	}
 	return o.plan.run(stop, s, workers, func(phase string, r *recorder) {

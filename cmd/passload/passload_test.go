@@ -171,7 +171,7 @@ func TestLies(t *testing.T) {
 			s, _ := scenarioNamed(c.scenario)
 			w := d.worker(t)
 			once := func() error {
-				_, _, err := s.one(t.Context(), w, time.Time{})
+				_, _, err := s.one(t.Context(), w)
 				return err
 			}
 			if err := once(); err != nil { // as long as it tells the truth, all is well
@@ -186,7 +186,7 @@ func TestLies(t *testing.T) {
 			}
 			r := newRecorder(plan{duration: time.Minute})
 			r.begins(time.Now(), plan{duration: time.Minute})
-			begin, end, err := s.one(t.Context(), w, time.Time{})
+			begin, end, err := s.one(t.Context(), w)
 			r.add(begin, end, err)
 			got := r.result(s.name)
 			if got.Operations != 0 || got.Failed != 1 || len(got.Failures) != 1 || got.Failures[0].Kind != c.kind {
@@ -221,7 +221,7 @@ func TestTruths(t *testing.T) {
 			d.tell(c.way)
 			s, _ := scenarioNamed(c.scenario)
 			for range 3 {
-				if _, _, err := s.one(t.Context(), w, time.Time{}); err != nil {
+				if _, _, err := s.one(t.Context(), w); err != nil {
 					t.Error(err)
 				}
 			}
@@ -291,7 +291,7 @@ func TestPeople(t *testing.T) {
 				s.prepare(t.Context(), w)
 			}
 			for i := range c.operations {
-				_, _, err := s.one(t.Context(), workers[i%len(workers)], time.Time{})
+				_, _, err := s.one(t.Context(), workers[i%len(workers)])
 				check(t, err)
 			}
 			d.mu.Lock()
@@ -304,6 +304,79 @@ func TestPeople(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestOverload: a server that has too much to do is not given sign-ins on top, which nobody has asked for.
+func TestOverload(t *testing.T) {
+	for _, c := range []struct {
+		scenario, way      string
+		signedIn, signedOn int
+	}{
+		{"userinfo", "429", 1, 1},
+		{"userinfo", "500", 1, 1},
+		{"userinfo", "silence", 1, 1},
+		{"userinfo", "invalid_token", 1, 2},
+		{"sso", "429", 1, 3},
+		{"sso", "500", 1, 3},
+		{"sso", "silence", 1, 3},
+		{"sso", "429 at the token endpoint", 1, 3},
+		{"sso", "invalid_grant", 1, 4},
+		{"sso", "login_required", 2, 4},
+		{"sso", "signed out", 2, 4},
+		{"refresh", "429", 1, 1},
+		{"refresh", "invalid_grant", 2, 2},
+		{"introspect", "500", 1, 1},
+	} {
+		t.Run(c.scenario+": "+c.way, func(t *testing.T) {
+			t.Parallel()
+			d := newDouble(t)
+			s, _ := scenarioNamed(c.scenario)
+			w := d.worker(t)
+			_, _, err := s.one(t.Context(), w)
+			check(t, err)
+			d.tell(c.way)
+			if c.way == "silence" {
+				w.agent.timeout = 50 * time.Millisecond
+			}
+			if _, _, err = s.one(t.Context(), w); err == nil {
+				t.Error("it does not fail")
+			}
+			d.tell("")
+			w.agent.timeout = time.Minute
+			if _, _, err = s.one(t.Context(), w); err != nil {
+				t.Error(err)
+			}
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			if in, on := sum(d.signedIn), sum(d.signedOn); in != c.signedIn || on != c.signedOn {
+				t.Errorf("signed in %d times, on %d", in, on)
+			}
+		})
+	}
+	t.Run("a token that cannot be had by a sign-on is not had by a sign-in", func(t *testing.T) {
+		d := newDouble(t)
+		s, _ := scenarioNamed("userinfo")
+		w := d.worker(t)
+		_, _, err := s.one(t.Context(), w)
+		check(t, err)
+		w.tokens = nil
+		d.tell("429 at the token endpoint")
+		if _, _, err := s.one(t.Context(), w); err == nil || sum(d.signedIn) != 1 {
+			t.Errorf("signed in %d times: %v", sum(d.signedIn), err)
+		}
+	})
+	t.Run("who has signed in, but got no tokens, has a session", func(t *testing.T) {
+		d := newDouble(t)
+		s, _ := scenarioNamed("sso")
+		w := d.worker(t)
+		d.tell("429 at the token endpoint")
+		_, _, _ = s.one(t.Context(), w)
+		d.tell("")
+		_, _, err := s.one(t.Context(), w)
+		if check(t, err); sum(d.signedIn) != 1 {
+			t.Errorf("signed in %d times", sum(d.signedIn))
+		}
+	})
 }
 
 func sum(of map[string]int) (n int) {
@@ -417,10 +490,6 @@ func TestOmission(t *testing.T) {
 	d := newDouble(t)
 	w := d.worker(t)
 	s, _ := scenarioNamed("discovery")
-	begin, end, err := s.one(t.Context(), w, time.Now().Add(-time.Hour))
-	if err != nil || end.Sub(begin) < time.Hour {
-		t.Errorf("an operation that began an hour late took %v: %v", end.Sub(begin), err)
-	}
 	d.tell("silence")
 	w.agent.timeout = 300 * time.Millisecond
 	p := plan{workers: 1, rate: 1000, duration: 200 * time.Millisecond}
@@ -434,6 +503,38 @@ func TestOmission(t *testing.T) {
 	}
 	if kinds["never begun"]+kinds["timeout"] != 200 || kinds["never begun"] < 150 {
 		t.Errorf("%v", kinds)
+	}
+}
+
+// TestPreparing: in the open loop what an operation needs is there before it is due, and takes a worker, not the operation, its time.
+func TestPreparing(t *testing.T) {
+	const long = 100 * time.Millisecond
+	d := newDouble(t)
+	first := d.worker(t)
+	workers := []*worker{}
+	for range 3 {
+		workers = append(workers, newWorker(first.o, first.p))
+	}
+	prepared := scenario{
+		ready: func(w *worker, ctx context.Context) error {
+			if w.tokens == nil {
+				time.Sleep(long) // a slow sign-in
+				w.tokens = &tokens{}
+			}
+			return nil
+		},
+		act: func(w *worker, ctx context.Context) error {
+			w.tokens = nil
+			return nil
+		},
+	}
+	// Each worker can do ten a second, so that three have room for twelve.
+	r := plan{rate: 12, duration: time.Second, workers: len(workers)}.run(t.Context(), prepared, workers, func(string, *recorder) {})
+	if got := r.result("prepared"); got.Operations != 12 || got.Latency.P50 >= ms(long) {
+		t.Errorf("%d took %g ms", got.Operations, got.Latency.P50)
+	}
+	if late := (plan{rate: 100, duration: long, workers: 1}).run(t.Context(), prepared, workers[:1], func(string, *recorder) {}).result("late"); late.Latency.Max < ms(long)/2 {
+		t.Errorf("who had to wait for a worker is told to have waited %g ms", late.Latency.Max)
 	}
 }
 

@@ -231,8 +231,10 @@ func (w *worker) haveToken(ctx context.Context) error {
 	if len(w.o.people.list) == 0 {
 		return w.clientCredentials(ctx)
 	}
-	if w.browser != nil && w.sso(ctx) == nil {
-		return nil
+	if w.browser != nil {
+		if err := w.sso(ctx); w.browser != nil { // it is signed in still
+			return err
+		}
 	}
 	return w.signIn(ctx)
 }
@@ -274,8 +276,10 @@ func (w *worker) userinfo(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if got.status != http.StatusOK {
+	if got.status == http.StatusUnauthorized { // RFC 6750 §3.1; a server that is overloaded gets no sign-ins on top
 		w.tokens = nil
+	}
+	if got.status != http.StatusOK {
 		return statusFault(got)
 	}
 	var out struct {
@@ -311,6 +315,9 @@ func (w *worker) refresh(ctx context.Context) error {
 	old := w.tokens
 	w.tokens = nil // after a failure nobody knows which one is good
 	next, err := w.exchange(ctx, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {old.Refresh}}, old.asked)
+	if refused(err) {
+		w.tokens = old
+	}
 	if err != nil {
 		return err
 	}
@@ -364,7 +371,6 @@ func (w *worker) sso(ctx context.Context) error {
 	w.tokens = nil
 	t, err := w.flow(ctx, nil, nil)
 	if err != nil {
-		w.browser = nil // the next one signs in again
 		return err
 	}
 	w.tokens = t
@@ -384,14 +390,18 @@ func (w *worker) signIn(ctx context.Context) error {
 	w.browser, w.tokens, w.who = newBrowser(w.agent), nil, w.o.people.next()
 	t, err := w.flow(ctx, &w.who, nil)
 	if err != nil {
-		w.browser = nil
 		return err
 	}
 	w.tokens = t
 	return nil
 }
 
-// flow is the authorization code flow with PKCE (RFC 6749 §4.1, RFC 7636), each answer judged. who is as in walk.
+// wantsPerson are the faults of who is not signed in, or has not consented (OpenID Connect Core §3.1.2.6).
+var wantsPerson = []string{askedForPage, "error login_required", "error interaction_required", "error consent_required",
+	"error account_selection_required"}
+
+// flow is the authorization code flow with PKCE (RFC 6749 §4.1, RFC 7636), each answer judged. who is as in walk. The browser is gone
+// when the next one must sign in again, and only then: a server that is overloaded gets no sign-ins on top.
 func (w *worker) flow(ctx context.Context, who *person, extra url.Values) (*tokens, error) {
 	state, nonce, verifier := rand.Text(), rand.Text(), rand.Text()+rand.Text()
 	challenge := sha256.Sum256([]byte(verifier))
@@ -412,10 +422,13 @@ func (w *worker) flow(ctx context.Context, who *person, extra url.Values) (*toke
 	}
 	start.RawQuery = query.Encode()
 	back, err := w.browser.walk(ctx, &start, w.o.redirect, w.o.pages, who)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = w.checkBack(back, state)
 	}
-	if err := w.checkBack(back, state); err != nil {
+	if err != nil {
+		if who != nil || slices.Contains(wantsPerson, faultOf(err).kind) {
+			w.browser = nil
+		}
 		return nil, err
 	}
 	t, err := w.exchange(ctx, url.Values{"grant_type": {"authorization_code"}, "code": {back.Get("code")},
