@@ -290,7 +290,7 @@ func (p plan) open(ctx, stop context.Context, s scenario, workers []*worker, r *
 	}
 	var next, requests, begun atomic.Int64
 	each(workers, func(w *worker) {
-		for next.Load() < total && time.Since(end) <= slack {
+		for stop.Err() == nil && next.Load() < total && time.Since(end) <= slack {
 			w.next()
 			lacks := s.has(ctx, w) // before it takes a number: others may be free when that is due
 			n := next.Add(1) - 1

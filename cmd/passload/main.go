@@ -67,7 +67,8 @@ People and the client must exist. Where pages ask for the password or for consen
 those of Passport and of node-oidc-provider's devInteractions (--pages); name fields and buttons for others.
 Limits by network would be what you measure: at Passport, set limit_exempt to where passload runs from.
 
-Load only what is yours. The status is 1 when a scenario has nothing right or more than --max-failed went wrong.`
+Load only what is yours. The status is 1 when a scenario has nothing right or more than --max-failed went wrong. Before
+each an operation is tried alone: where that goes wrong, what was measured before is told, and no further scenario done.`
 	cmd := &cobra.Command{
 		Use:   "passload --issuer URL [flags] SCENARIO...",
 		Short: "Put load on an OpenID provider and measure what it answers",
@@ -138,6 +139,10 @@ func (o *options) load(cmd *cobra.Command, names []string) error {
 			break
 		}
 		r, err := o.scenario(stop, cmd.ErrOrStderr(), p, s)
+		if err != nil && len(out.Scenarios) > 0 { // what was measured is not lost with it
+			out.Scenarios = append(out.Scenarios, r.result(s.name))
+			return errors.Join(err, o.write(cmd.OutOrStdout(), out))
+		}
 		if err != nil {
 			return err
 		}
@@ -147,7 +152,8 @@ func (o *options) load(cmd *cobra.Command, names []string) error {
 	return o.tell(cmd.OutOrStdout(), out)
 }
 
-// scenario tries one operation alone, so that what can never work says why at once, and then does the run.
+// scenario tries one operation alone, so that what can never work says why at once, and then does the run. With an error goes what
+// there is to tell: the failure.
 func (o *options) scenario(stop context.Context, stderr io.Writer, p *provider, s scenario) (*recorder, error) {
 	var workers []*worker
 	for range o.plan.workers {
@@ -159,7 +165,9 @@ func (o *options) scenario(stop context.Context, stderr io.Writer, p *provider, 
 	defer line.end()
 	line.show("trying one operation")
 	if _, _, err := s.one(stop, workers[0]); err != nil && stop.Err() == nil {
-		return nil, fmt.Errorf("%s: the first operation, tried alone, went wrong: %w", s.name, faultOf(err))
+		f, r := faultOf(err), newRecorder(o.plan)
+		r.fail(f.kind, f.detail, 1)
+		return r, fmt.Errorf("%s: the first operation, tried alone, went wrong: %w", s.name, f)
 	}
 	return o.plan.run(stop, s, workers, func(phase string, r *recorder) {
 		ok, failed, p50, p99 := r.so()
@@ -167,18 +175,25 @@ func (o *options) scenario(stop context.Context, stderr io.Writer, p *provider, 
 	}), nil
 }
 
-// tell writes what was asked for.
-func (o *options) tell(stdout io.Writer, r *report) error {
-	if o.plot != "" {
-		if err := os.WriteFile(o.plot, plot(r), 0o644); err != nil { //nolint:gosec // G306: a picture for anybody
-			return fmt.Errorf("write the plot: %w", err)
-		}
-	}
+// write prints what was found out, and then draws it: a picture that cannot be drawn costs nothing else.
+func (o *options) write(stdout io.Writer, r *report) error {
 	print := r.print
 	if o.asJSON {
 		print = func(w io.Writer) error { return printJSON(w, r) }
 	}
-	if err := print(stdout); err != nil {
+	err := print(stdout)
+	if o.plot == "" {
+		return err
+	}
+	if e := os.WriteFile(o.plot, plot(r), plotMode); e != nil {
+		err = errors.Join(err, fmt.Errorf("write the plot: %w", e))
+	}
+	return err
+}
+
+// tell writes what was asked for, and judges it.
+func (o *options) tell(stdout io.Writer, r *report) error {
+	if err := o.write(stdout, r); err != nil {
 		return err
 	}
 	for _, s := range r.Scenarios {

@@ -128,10 +128,26 @@ func (o *options) read(cmd *cobra.Command, names []string) (list []scenario, err
 	case o.method != "client_secret_basic" && o.method != "client_secret_post":
 		add(fmt.Errorf("--token-endpoint-auth-method: passload cannot %q", o.method))
 	}
+	if o.plot != "" && len(wrong) == 0 {
+		if err := writable(o.plot); err != nil {
+			add(fmt.Errorf("--plot: %w", err))
+		}
+	}
 	if len(wrong) > 0 {
 		return nil, &usageError{errors.Join(wrong...)}
 	}
 	return list, nil
+}
+
+const plotMode = 0o644 // a picture for anybody
+
+// writable finds out before the load, not after it. What the file holds stays.
+func writable(file string) error {
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE, plotMode) //nolint:gosec // G304: the caller's own
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 // checkPlan bounds the load: a slip of the finger shall not run for a week.

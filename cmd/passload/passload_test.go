@@ -433,6 +433,7 @@ func TestCommandLine(t *testing.T) {
 		{"a wrong field", "no form with a field", 1, d.args(t, "login", "--username-field", "mail", "--password-field", "x")},
 		{"a wrong button", "is no button", 2, d.args(t, "login", "--login-button", "Go")},
 		{"no openid", "without openid", 2, d.args(t, "sso", "--scope", "profile")},
+		{"a picture that cannot be written", "--plot", 2, d.args(t, "discovery", "--plot", t.TempDir())},
 		{"an empty file of people", "empty", 2, d.args(t, "sso", "--username", "", "--password-file", "", "--people", file(t, "\n"))},
 	} {
 		t.Run(c.what, func(t *testing.T) {
@@ -455,6 +456,25 @@ func TestCommandLine(t *testing.T) {
 		o.maxFailed = 2
 		if err := o.tell(io.Discard, r); err != nil {
 			t.Error(err)
+		}
+	})
+	t.Run("what was measured before one that cannot work is told, and nothing after it is done", func(t *testing.T) {
+		picture := filepath.Join(t.TempDir(), "p.svg")
+		got := call(d.args(t, "discovery", "sso", "jwks", "--count", "5", "--password-file", file(t, "wrong"), "--plot", picture)...)
+		s := got.report(t).Scenarios
+		if got.status != 1 || !strings.Contains(got.stderr, "sso: the first operation, tried alone, went wrong: not signed in") || len(s) != 2 ||
+			s[0].Operations != 5 || s[1].Operations != 0 || s[1].Failed != 1 || s[1].Failures[0].Kind != "not signed in" {
+			t.Errorf("%+v", got)
+		}
+		if svg, err := os.ReadFile(picture); err != nil || !bytes.Contains(svg, []byte("sso")) {
+			t.Error(err)
+		}
+	})
+	t.Run("a picture that cannot be written any more costs nothing else", func(t *testing.T) {
+		var out bytes.Buffer
+		o := &options{plot: t.TempDir()}
+		if err := o.tell(&out, &report{}); err == nil || !strings.Contains(out.String(), "per second") {
+			t.Errorf("%v\n%s", err, out.String())
 		}
 	})
 	t.Run("people take turns", func(t *testing.T) {
