@@ -41,7 +41,8 @@ func (a *agent) close() {
 // link is a connection to a host.
 type link struct {
 	conn net.Conn
-	r    *bufio.Reader
+	left *io.LimitedReader // what it may still answer
+	r    *bufio.Reader     // of left
 	w    *bufio.Writer
 	used time.Time // when its last answer was read
 }
@@ -56,7 +57,8 @@ type answer struct {
 
 const (
 	mostBody   = 4 << 20
-	idleAtMost = time.Second // after it a kept connection is looked at before it is used again
+	mostAnswer = mostBody + 1<<20 // with its headers
+	idleAtMost = time.Second      // after it a kept connection is looked at before it is used again
 )
 
 // do sends a request and reads the answer. It follows no redirects.
@@ -107,7 +109,8 @@ func (a *agent) link(ctx context.Context, u *url.URL) (l *link, kept bool, err e
 		}
 		conn = secure
 	}
-	l = &link{conn: conn, r: bufio.NewReaderSize(conn, 8<<10), w: bufio.NewWriterSize(conn, 8<<10)}
+	left := &io.LimitedReader{R: conn}
+	l = &link{conn: conn, left: left, r: bufio.NewReaderSize(left, 8<<10), w: bufio.NewWriterSize(conn, 8<<10)}
 	a.links[host] = l
 	return l, false, nil
 }
@@ -140,7 +143,11 @@ func (a *agent) exchange(ctx context.Context, l *link, r *http.Request) (got *an
 		if !reusable {
 			a.drop(host)
 		}
+		if err != nil && l.left.N <= 0 {
+			err = endless(mostAnswer)
+		}
 	}()
+	l.left.N = mostAnswer
 	if err := l.conn.SetDeadline(a.deadline); err != nil {
 		return nil, false, err
 	}
@@ -168,6 +175,9 @@ func (a *agent) exchange(ctx context.Context, l *link, r *http.Request) (got *an
 	if err != nil {
 		return nil, true, err
 	}
+	if l.r.Buffered() > 0 { // it would be taken for the answer to the next request
+		return nil, true, faultf("an answer that nobody asked for", "after that of %s", r.URL.Path)
+	}
 	reusable = !res.Close
 	l.used = time.Now()
 	return &answer{r.URL, res.StatusCode, res.Header, body}, true, nil
@@ -184,10 +194,12 @@ func readBody(res *http.Response) ([]byte, error) {
 	}
 	body, err := io.ReadAll(io.LimitReader(res.Body, mostBody+1))
 	if err == nil && len(body) > mostBody {
-		err = faultf("an endless answer", "more than %d bytes", mostBody)
+		err = endless(mostBody)
 	}
 	return body, err
 }
+
+func endless(most int) error { return faultf("an endless answer", "more than %d bytes", most) }
 
 // get asks for a document.
 func (a *agent) get(ctx context.Context, u *url.URL) (*answer, error) {

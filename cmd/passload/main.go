@@ -185,7 +185,7 @@ func (o *options) write(stdout io.Writer, r *report) error {
 	if o.plot == "" {
 		return err
 	}
-	if e := os.WriteFile(o.plot, plot(r), plotMode); e != nil {
+	if e := os.WriteFile(o.plot, plot(r), plotMode); e != nil { //nolint:gosec // G306: a picture for anybody
 		err = errors.Join(err, fmt.Errorf("write the plot: %w", e))
 	}
 	return err

@@ -139,7 +139,7 @@ func (o *options) read(cmd *cobra.Command, names []string) (list []scenario, err
 	return list, nil
 }
 
-const plotMode = 0o644 // a picture for anybody
+const plotMode = 0o644
 
 // writable finds out before the load, not after it. What the file holds stays.
 func writable(file string) error {
