@@ -44,7 +44,7 @@ type link struct {
 	left *io.LimitedReader // what it may still answer
 	r    *bufio.Reader     // of left
 	w    *bufio.Writer
-	used time.Time // when its last answer was read
+	used time.Time // when its last answer was read, or it was looked at
 }
 
 // answer is one, read to its end.
@@ -124,7 +124,17 @@ func (l *link) alive() bool {
 		return false
 	}
 	_, err := l.r.Peek(1)
+	l.used = time.Now()
 	return errors.Is(err, os.ErrDeadlineExceeded) // nothing came: good
+}
+
+// look finds out which connections have ended, before an operation is due: a look takes a millisecond.
+func (a *agent) look() {
+	for host, l := range a.links {
+		if !l.alive() {
+			a.drop(host)
+		}
+	}
 }
 
 func (a *agent) drop(host string) {

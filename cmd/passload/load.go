@@ -298,9 +298,10 @@ func (p plan) open(ctx, stop context.Context, s scenario, workers []*worker, r *
 			if n >= total || !wait(stop, due.Add(-ahead)) {
 				return
 			}
-			if lacks == nil && time.Now().Before(due) {
+			if lacks == nil {
 				lacks = s.has(ctx, w) // what it had may have ended while it waited
 			}
+			w.agent.look()
 			if !wait(stop, due) || time.Since(end) > slack {
 				return
 			}

@@ -558,6 +558,28 @@ func TestPreparing(t *testing.T) {
 	}
 }
 
+// TestIdle: the look at a connection that was idle, which takes a millisecond, is over when an operation is due.
+func TestIdle(t *testing.T) {
+	d := newDouble(t)
+	w := d.worker(t)
+	rare := scenario{act: func(w *worker, ctx context.Context) error {
+		for _, l := range w.agent.links {
+			if time.Since(l.used) >= idleAtMost {
+				t.Error("it is yet to be looked at")
+			}
+		}
+		err := w.discovery(ctx)
+		for _, l := range w.agent.links {
+			l.used = l.used.Add(-idleAtMost) // a second goes by
+		}
+		return err
+	}}
+	p := plan{rate: 10, duration: 300 * time.Millisecond, workers: 1}
+	if got := p.run(t.Context(), rare, []*worker{w}, func(string, *recorder) {}).result("rare"); got.Operations != 3 {
+		t.Errorf("%d of 3: %+v", got.Operations, got.Failures)
+	}
+}
+
 // TestSpan: what a second brings is counted over the time in which operations were begun, or were due. The last of them says little.
 func TestSpan(t *testing.T) {
 	for _, c := range []struct {
