@@ -78,7 +78,7 @@ func (b *browser) walk(ctx context.Context, start, end *url.URL, how pages, who 
 				return to.Query(), nil
 			}
 			if to.Host == "" || to.Scheme != "https" && (to.Scheme != "http" || r.URL.Scheme == "https") { // nobody's password goes in the clear
-				return nil, faultf("bad redirect", "from %s to %q", r.URL.Path, printable(to.Scheme+"://"+to.Host, 100))
+				return nil, faultf("bad redirect", "from %s to %q", r.URL.Path, to.Scheme+"://"+to.Host)
 			}
 			// After a POST too, as browsers do (RFC 9110 §15.4); 307 and 308 repeat the POST, which no provider wants here.
 			if r, err = http.NewRequest(http.MethodGet, to.String(), nil); err != nil { //nolint:noctx // do has it
@@ -141,7 +141,7 @@ func fill(page *answer, how pages, who person, typed *bool) (*http.Request, erro
 		}
 	}
 	return nil, faultf("unknown page", "%s (%q): no form with a field %q or %q, no button %s", page.url.Path,
-		printable(title(doc), 60), how.username, how.password, how.consent)
+		title(doc), how.username, how.password, how.consent)
 }
 
 // formsOf finds the forms with what a browser would send of them (HTML, form submission).

@@ -147,6 +147,8 @@ func (d *double) authorize(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case d.lies() == "round and round":
 		http.Redirect(w, r, r.URL.String(), http.StatusSeeOther)
+	case d.lies() == "escapes in a path":
+		http.Redirect(w, r, "/%1b[2J", http.StatusSeeOther)
 	case d.lies() == "a strange page":
 		fmt.Fprint(w, "<title>Are you human?</title><form><input name=captcha></form>")
 	case user != "" && d.lies() == "login_required":

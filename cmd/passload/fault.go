@@ -8,11 +8,12 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"regexp"
 	"strings"
 )
 
 // fault is why an operation does not count. Failures are summed up by kind, so there must be few; the detail is kept
-// of the first of each. Neither may hold a token, a code or a password.
+// of the first of each. Neither may hold a token, a code or a password. Only newFault makes one.
 type fault struct {
 	kind, detail string
 	status       int // of an answer that was of the wrong one
@@ -25,8 +26,16 @@ func (f *fault) Error() string {
 	return f.kind + ": " + f.detail
 }
 
+// tokenlike is what may be a token: a server may say which it did not like, in its error_description or in the path of an answer.
+var tokenlike = regexp.MustCompile(`[A-Za-z0-9_-]{32,}`)
+
+// newFault is where what a server says becomes text of ours.
+func newFault(kind, detail string) *fault {
+	return &fault{kind: printable(kind, 60), detail: printable(tokenlike.ReplaceAllString(detail, "..."), 400)}
+}
+
 func faultf(kind, format string, args ...any) error {
-	return &fault{kind: kind, detail: fmt.Sprintf(format, args...)}
+	return newFault(kind, fmt.Sprintf(format, args...))
 }
 
 // faultOf sorts any error under a kind.
@@ -38,11 +47,11 @@ func faultOf(err error) *fault {
 	case errors.As(err, &f):
 		return f
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		return &fault{kind: "timeout"}
+		return newFault("timeout", "")
 	case errors.As(err, &op) && op.Op == "dial":
-		return &fault{kind: "no connection", detail: op.Error()}
+		return newFault("no connection", op.Error())
 	}
-	return &fault{kind: "connection lost", detail: err.Error()}
+	return newFault("connection lost", err.Error())
 }
 
 // statusFault is an answer of the wrong status; an OAuth error (RFC 6749 §5.2) gives its code.
@@ -54,13 +63,15 @@ func statusFault(a *answer) error {
 	kind := fmt.Sprintf("status %d", a.status)
 	// What is not such a document has no code: the status alone tells.
 	if json.Unmarshal(a.body, &e) == nil && e.Error != "" {
-		kind += " " + printable(e.Error, 40)
+		kind += " " + e.Error
 	}
 	detail := a.url.Path
 	if e.Description != "" {
-		detail += ": " + printable(e.Description, 200)
+		detail += ": " + e.Description
 	}
-	return &fault{kind, detail, a.status}
+	f := newFault(kind, detail)
+	f.status = a.status
+	return f
 }
 
 // refused tells whether the server said that it did not even begin (RFC 6585 §4, RFC 9110 §15.6.4).

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -140,6 +141,7 @@ func TestLies(t *testing.T) {
 		{"sso", "signed out", "asked for a page"},
 		{"sso", "a strange page", "asked for a page"},
 		{"sso", "round and round", "no end"},
+		{"sso", "escapes in a path", "status 404"},
 		{"sso", "invalid_grant", "status 400 invalid_grant"},
 		{"sso", "no access_token", "no access_token"},
 		{"sso", "no id_token", "no id_token"},
@@ -201,6 +203,26 @@ func TestLies(t *testing.T) {
 				t.Errorf("it does not recover: %v", err)
 			}
 		})
+	}
+}
+
+// TestFaults: what a server says breaks no terminal and no table, has an end, and tells no token.
+func TestFaults(t *testing.T) {
+	jwt := "eyJhbGciOiJFUzI1NiJ9." + strings.Repeat("Aa0_-", 20) + "." + strings.Repeat("x", 86)
+	f := faultOf(faultf("error \x1b[2J"+strings.Repeat("k", 100), "\x9b\n%s in %s, /a/%s/b, %s", jwt, strings.Repeat("0f", 16), strings.Repeat("c", 31), strings.Repeat("long ", 1000)))
+	if want := "??eyJhbGciOiJFUzI1NiJ9........ in ..., /a/" + strings.Repeat("c", 31) + "/b, long"; !strings.HasPrefix(f.detail, want) || len(f.detail) > 500 {
+		t.Errorf("%q", f.detail)
+	}
+	if !strings.HasPrefix(f.kind, "error ?[2Jkkk") || len(f.kind) > 70 {
+		t.Errorf("%q", f.kind)
+	}
+	for _, err := range []error{
+		statusFault(&answer{url: must(url.Parse("https://op.test/%1b")), status: 400, body: []byte(`{"error":"\u001b","error_description":"\u001b ` + jwt + `"}`)}),
+		faultOf(errors.New("\x1b" + jwt)),
+	} {
+		if strings.ContainsRune(err.Error(), '\x1b') || strings.Contains(err.Error(), "xxx") {
+			t.Errorf("%q", err)
+		}
 	}
 }
 

@@ -88,7 +88,7 @@ func (p *provider) checkDocument(a *answer) error {
 		return faultf("not a discovery document", "%v", err)
 	}
 	if m.Issuer != p.issuer { // Discovery §4.3: it must be the same, to the last slash
-		return faultf("wrong iss", "the document is of the issuer %q, not %q: give --issuer as the document has it", printable(m.Issuer, 200), p.issuer)
+		return faultf("wrong iss", "the document is of the issuer %q, not %q: give --issuer as the document has it", m.Issuer, p.issuer)
 	}
 	if p.document != nil {
 		if m != p.first {
@@ -109,10 +109,10 @@ func (p *provider) checkDocument(a *answer) error {
 		}
 		u, err := url.Parse(e.raw)
 		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			return faultf("not a discovery document", "its %s is %q", name, printable(e.raw, 200))
+			return faultf("not a discovery document", "its %s is %q", name, e.raw)
 		}
 		if p.wellKnown.Scheme == "https" && u.Scheme != "https" { // secrets, codes and tokens go there
-			return faultf("not a discovery document", "its %s is plain http: %q", name, printable(e.raw, 200))
+			return faultf("not a discovery document", "its %s is plain http: %q", name, e.raw)
 		}
 		*e.to = u
 	}
@@ -138,7 +138,7 @@ func (p *provider) checkKeys(a *answer) error {
 	}
 	for _, k := range set.Keys {
 		if !k.IsPublic() {
-			return faultf("secret key published", "%q is private or symmetric", printable(k.KeyID, 100))
+			return faultf("secret key published", "%q is private or symmetric", k.KeyID)
 		}
 	}
 	withdrawn := len(p.keys.Keys) > 0 && !p.stays(set.Keys)
@@ -247,7 +247,7 @@ func (p *provider) verify(ctx context.Context, a *agent, raw string, w wanted) (
 	now := time.Now()
 	switch {
 	case c.Iss != p.issuer:
-		return nil, faultf("wrong iss", "the ID token is of %q", printable(c.Iss, 200))
+		return nil, faultf("wrong iss", "the ID token is of %q", c.Iss)
 	case !slices.Contains(c.Aud, w.clientID):
 		return nil, faultf("wrong aud", "the ID token is not for %q", w.clientID)
 	case c.Azp != "" && c.Azp != w.clientID:

@@ -194,9 +194,9 @@ func (w *worker) exchange(ctx context.Context, form url.Values, scope string) (*
 	case t.Access == "":
 		return nil, faultf("no access_token", "%s", form.Get("grant_type"))
 	case !strings.EqualFold(t.Type, "Bearer"):
-		return nil, faultf("wrong token_type", "%q", printable(t.Type, 40))
+		return nil, faultf("wrong token_type", "%q", t.Type)
 	case t.Scope != "" && lacks(t.Scope, scope): // RFC 6749 §5.1: without one it is what was asked for
-		return nil, faultf("wrong scope", "%q, where %q was asked for", printable(t.Scope, 100), printable(scope, 100))
+		return nil, faultf("wrong scope", "%q, where %q was asked for", t.Scope, scope)
 	}
 	if t.Life > 0 { // a tenth before its end it is renewed
 		t.renewAt = time.Now().Add(time.Duration(t.Life * 0.9 * float64(time.Second)))
@@ -257,7 +257,7 @@ func (w *worker) introspection(ctx context.Context) error {
 	case out.ClientID != "" && out.ClientID != w.o.clientID:
 		return faultf("wrong client_id", "of another client")
 	case out.Iss != "" && out.Iss != w.p.issuer:
-		return faultf("wrong iss", "of %q", printable(out.Iss, 200))
+		return faultf("wrong iss", "of %q", out.Iss)
 	case out.Sub != "" && w.tokens.sub != "" && out.Sub != w.tokens.sub:
 		return faultf("wrong sub", "of another person than the ID token")
 	case out.Exp != 0 && past(out.Exp):
@@ -456,11 +456,11 @@ func (w *worker) checkBack(back url.Values, state string) error {
 	case back.Get("state") != state:
 		return faultf("wrong state", "the answer is to another request")
 	case back.Has("iss") && back.Get("iss") != w.p.issuer:
-		return faultf("wrong iss", "the answer is of %q", printable(back.Get("iss"), 200))
+		return faultf("wrong iss", "the answer is of %q", back.Get("iss"))
 	case !back.Has("iss") && w.p.sendsIss:
 		return faultf("wrong iss", "the answer has none, and the provider publishes that it does")
 	case back.Has("error"):
-		return faultf("error "+printable(back.Get("error"), 40), "%s", printable(back.Get("error_description"), 200))
+		return faultf("error "+back.Get("error"), "%s", back.Get("error_description"))
 	case back.Get("code") == "":
 		return faultf("no code", "at the redirect URI")
 	}
