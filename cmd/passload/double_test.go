@@ -129,6 +129,19 @@ func (d *double) jwks(w http.ResponseWriter, _ *http.Request) {
 		set.Keys = append(set.Keys, jose.JSONWebKey{Key: d.other, KeyID: "2"})
 	case "a symmetric key":
 		set.Keys = append(set.Keys, jose.JSONWebKey{Key: []byte("a secret of somebody else's, 32 bytes"), KeyID: "2"})
+	case "kinds that nobody knows", "nothing but kinds that nobody knows", "a private key of a kind that nobody knows":
+		raw := []any{
+			map[string]string{"kty": "EC", "crv": "secp256k1", "kid": "k", "x": "AQ", "y": "AQ"}, map[string]string{"kty": "OKP", "crv": "X25519", "kid": "x", "x": "AQ"},
+			map[string]string{"kty": "\x1b[2J", "kid": "\x1b"}, map[string]string{"kty": "RSA", "kid": "broken"},
+		}
+		if d.lies() == "kinds that nobody knows" {
+			raw = append(raw, set.Keys[0])
+		}
+		if d.lies() == "a private key of a kind that nobody knows" {
+			raw = append(raw, map[string]string{"kty": "EC", "crv": "secp256k1", "kid": "\x1b", "x": "AQ", "y": "AQ", "d": "AQ"})
+		}
+		d.answer(w, map[string]any{"keys": raw})
+		return
 	case "another key":
 		set.Keys[0].Key, set.Keys[0].KeyID = d.other.Public(), "2"
 	case "another key of that kid":

@@ -105,6 +105,8 @@ func TestLies(t *testing.T) {
 		{"discovery", "silence", "timeout"},
 		{"discovery", "another endpoint", "another document"},
 		{"jwks", "no keys", "not a key set"},
+		{"jwks", "nothing but kinds that nobody knows", "not a key set"},
+		{"jwks", "a private key of a kind that nobody knows", "secret key published"},
 		{"jwks", "a private key", "secret key published"},
 		{"jwks", "a symmetric key", "secret key published"},
 		{"jwks", "another key", "key withdrawn"},
@@ -230,6 +232,7 @@ func TestFaults(t *testing.T) {
 func TestTruths(t *testing.T) {
 	for _, c := range []struct{ scenario, way string }{
 		{"jwks", "a key more"},
+		{"jwks", "kinds that nobody knows"},
 		{"sso", "no password"},
 		{"sso", "scope in another order"},
 		{"refresh", "scope in another order"},

@@ -129,20 +129,12 @@ func (p *provider) checkKeys(a *answer) error {
 	if p.keySet != nil && bytes.Equal(a.body, p.keySet) {
 		return nil
 	}
-	var set jose.JSONWebKeySet
-	if err := json.Unmarshal(a.body, &set); err != nil {
-		return faultf("not a key set", "%v", err)
+	set, err := readKeys(a.body)
+	if err != nil {
+		return err
 	}
-	if len(set.Keys) == 0 {
-		return faultf("not a key set", "it has no keys")
-	}
-	for _, k := range set.Keys {
-		if !k.IsPublic() {
-			return faultf("secret key published", "%q is private or symmetric", k.KeyID)
-		}
-	}
-	withdrawn := len(p.keys.Keys) > 0 && !p.stays(set.Keys)
-	for _, k := range set.Keys {
+	withdrawn := len(p.keys.Keys) > 0 && !p.stays(set)
+	for _, k := range set {
 		if !holds(p.keys.Keys, k) {
 			p.keys.Keys = append(p.keys.Keys, k)
 		}
@@ -153,6 +145,34 @@ func (p *provider) checkKeys(a *answer) error {
 	}
 	p.keySet = a.body
 	return nil
+}
+
+// readKeys reads the keys of a set, without those of a kind that we do not know (RFC 7517 §5).
+func readKeys(body []byte) (keys []jose.JSONWebKey, err error) {
+	var set struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
+	if err := json.Unmarshal(body, &set); err != nil {
+		return nil, faultf("not a key set", "%v", err)
+	}
+	for _, raw := range set.Keys {
+		var members map[string]any
+		if json.Unmarshal(raw, &members) != nil {
+			return nil, faultf("not a key set", "one of its keys is no object")
+		}
+		if members["d"] != nil || members["k"] != nil { // RFC 7518 §6.2.2, §6.3.2, §6.4.1: also of a kind that we do not know
+			kid, _ := members["kid"].(string) // it need not have one
+			return nil, faultf("secret key published", "%q is private or symmetric", kid)
+		}
+		var k jose.JSONWebKey
+		if k.UnmarshalJSON(raw) == nil {
+			keys = append(keys, k)
+		}
+	}
+	if len(keys) == 0 {
+		return nil, faultf("not a key set", "it has no keys, or none of a kind that passload knows")
+	}
+	return keys, nil
 }
 
 // stays tells whether a later key set has the key that signs; as long as none has, any of those that there were. The lock is held.
