@@ -23,6 +23,13 @@ type Filling struct {
 	Now              time.Time
 }
 
+// Filled is what Fill has made, now and earlier, and nobody has deleted since.
+type Filled struct {
+	Accounts int64 `json:"accounts"`
+	Grants   int64 `json:"grants"`
+	Clients  int64 `json:"clients"` // at which the grants are
+}
+
 // A batch is one transaction: it is short enough that a server can go on beside it.
 const (
 	filledAccounts = 2000
@@ -32,9 +39,9 @@ const (
 // filledID is the id of a row that Fill makes, by its number: a UUID of the beginning of time, whose third group tells the table.
 func (s *Store) filledID(group, number string) string {
 	if s.postgres() {
-		return "'00000000-0000-" + group + "-8000-' || lpad(to_hex(" + number + "), 12, '0')"
+		return "'" + filledPrefix(group) + "' || lpad(to_hex(" + number + "), 12, '0')"
 	}
-	return "'00000000-0000-" + group + "-8000-' || printf('%012x', " + number + ")"
+	return "'" + filledPrefix(group) + "' || printf('%012x', " + number + ")"
 }
 
 // filledHash is the hash of something that nobody has.
@@ -57,17 +64,17 @@ const (
 // theirs, of which every tenth has an access token; those end in the course of a day, so that there is always something to
 // purge. It goes on where an earlier one ended: what was deleted below that is not written again, and has no grants. A batch is
 // written wholly or not at all. ErrPeople.
-func (s *Store) Fill(ctx context.Context, f Filling, note Progress) error {
+func (s *Store) Fill(ctx context.Context, f Filling, note Progress) (there Filled, err error) {
 	if err := s.NoPeople(ctx); err != nil {
-		return err
+		return there, err
 	}
 	accounts, err := s.filled(ctx, "account", ofAccount)
 	if err != nil {
-		return err
+		return there, err
 	}
 	grants, err := s.filled(ctx, "authorization_grant", ofGrant)
 	if err != nil {
-		return err
+		return there, err
 	}
 	arg := map[string]any{"like": f.Like, "now": at(f.Now), "clients": len(f.Clients), "accounts": f.Accounts}
 	all := f.Accounts + f.Grants
@@ -75,19 +82,33 @@ func (s *Store) Fill(ctx context.Context, f Filling, note Progress) error {
 	for done(); accounts < f.Accounts; done() {
 		to := min(accounts+filledAccounts, f.Accounts)
 		if err := s.fill(ctx, s.accountsFilled(), arg, accounts+1, to); err != nil {
-			return fmt.Errorf("fill with accounts: %w", err)
+			return there, fmt.Errorf("fill with accounts: %w", err)
 		}
 		accounts = to
 	}
 	for ; grants < f.Grants; done() {
 		to := min(grants+filledGrants, f.Grants)
 		if err := s.fill(ctx, s.grantsFilled(f.Clients), arg, grants+1, to); err != nil {
-			return fmt.Errorf("fill with grants: %w", err)
+			return there, fmt.Errorf("fill with grants: %w", err)
 		}
 		grants = to
 	}
-	return s.db(ctx).Exec("ANALYZE").Error
+	if err := s.db(ctx).Exec("ANALYZE").Error; err != nil {
+		return there, err
+	}
+	if err := s.db(ctx).Raw("SELECT count(*) FROM account WHERE id LIKE ?", filledPrefix(ofAccount)+"%").Scan(&there.Accounts).Error; err != nil {
+		return there, fmt.Errorf("count accounts: %w", err)
+	}
+	err = s.db(ctx).Raw("SELECT count(*), count(DISTINCT client_id) FROM authorization_grant WHERE id LIKE ?", filledPrefix(ofGrant)+"%").
+		Row().Scan(&there.Grants, &there.Clients)
+	if err != nil {
+		return there, fmt.Errorf("count grants: %w", err)
+	}
+	return there, nil
 }
+
+// filledPrefix is how the ids of the rows of a table begin that Fill makes.
+func filledPrefix(group string) string { return "00000000-0000-" + group + "-8000-" }
 
 // NoPeople refuses a database that somebody uses: ErrPeople.
 func (s *Store) NoPeople(ctx context.Context) error {
@@ -104,7 +125,7 @@ func (s *Store) NoPeople(ctx context.Context) error {
 
 // filled is the highest number of the rows of a table that there are from before: of those below some may be gone.
 func (s *Store) filled(ctx context.Context, table, group string) (n int64, err error) {
-	prefix, last := "00000000-0000-"+group+"-8000-", ""
+	prefix, last := filledPrefix(group), ""
 	err = s.read(ctx).Raw("SELECT coalesce(max(id), '') FROM "+table+" WHERE id LIKE ?", prefix+"%").Scan(&last).Error
 	if err != nil || last == "" {
 		return 0, err

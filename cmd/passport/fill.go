@@ -40,8 +40,9 @@ func fillCommand(open openFunc) *cobra.Command {
 		Long: `Make a database large, to see how fast it is then: accounts person1@` + storage.FilledDomain + `, person2@` + storage.FilledDomain + ` …, each with
 a browser that is signed in, and grants of theirs at clients fill-0, fill-1 …, every tenth with an access token.
 
-It goes on where an earlier call ended: the numbers are those that there are in the end, with what was deleted since. A server may
-run beside it. A database with accounts of people is refused.`,
+It goes on where an earlier call ended: the numbers are those that there are in the end, with what was deleted since; printed are those
+that there really are. All have the password of the first call: another one is refused. A server may run beside it. A database with
+accounts of people is refused.`,
 		Example: "  passport dev fill --accounts 1000000 --grants 10000000 --password-file password\n" +
 			"  passport dev fill --accounts 1000 --grants 5000 --json",
 		Args: cobra.NoArgs,
@@ -49,13 +50,14 @@ run beside it. A database with accounts of people is refused.`,
 			if err := f.check(); err != nil {
 				return err
 			}
-			if err := a.fill(cmd, f); err != nil {
+			there, err := a.fill(cmd, f)
+			if err != nil {
 				return fmt.Errorf("fill: %w", err)
 			}
 			if asJSON {
-				return writeJSON(cmd.OutOrStdout(), map[string]any{"accounts": f.accounts, "grants": f.grants, "clients": f.clients})
+				return writeJSON(cmd.OutOrStdout(), there)
 			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "%d accounts, %d grants at %d clients.\n", f.accounts, f.grants, f.clients)
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d accounts, %d grants at %d clients.\n", there.Accounts, there.Grants, there.Clients)
 			return err
 		}),
 	}
@@ -81,37 +83,48 @@ func (f filling) check() error {
 	return nil
 }
 
-func (a *app) fill(cmd *cobra.Command, f filling) error {
+func (a *app) fill(cmd *cobra.Command, f filling) (there storage.Filled, err error) {
 	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	if err := a.store.NoPeople(ctx); err != nil {
-		return err
+		return there, err
 	}
 	now, err := a.store.Now(ctx)
 	if err != nil {
-		return err
+		return there, err
 	}
 	what := storage.Filling{Accounts: f.accounts, Grants: f.grants, Now: now}
 	for i := range f.clients {
 		c := client.Client{ID: "fill-" + strconv.Itoa(i), Metadata: client.Metadata{ClientName: "Filled " + strconv.Itoa(i),
 			RedirectURIs: []string{"https://passload.invalid/callback"}}}
 		if _, _, err := a.clients.Create(ctx, c, ""); err != nil && !errors.Is(err, client.ErrExists) {
-			return fmt.Errorf("create %s: %w", c.ID, err)
+			return there, fmt.Errorf("create %s: %w", c.ID, err)
 		}
 		what.Clients = append(what.Clients, c.ID)
 	}
 	n := account.NewAccount{Email: "person0@" + storage.FilledDomain, Confirmed: true}
 	if f.passwordFile != "" {
 		if n.Password, err = readSecret(cmd, "password", f.passwordFile); err != nil {
-			return err
+			return there, err
 		}
 	}
-	if _, err = a.accounts.Create(ctx, n); err != nil && !errors.Is(err, account.ErrTaken) {
-		return accountError(n.Email, err)
+	_, err = a.accounts.Create(ctx, n)
+	taken := errors.Is(err, account.ErrTaken)
+	if err != nil && !taken {
+		return there, accountError(n.Email, err)
+	}
+	if taken && n.Password != "" {
+		same, err := a.accounts.HasPassword(ctx, n.Email, n.Password)
+		if err != nil {
+			return there, accountError(n.Email, err)
+		}
+		if !same { // the next accounts would have the old one all the same: their hash is copied
+			return there, errors.New("--password-file: the accounts there have another password, or none")
+		}
 	}
 	first, err := a.accounts.Show(ctx, n.Email)
 	if err != nil {
-		return accountError(n.Email, err)
+		return there, accountError(n.Email, err)
 	}
 	what.Like = first.ID
 	note, end := progress(cmd, "accounts and grants", func(n int64) string { return strconv.FormatInt(n, 10) })

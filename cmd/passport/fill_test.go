@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -56,6 +57,16 @@ func TestFillCommand(t *testing.T) {
 		if out, err := fill("--accounts", "2600", "--grants", "12010", "--clients", "3", "--json"); err != nil || !strings.Contains(out, `"grants": 12010`) {
 			t.Fatal(out, err)
 		}
+		if out, err := fill("--accounts", "10", "--grants", "10", "--password-file", secret); err != nil || !strings.HasSuffix(out, "2600 accounts, 12010 grants at 3 clients.\n") {
+			t.Errorf("less than there is: %s %v", out, err)
+		}
+		another := filepath.Join(t.TempDir(), "password")
+		if err := os.WriteFile(another, []byte("another long passphrase\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := fill("--accounts", "2700", "--password-file", another); err == nil || !strings.Contains(err.Error(), "have another password") {
+			t.Errorf("another password: %s %v", out, err)
+		}
 		holds("filled on", map[string]int{"account": 2601, "authorization_grant": 12010})
 		if out, err := s.run("", "show", "person2600@fill.test"); err != nil || !strings.Contains(out, "active") {
 			t.Error(out, err)
@@ -83,7 +94,8 @@ func TestFillCommand(t *testing.T) {
 		if err := db.QueryRowContext(t.Context(), "SELECT count(*) FROM authorization_grant").Scan(&left); err != nil {
 			t.Fatal(err)
 		}
-		if out, err := fill("--accounts", "2601", "--grants", "18000", "--clients", "3"); err != nil {
+		out, err := fill("--accounts", "2601", "--grants", "18000", "--clients", "3")
+		if want := fmt.Sprintf("2600 accounts, %d grants at 3 clients.\n", left+18000-12010-2); err != nil || !strings.HasSuffix(out, want) {
 			t.Fatal(out, err)
 		}
 		holds("filled after a deletion", map[string]int{"account": 2601, "account WHERE sub = 'filled-2601'": 1, "account WHERE sub = 'filled-1300'": 0,

@@ -153,6 +153,16 @@ func (d *Directory) Show(ctx context.Context, ref string) (*Account, error) {
 	return d.whole(ctx, rec)
 }
 
+// HasPassword tells whether that is the password of the account that Show finds. It limits nobody: it is for operators. ErrNotFound, ErrBusy.
+func (d *Directory) HasPassword(ctx context.Context, ref, raw string) (bool, error) {
+	rec, err := d.find(ctx, ref)
+	if err != nil {
+		return false, err
+	}
+	fits, err := d.match(ctx, raw, []Record{rec})
+	return fits != nil, err
+}
+
 // whole is an account with all of its addresses.
 func (d *Directory) whole(ctx context.Context, rec Record) (*Account, error) {
 	all, err := d.store.Addresses(ctx, rec.ID)
