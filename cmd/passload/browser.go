@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"slices"
 	"strings"
 
 	"golang.org/x/net/html"
@@ -14,12 +15,15 @@ import (
 
 // pages says how to work a provider's pages: the names of the two fields, and which buttons to press. A button is
 // "#id", ".class" or "name=value".
-type pages struct{ username, password, login, consent string }
+type pages struct {
+	username, password, login, consent string
+	fields                             url.Values // what else is filled in, where a form has it
+}
 
 // presets are the pages that are known.
 var presets = map[string]pages{
-	"passport":      {"username", "password", "#login-submit", "#consent-allow"},
-	"oidc-provider": {"login", "password", ".login-submit", ".login-submit"}, // its devInteractions
+	"passport":      {"username", "password", "#login-submit", "#consent-allow", nil},
+	"oidc-provider": {"login", "password", ".login-submit", ".login-submit", nil}, // its devInteractions
 }
 
 // askedForPage is the fault of a provider that asks a person where nobody is.
@@ -101,9 +105,10 @@ func (b *browser) walk(ctx context.Context, start, end *url.URL, how pages, who 
 
 // form is one of a page.
 type form struct {
-	node   *html.Node
-	fields url.Values
-	names  map[string]bool // of what a person can type into
+	node           *html.Node
+	fields         url.Values
+	names          map[string]bool // of what a person can type into
+	action, method string
 }
 
 // fill answers a page: it types into the form that has the fields, or presses the button of consent.
@@ -112,26 +117,23 @@ func fill(page *answer, how pages, who person, typed *bool) (*http.Request, erro
 	if err != nil {
 		return nil, faultf("unknown page", "%s: %v", page.url.Path, err)
 	}
-	forms := formsOf(doc)
-	for _, f := range forms {
+	forms := formsOf(doc, how.fields)
+	if f := signInForm(forms, how); f != nil {
 		user, password := f.names[how.username], f.names[how.password]
-		if !user && !password {
-			continue
-		}
+		f.press(find(f.node, how.login))
 		if password && *typed {
 			return nil, faultf("not signed in", "%s: the page came back after the password", page.url.Path)
 		}
 		if user {
 			f.fields.Set(how.username, who.username)
 		}
-		if password && !strings.EqualFold(attr(f.node, "method"), "post") {
+		if password && !strings.EqualFold(f.method, "post") {
 			return nil, faultf("unknown page", "%s: its form would put the password into an address", page.url.Path)
 		}
 		if password {
 			f.fields.Set(how.password, who.password)
 			*typed = true
 		}
-		f.press(find(f.node, how.login))
 		return f.submit(page.url)
 	}
 	for _, f := range forms {
@@ -144,27 +146,32 @@ func fill(page *answer, how pages, who person, typed *bool) (*http.Request, erro
 		title(doc), how.username, how.password, how.consent)
 }
 
-// formsOf finds the forms with what a browser would send of them (HTML, form submission).
-func formsOf(doc *html.Node) (all []*form) {
+// signInForm is the one with one of the two fields and the button; without the button the first with a field; nil: there is none.
+func signInForm(forms []*form, how pages) (first *form) {
+	for _, f := range forms {
+		if !f.names[how.username] && !f.names[how.password] {
+			continue
+		}
+		if find(f.node, how.login) != nil {
+			return f
+		}
+		if first == nil {
+			first = f
+		}
+	}
+	return first
+}
+
+// formsOf finds the forms with what a browser would send of them (HTML, form submission), filled in as is given.
+func formsOf(doc *html.Node, given url.Values) (all []*form) {
 	for n := range doc.Descendants() {
 		if n.Type != html.ElementNode || n.Data != "form" {
 			continue
 		}
-		f := &form{n, url.Values{}, map[string]bool{}}
+		f := &form{n, url.Values{}, map[string]bool{}, attr(n, "action"), attr(n, "method")}
 		for in := range n.Descendants() {
-			name := attr(in, "name")
-			if in.Type != html.ElementNode || in.Data != "input" || name == "" || has(in, "disabled") {
-				continue
-			}
-			switch kind := strings.ToLower(attr(in, "type")); kind {
-			case "submit", "button", "image", "reset", "file":
-			case "checkbox", "radio":
-				if has(in, "checked") {
-					f.fields.Add(name, attrOr(in, "value", "on"))
-				}
-			default:
-				f.fields.Add(name, attr(in, "value"))
-				f.names[name] = kind != "hidden"
+			if in.Type == html.ElementNode && attr(in, "name") != "" && !has(in, "disabled") {
+				f.control(in, given[attr(in, "name")])
 			}
 		}
 		all = append(all, f)
@@ -172,23 +179,81 @@ func formsOf(doc *html.Node) (all []*form) {
 	return all
 }
 
-// press adds what a button sends of itself.
-func (f *form) press(button *html.Node) {
-	if button != nil && attr(button, "name") != "" {
-		f.fields.Set(attr(button, "name"), attr(button, "value"))
+// control adds what a control sends; given are the values for its name: boxes of one name have one each.
+func (f *form) control(in *html.Node, given []string) {
+	name, kind := attr(in, "name"), strings.ToLower(attr(in, "type"))
+	value := ""
+	switch in.Data {
+	case "input":
+		value = attr(in, "value")
+	case "textarea":
+		value = text(in)
+	case "select":
+		kind, value = "select", selected(in)
+	default:
+		return
 	}
+	switch kind {
+	case "submit", "button", "image", "reset", "file":
+		return
+	case "checkbox", "radio":
+		value = attrOr(in, "value", "on")
+		if chosen := slices.Contains(given, value); chosen || has(in, "checked") && (kind == "checkbox" || len(given) == 0) {
+			f.fields.Add(name, value)
+		}
+		return
+	}
+	if len(given) > 0 {
+		value = given[0]
+	}
+	f.fields.Add(name, value)
+	f.names[name] = kind != "hidden"
+}
+
+// selected is what a list sends: the option that is selected, else the first.
+func selected(list *html.Node) (value string) {
+	var chosen *html.Node
+	for n := range list.Descendants() {
+		if n.Type == html.ElementNode && n.Data == "option" && (chosen == nil || has(n, "selected")) {
+			chosen = n
+		}
+	}
+	if chosen == nil {
+		return ""
+	}
+	return attrOr(chosen, "value", strings.TrimSpace(text(chosen)))
+}
+
+func text(n *html.Node) (all string) {
+	for in := range n.Descendants() {
+		if in.Type == html.TextNode {
+			all += in.Data
+		}
+	}
+	return all
+}
+
+// press adds what a button sends of itself, and where it says to send it.
+func (f *form) press(button *html.Node) {
+	if button == nil {
+		return
+	}
+	if name := attr(button, "name"); name != "" {
+		f.fields.Set(name, attr(button, "value"))
+	}
+	f.action, f.method = attrOr(button, "formaction", f.action), attrOr(button, "formmethod", f.method)
 }
 
 // submit makes the form's request.
 func (f *form) submit(page *url.URL) (*http.Request, error) {
-	to, err := page.Parse(attr(f.node, "action"))
+	to, err := page.Parse(f.action)
 	if err != nil || to.Host == "" || to.Scheme != "http" && to.Scheme != "https" {
 		return nil, faultf("unknown page", "%s: its form leads nowhere", page.Path)
 	}
 	if page.Scheme == "https" && to.Scheme != "https" {
 		return nil, faultf("unknown page", "%s: its form leads to plain http", page.Path) // there is a password in it
 	}
-	if !strings.EqualFold(attr(f.node, "method"), "post") {
+	if !strings.EqualFold(f.method, "post") {
 		to.RawQuery = f.fields.Encode()
 		return http.NewRequest(http.MethodGet, to.String(), nil) //nolint:noctx // do has it
 	}
@@ -213,7 +278,7 @@ func find(in *html.Node, selector string) *html.Node {
 		name, value, pair := strings.Cut(selector, "=")
 		switch {
 		case selector[0] == '#' && attr(n, "id") == selector[1:],
-			selector[0] == '.' && strings.Contains(" "+attr(n, "class")+" ", " "+selector[1:]+" "),
+			selector[0] == '.' && slices.Contains(strings.Fields(attr(n, "class")), selector[1:]),
 			pair && attr(n, "name") == name && attr(n, "value") == value:
 			return n
 		}

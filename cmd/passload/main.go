@@ -64,7 +64,8 @@ that a scenario needs before it can begin are neither timed nor counted; but wit
 it with a sign-in, what is due waits, and that wait is in its latency.
 
 People and the client must exist. Where pages ask for the password or for consent, passload fills them in: it knows
-those of Passport and of node-oidc-provider's devInteractions (--pages); name fields and buttons for others.
+those of Passport and of node-oidc-provider's devInteractions (--pages). For others name fields and buttons, and with
+--field what else their forms have to say: --field grant_scope=openid ticks that box.
 Limits by network would be what you measure: at Passport, set limit_exempt to where passload runs from.
 
 Load only what is yours. The status is 1 when a scenario has nothing right or more than --max-failed went wrong. Before

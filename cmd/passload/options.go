@@ -27,7 +27,7 @@ type options struct {
 	username, passwordFile       string
 	peopleFile, preset           string
 	given                        pages // fields and buttons that flags name
-	extra                        []string
+	extra, fields                []string
 	plan                         plan
 	timeout                      time.Duration
 	maxFailed                    float64
@@ -74,6 +74,8 @@ func (o *options) flags(cmd *cobra.Command) {
 	f.StringVar(&o.given.login, "login-button", "", "#id, .class or name=value of the button that signs in, over --pages")
 	f.StringVar(&o.given.consent, "consent-button", "", "#id, .class or name=value of the button that allows, over --pages")
 
+	f.StringArrayVar(&o.fields, "field", nil, "name=value of a control of these forms: it is filled in, chosen or ticked where a form has it (repeatable)")
+
 	f.BoolVar(&o.asJSON, "json", false, "print JSON: all that was measured")
 	f.StringVar(&o.plot, "plot", "", "write a picture (SVG): latency over time and by percentile")
 	f.BoolVar(&o.quiet, "quiet", false, "no progress on standard error")
@@ -97,25 +99,18 @@ func (o *options) read(cmd *cobra.Command, names []string) (list []scenario, err
 	if o.redirect, err = url.Parse(o.redirectURI); err != nil || o.redirect.Scheme == "" {
 		add(fmt.Errorf("--redirect-uri: %q is not a URL", o.redirectURI))
 	}
-	o.pages = presets[o.preset]
-	if o.pages == (pages{}) {
+	preset, known := presets[o.preset]
+	if !known {
 		add(fmt.Errorf("--pages: %q is not one of %s", o.preset, strings.Join(slices.Sorted(maps.Keys(presets)), ", ")))
 	}
-	o.pages = pages{cmp.Or(o.given.username, o.pages.username), cmp.Or(o.given.password, o.pages.password),
-		cmp.Or(o.given.login, o.pages.login), cmp.Or(o.given.consent, o.pages.consent)}
+	o.pages = pages{cmp.Or(o.given.username, preset.username), cmp.Or(o.given.password, preset.password),
+		cmp.Or(o.given.login, preset.login), cmp.Or(o.given.consent, preset.consent), pairs("--field", o.fields, add)}
 	for flag, selector := range map[string]string{"--login-button": o.given.login, "--consent-button": o.given.consent} {
 		if selector != "" && checkSelector(selector) != nil {
 			add(fmt.Errorf("%s: %w", flag, checkSelector(selector)))
 		}
 	}
-	o.params = url.Values{}
-	for _, p := range o.extra {
-		name, value, ok := strings.Cut(p, "=")
-		if !ok || name == "" {
-			add(fmt.Errorf("--param: %q is not name=value", p))
-		}
-		o.params.Add(name, value)
-	}
+	o.params = pairs("--param", o.extra, add)
 	if !slices.Contains(strings.Fields(o.scope), "openid") {
 		add(errors.New("--scope: without openid there is no ID token to check"))
 	}
@@ -148,6 +143,19 @@ func writable(file string) error {
 		return err
 	}
 	return f.Close()
+}
+
+// pairs reads name=value, several times.
+func pairs(flag string, list []string, add func(error)) url.Values {
+	all := url.Values{}
+	for _, p := range list {
+		name, value, ok := strings.Cut(p, "=")
+		if !ok || name == "" {
+			add(fmt.Errorf("%s: %q is not name=value", flag, p))
+		}
+		all.Add(name, value)
+	}
+	return all
 }
 
 // checkPlan bounds the load: a slip of the finger shall not run for a week.
