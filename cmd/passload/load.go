@@ -236,10 +236,13 @@ func (p plan) closed(ctx, stop context.Context, s scenario, workers []*worker, r
 	var taken, requests atomic.Int64
 	each(workers, func(w *worker) {
 		failed := 0
-		for stop.Err() == nil && (p.count == 0 || taken.Load() < p.count) {
+		for stop.Err() == nil && time.Now().Before(end) && (p.count == 0 || taken.Load() < p.count) {
 			w.next()
-			lacks := s.has(ctx, w)
 			begin := time.Now()
+			lacks := s.has(ctx, w)
+			if lacks == nil {
+				begin = time.Now() // else it is a failure from then on
+			}
 			measured := !begin.Before(r.from)
 			if !begin.Before(end) || measured && p.count > 0 && taken.Add(1) > p.count {
 				return

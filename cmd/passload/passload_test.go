@@ -581,6 +581,14 @@ func TestPreparing(t *testing.T) {
 	if late := (plan{rate: 100, duration: long, workers: 1}).run(t.Context(), prepared, workers[:1], func(string, *recorder) {}).result("late"); late.Latency.Max < ms(long)/2 {
 		t.Errorf("who had to wait for a worker is told to have waited %g ms", late.Latency.Max)
 	}
+	broken := scenario{ready: func(*worker, context.Context) error {
+		time.Sleep(long)
+		return faultf("no sign-in", "")
+	}}
+	got := (plan{duration: long / 2, workers: 1}).run(t.Context(), broken, workers[:1], func(string, *recorder) {}).result("broken")
+	if got.Failed != 1 || got.Failures[0].Kind != "no sign-in" {
+		t.Errorf("a closed loop in which nothing can begin: %+v", got)
+	}
 }
 
 // TestIdle: the look at a connection that was idle, which takes a millisecond, is over when an operation is due.
