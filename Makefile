@@ -28,7 +28,7 @@ bench: ## how fast, beside node-oidc-provider: writes deploy/bench/RESULTS.md; n
 	@deploy/bench/run.sh
 
 .PHONY: bench-scale
-bench-scale: ## how fast with a million accounts and ten million grants: writes deploy/bench/SCALE.md; two hours
+bench-scale: ## how fast with a million accounts and ten million grants: writes deploy/bench/SCALE.md; an hour and a quarter
 	@deploy/bench/scale.sh
 
 .PHONY: axe
