@@ -582,7 +582,7 @@ func TestPreparing(t *testing.T) {
 		t.Errorf("who had to wait for a worker is told to have waited %g ms", late.Latency.Max)
 	}
 	broken := scenario{ready: func(*worker, context.Context) error {
-		time.Sleep(long)
+		time.Sleep(long) // a slow sign-in that fails
 		return faultf("no sign-in", "")
 	}}
 	got := (plan{duration: long / 2, workers: 1}).run(t.Context(), broken, workers[:1], func(string, *recorder) {}).result("broken")
